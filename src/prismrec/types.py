@@ -1,0 +1,182 @@
+"""The small types that rooms hand to each other.
+
+An **id** is the user's own identifier (a string); a **number** is a row (0-based). All here but `Vocabulary`
+speaks of numbers only. The letters: U users, I items, E interactions, B batch, d embedding width.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from prismrec.errors import InputError
+
+IntArray = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Distinct (user, item) pairs, sorted by user, then item. Build it with `from_pairs`.
+
+    Attributes:
+        users: user numbers, int32 `[E]`.
+        items: item numbers, int32 `[E]`.
+        num_users: U, also counting users without a pair.
+        num_items: I, also counting items without a pair.
+    """
+
+    users: IntArray
+    items: IntArray
+    num_users: int
+    num_items: int
+
+    @classmethod
+    def from_pairs(
+        cls, users: npt.ArrayLike, items: npt.ArrayLike, num_users: int, num_items: int
+    ) -> "Interactions":
+        """Sort the pairs and keep each once.
+
+        Raises:
+            ValueError: the arrays differ in length, or a number is outside 0..U-1 or 0..I-1.
+        """
+        user_numbers = np.asarray(users, dtype=np.int64).reshape(-1)
+        item_numbers = np.asarray(items, dtype=np.int64).reshape(-1)
+        if user_numbers.shape != item_numbers.shape:
+            raise ValueError(f"{len(user_numbers)} users beside {len(item_numbers)} items")
+        for name, numbers, limit in (("user", user_numbers, num_users), ("item", item_numbers, num_items)):
+            if numbers.size and (numbers.min() < 0 or numbers.max() >= limit):
+                raise ValueError(
+                    f"{name} numbers {numbers.min()}..{numbers.max()} are not within 0..{limit - 1}"
+                )
+        keys = np.unique(user_numbers * num_items + item_numbers)
+        pairs = np.divmod(keys, max(num_items, 1))
+        return cls(pairs[0].astype(np.int32), pairs[1].astype(np.int32), num_users, num_items)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @cached_property
+    def csr(self) -> csr_matrix:
+        """The 0/1 matrix R, float32 `[U, I]`, column indices sorted."""
+        data = np.ones(len(self), dtype=np.float32)
+        return csr_matrix((data, self.items, self.offsets), shape=(self.num_users, self.num_items))
+
+    @cached_property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """User u has `items[offsets[u]:offsets[u + 1]]`; int64 `[U + 1]`."""
+        return np.concatenate([[0], np.cumsum(self.user_degrees)]).astype(np.int64)
+
+    @cached_property
+    def user_degrees(self) -> npt.NDArray[np.int64]:
+        """Number of items of each user, `[U]`."""
+        return np.bincount(self.users, minlength=self.num_users)
+
+    @cached_property
+    def item_degrees(self) -> npt.NDArray[np.int64]:
+        """Number of users of each item, `[I]`."""
+        return np.bincount(self.items, minlength=self.num_items)
+
+    def items_of(self, user: int) -> IntArray:
+        """The item numbers of one user, ascending."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What every model ends in: a score is the inner product of a user row and an item row.
+
+    Attributes:
+        users: float32 `[U, d]`.
+        items: float32 `[I, d]`.
+    """
+
+    users: Tensor
+    items: Tensor
+
+    def scores(self, users: Tensor | Sequence[int] | slice = slice(None)) -> Tensor:
+        """Scores of all items for the given user numbers, `[len(users), I]`."""
+        rows = users if isinstance(users, slice | Tensor) else torch.as_tensor(users)
+        return self.users[rows] @ self.items.T
+
+    def detached(self) -> "Embeddings":
+        """The same numbers on the CPU, float32, contiguous, without gradient history."""
+        users, items = (
+            side.detach().to("cpu", torch.float32, copy=True).contiguous()
+            for side in (self.users, self.items)
+        )
+        return Embeddings(users, items)
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """A training batch: user u prefers `positives` to `negatives`; each int64 `[B]`."""
+
+    users: Tensor
+    positives: Tensor
+    negatives: Tensor
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+class Vocabulary:
+    """The two-way table between ids (strings) and numbers (rows)."""
+
+    def __init__(self, ids: pl.Series | Iterable[str], kind: str = "id") -> None:
+        """Number the ids in the order given.
+
+        Args:
+            ids: distinct, non-empty strings; position is number.
+            kind: what an id stands for ("user", "item"), used in messages.
+
+        Raises:
+            ValueError: an id is missing, empty or given twice.
+        """
+        self.kind = kind
+        self.ids = (ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)).alias(kind)
+        if self.ids.dtype != pl.String:
+            raise ValueError(f"{kind} ids must be strings, not {self.ids.dtype}")
+        if self.ids.null_count() or (self.ids.str.len_bytes() == 0).any():
+            raise ValueError(f"an empty {kind} id")
+        if self.ids.n_unique() != len(self.ids):
+            raise ValueError(f"{kind} id {self.ids.filter(self.ids.is_duplicated())[0]!r} is given twice")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._number_of
+
+    @cached_property
+    def _number_of(self) -> dict[str, int]:
+        return {identifier: number for number, identifier in enumerate(self.ids)}
+
+    def number(self, identifier: str) -> int:
+        """The row of one id.
+
+        Raises:
+            InputError: the id is unknown; the message shows one that is known.
+        """
+        try:
+            return self._number_of[identifier]
+        except KeyError:
+            example = (
+                f"one of {len(self)} known ids, such as {self.ids[0]!r}" if len(self) else "no id at all"
+            )
+            raise InputError(f"{self.kind} id", repr(identifier), example) from None
+
+    def id(self, number: int) -> str:
+        """The id of one row."""
+        return str(self.ids[number])
+
+    def ids_of(self, numbers: npt.ArrayLike) -> pl.Series:
+        """The ids of many rows, in their order."""
+        return self.ids.gather(np.asarray(numbers, dtype=np.int64))
