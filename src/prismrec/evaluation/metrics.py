@@ -1,0 +1,221 @@
+"""Ranking metrics per user and their means; docs/evaluation.md has the protocol and the formulas."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from prismrec.errors import InputError
+from prismrec.evaluation.ranking import check_counts, flat_positions, pairs_of, rank_blocks
+from prismrec.types import Embeddings, Interactions
+
+METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
+
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class UserGroups:
+    """A partition of the users, mostly by activity.
+
+    Attributes:
+        labels: a name for each group.
+        of_user: group number of each user, `[U]`.
+    """
+
+    labels: tuple[str, ...]
+    of_user: Int64Array
+
+    @classmethod
+    def by_degree(cls, train: Interactions, edges: Sequence[int]) -> "UserGroups":
+        """Users by their number of training items: below the first edge, from each edge to the next, the rest.
+
+        Raises:
+            InputError: the edges do not ascend from at least 1.
+        """
+        bounds = [0, *edges]
+        if any(low >= high for low, high in pairwise(bounds)):
+            raise InputError("group edges", str(list(edges)), "ascending numbers from 1 on")
+        labels = [f"{low}-{high - 1}" if high - low > 1 else str(low) for low, high in pairwise(bounds)]
+        of_user = np.searchsorted(np.asarray(edges, dtype=np.int64), train.user_degrees, side="right")
+        return cls((*labels, f"{bounds[-1]}+"), of_user)
+
+    @classmethod
+    def by_quantile(cls, train: Interactions, groups: int) -> "UserGroups":
+        """About equally many users in each group; users of one degree stay together, so there may be fewer groups.
+
+        Raises:
+            InputError: `groups` is below 1.
+        """
+        if groups < 1:
+            raise InputError("groups", str(groups), "1 or more")
+        parts = np.arange(1, groups) / groups
+        edges = np.unique(np.quantile(train.user_degrees, parts, method="higher")) if len(parts) else parts
+        return cls.by_degree(train, [int(edge) for edge in edges if edge > train.user_degrees.min()])
+
+
+@dataclass(frozen=True)
+class GroupMeans:
+    """The users counted in one group and the means over them; NaN in an empty group."""
+
+    num_users: int
+    means: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Mapping[str, float]):
+    """Metrics of n users; as a mapping, the means, by keys such as "recall@20".
+
+    Attributes:
+        users: the user numbers counted, ascending, `[n]`: those with a non-empty ground truth.
+        per_user: the value of each user by the same keys, float64 `[n]`.
+        groups: the partition for `by_group`, if one was given.
+    """
+
+    users: Int64Array
+    per_user: Mapping[str, Float64Array]
+    groups: UserGroups | None = None
+
+    @property
+    def num_users(self) -> int:
+        """Number of users counted, n."""
+        return len(self.users)
+
+    def __getitem__(self, key: str) -> float:
+        return float(self.per_user[key].mean())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.per_user)
+
+    def __len__(self) -> int:
+        return len(self.per_user)
+
+    def mean(self, metric: str, k: int) -> float:
+        """The mean over the users counted."""
+        return self[f"{metric}@{k}"]
+
+    def to_dict(self) -> dict[str, float]:
+        """The means by key, ready for JSON."""
+        return dict(self)
+
+    def by_group(self, groups: UserGroups | None = None) -> dict[str, GroupMeans]:
+        """Means over the counted users of each group, by label.
+
+        Raises:
+            ValueError: no groups were given, here or to `evaluate`.
+        """
+        groups = groups or self.groups
+        if groups is None:
+            raise ValueError("by_group needs groups")
+        of_user = groups.of_user[self.users]
+        counts = np.bincount(of_user, minlength=len(groups.labels))
+        with np.errstate(invalid="ignore"):
+            means = {
+                key: np.bincount(of_user, weights=values, minlength=len(groups.labels)) / counts
+                for key, values in self.per_user.items()
+            }
+        return {
+            label: GroupMeans(int(counts[g]), {key: float(values[g]) for key, values in means.items()})
+            for g, label in enumerate(groups.labels)
+        }
+
+
+def evaluate(
+    embeddings: Embeddings,
+    truth: Interactions,
+    *,
+    mask: Sequence[Interactions] = (),
+    metrics: Sequence[str] = ("recall", "ndcg", "precision", "map"),
+    cutoffs: Sequence[int] = (5, 10, 20, 50),
+    groups: UserGroups | None = None,
+    block_size: int | None = None,
+) -> Evaluation:
+    """Rank all items for every user with a ground truth and measure the lists.
+
+    Args:
+        embeddings: users `[U, d]`, items `[I, d]`, on any device.
+        truth: the held-out pairs.
+        mask: pairs kept out of the lists: the training pairs; at test time those of validation too.
+        metrics: of `METRICS`.
+        cutoffs: list lengths k.
+        groups: kept for `Evaluation.by_group`.
+        block_size: users scored at once.
+
+    Raises:
+        InputError: an unknown metric, a cut-off below 1, an empty ground truth, pairs that count other users or
+            items than the embeddings, or embeddings that `rank` refuses.
+    """
+    for metric in metrics:
+        if metric not in METRICS:
+            raise InputError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
+    if not cutoffs or min(cutoffs) < 1:
+        raise InputError("cutoffs", str(list(cutoffs)), "at least one, each 1 or more")
+    if not len(truth):
+        raise InputError("ground truth", "no pair", "at least one")
+    check_counts("ground truth", truth, embeddings)
+
+    users = np.flatnonzero(truth.user_degrees)
+    lists = rank_blocks(embeddings, users, max(cutoffs), mask, block_size=block_size)
+    rows, ranks = _hits((block.items for block in lists), users, truth)
+    values = _per_user(rows, ranks, truth.user_degrees[users], metrics, cutoffs)
+    return Evaluation(users, values, groups)
+
+
+def _hits(
+    lists: Iterator[torch.Tensor], users: Int64Array, truth: Interactions
+) -> tuple[Int64Array, Int64Array]:
+    """Row and rank (1-based) of every hit, by row, then rank."""
+    offsets, items = pairs_of(users, [truth])
+    found: list[Int64Array] = []
+    start = 0
+    relevant = torch.empty(0, dtype=torch.bool)
+    for block in lists:
+        if not found:
+            relevant = torch.zeros(len(block), truth.num_items + 1, dtype=torch.bool, device=block.device)
+        flat = flat_positions(offsets[start : start + len(block) + 1], items + 1, truth.num_items + 1)
+        positions = torch.from_numpy(flat).to(block.device)
+        relevant.view(-1).index_fill_(0, positions, True)
+        hits = relevant[: len(block)].gather(1, block + 1).nonzero()  # column 0 stands for -1, no item
+        relevant.view(-1).index_fill_(0, positions, False)
+        found.append(hits.cpu().numpy() + [start, 1])
+        start += len(block)
+    pairs = np.concatenate(found)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _per_user(
+    rows: Int64Array, ranks: Int64Array, num_true: Int64Array, metrics: Sequence[str], cutoffs: Sequence[int]
+) -> dict[str, Float64Array]:
+    """Every metric at every cut-off, `[n]`, from the hits alone: a list without a hit has value 0 in all of them."""
+    n = len(num_true)
+    first = np.searchsorted(rows, rows)  # position of the row's first hit
+    nth = np.arange(1, len(rows) + 1) - first
+    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, max(cutoffs) + 2)))])
+
+    def total(weights: Float64Array | None, within: npt.NDArray[np.bool_]) -> Float64Array:
+        chosen = None if weights is None else weights[within]
+        return np.bincount(rows[within], weights=chosen, minlength=n).astype(np.float64)
+
+    values = {}
+    for metric in metrics:
+        for k in cutoffs:
+            within = ranks <= k
+            reachable = np.minimum(num_true, k)
+            if metric == "recall":
+                value = total(None, within) / num_true
+            elif metric == "precision":
+                value = total(None, within) / k
+            elif metric == "ndcg":
+                value = total(1 / np.log2(ranks + 1), within) / ideal[reachable]
+            elif metric == "map":
+                value = total(nth / ranks, within) / reachable
+            elif metric == "mrr":
+                value = total(1 / ranks, within & (nth == 1))
+            else:
+                value = total(None, within & (nth == 1))
+            values[f"{metric}@{k}"] = value
+    return values
