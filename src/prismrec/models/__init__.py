@@ -1,0 +1,48 @@
+"""The models, one paper one file, and the registry that finds them by name."""
+
+from prismrec.errors import InputError
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.lgmrec import LGMRec
+from prismrec.models.lightgcn import LightGCN
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.popular import MostPopular
+from prismrec.models.vbpr import VBPR
+
+REGISTRY: dict[str, type[Recommender]] = {
+    "most-popular": MostPopular,
+    "MF-BPR": MFBPR,
+    "LightGCN": LightGCN,
+    "VBPR": VBPR,
+    "LGMRec": LGMRec,
+}
+"""Every model by the name its paper gives it."""
+
+
+def canonical_name(name: str) -> str:
+    """The registered name, whatever the case, hyphens and underscores of `name`.
+
+    Raises:
+        InputError: there is no such model; the message lists those there are.
+    """
+    plain = _plain(name)
+    for known in REGISTRY:
+        if _plain(known) == plain:
+            return known
+    raise InputError("model", repr(name), f"one of {', '.join(REGISTRY)}")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+__all__ = [
+    "MFBPR",
+    "REGISTRY",
+    "VBPR",
+    "LGMRec",
+    "LightGCN",
+    "ModelConfig",
+    "MostPopular",
+    "Recommender",
+    "canonical_name",
+]

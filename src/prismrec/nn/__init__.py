@@ -1,0 +1,20 @@
+"""Mathematics that more than one paper uses, written once."""
+
+from prismrec.nn.contrast import info_nce
+from prismrec.nn.features import Features
+from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_table
+from prismrec.nn.losses import bpr, half_squares, mean_norms
+from prismrec.nn.propagation import layer_mean, layer_sum
+
+__all__ = [
+    "Features",
+    "bpr",
+    "half_squares",
+    "info_nce",
+    "layer_mean",
+    "layer_sum",
+    "mean_norms",
+    "normal_table",
+    "xavier_normal_table",
+    "xavier_table",
+]

@@ -1,0 +1,135 @@
+"""The differentiable sparse product: one pattern, stored row-wise and column-wise with 32-bit indices.
+
+Both orders are kept because the gradient of `A x` is `Aᵀ g`; a product in the stored order is about ten times
+faster than PyTorch's own sparse backward, which sorts at every call.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor, nn
+
+_ENTRIES_PER_BLOCK = 1 << 16
+"""Entries whose rows are gathered at once when values need a gradient: bounds memory to a few tens of MB."""
+
+
+class SparseMatrix(nn.Module):
+    """A sparse matrix A `[rows, columns]` with n stored entries, as a module so that it follows `.to()`.
+
+    Attributes:
+        values: the stored entries in row-major order, `[n]`.
+        shape: (rows, columns).
+    """
+
+    offsets: Tensor
+    indices: Tensor
+    values: Tensor
+    t_offsets: Tensor
+    t_indices: Tensor
+    t_values: Tensor
+    t_order: Tensor
+
+    def __init__(self, matrix: csr_matrix) -> None:
+        """Take over a SciPy matrix; values become the default floating type.
+
+        Raises:
+            ValueError: the matrix is too large for 32-bit indices.
+        """
+        super().__init__()
+        if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
+            raise ValueError(f"a matrix {matrix.shape} with {matrix.nnz} entries exceeds 32-bit indices")
+        rows = matrix.tocsr(copy=True)
+        rows.sort_indices()
+        self.shape: tuple[int, int] = rows.shape
+        order = csr_matrix((np.arange(rows.nnz, dtype=np.int64), rows.indices, rows.indptr), rows.shape).tocsc()
+        self._constant("offsets", rows.indptr.astype(np.int32))
+        self._constant("indices", rows.indices.astype(np.int32))
+        self._constant("t_offsets", order.indptr.astype(np.int32))
+        self._constant("t_indices", order.indices.astype(np.int32))
+        self._constant("t_order", order.data.astype(np.int32))
+        self._set_values(torch.as_tensor(rows.data).to(torch.get_default_dtype()))
+
+    def _constant(self, name: str, array: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
+        self.register_buffer(name, torch.from_numpy(array), persistent=False)
+
+    def _set_values(self, values: Tensor) -> None:
+        self.register_buffer("values", values, persistent=False)
+        self.register_buffer("t_values", values.index_select(0, self.t_order), persistent=False)
+
+    def with_values(self, values: Tensor) -> "SparseMatrix":
+        """The same pattern (shared, not copied) with other constant values `[n]`, row-major."""
+        twin = SparseMatrix.__new__(SparseMatrix)
+        nn.Module.__init__(twin)
+        twin.shape = self.shape
+        for name in ("offsets", "indices", "t_offsets", "t_indices", "t_order"):
+            twin.register_buffer(name, getattr(self, name), persistent=False)
+        twin._set_values(values)
+        return twin
+
+    @property
+    def rows(self) -> Tensor:
+        """The row of every stored entry, int64 `[n]`."""
+        return torch.repeat_interleave(self.offsets.diff().long())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A x: `[columns, d]` to `[rows, d]`."""
+        return _Product.apply(self.values, self.t_values, x, self, False)
+
+    def transposed(self, x: Tensor) -> Tensor:
+        """Aᵀ x: `[rows, d]` to `[columns, d]`."""
+        return _Product.apply(self.values, self.t_values, x, self, True)
+
+    def weighted(self, values: Tensor, x: Tensor, *, transposed: bool = False) -> Tensor:
+        """The product with other values `[n]` on the same pattern; differentiable in values and x."""
+        return _Product.apply(values, values.index_select(0, self.t_order), x, self, transposed)
+
+    def add_product(self, base: Tensor, x: Tensor, *, transposed: bool = False) -> Tensor:
+        """base + A x (or base + Aᵀ x) in one pass; not differentiable, for use inside own gradients."""
+        return torch.addmm(base, self._csr(self.values, self.t_values, transposed), x)
+
+    def _csr(self, values: Tensor, t_values: Tensor, transposed: bool) -> Tensor:
+        offsets, indices, data, shape = (
+            (self.t_offsets, self.t_indices, t_values, self.shape[::-1])
+            if transposed
+            else (self.offsets, self.indices, values, self.shape)
+        )
+        return torch.sparse_csr_tensor(offsets, indices, data, shape, check_invariants=False)
+
+
+class _Product(torch.autograd.Function):
+    """y = A x with dL/dx = Aᵀ dL/dy and dL/dA_ij = <dL/dy_i, x_j> at the stored entries only."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        t_values: Tensor,
+        x: Tensor,
+        matrix: SparseMatrix,
+        transposed: bool,
+    ) -> Tensor:
+        ctx.save_for_backward(values, t_values, *([x] if ctx.needs_input_grad[0] else []))
+        ctx.matrix, ctx.transposed = matrix, transposed
+        return matrix._csr(values, t_values, transposed) @ x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        values, t_values, *saved = ctx.saved_tensors
+        matrix, transposed = ctx.matrix, ctx.transposed
+        grad = grad.contiguous()
+        grad_x = matrix._csr(values, t_values, not transposed) @ grad if ctx.needs_input_grad[2] else None
+        grad_values = None
+        if saved:
+            left, right = (saved[0], grad) if transposed else (grad, saved[0])
+            grad_values = sampled_product(matrix, left, right)
+        return grad_values, None, grad_x, None, None
+
+
+def sampled_product(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
+    """<left_i, right_j> at the stored entries (i, j) of the pattern: `[rows, d]`, `[columns, d]` to `[n]`."""
+    blocks = zip(matrix.rows.split(_ENTRIES_PER_BLOCK), matrix.indices.split(_ENTRIES_PER_BLOCK), strict=True)
+    return torch.cat(
+        [(left.index_select(0, i) * right.index_select(0, j)).sum(1) for i, j in blocks] or [left.new_zeros(0)]
+    )

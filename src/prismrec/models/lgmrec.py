@@ -1,0 +1,190 @@
+"""LGMRec.
+
+Guo, Li, Li, Wang, Si, Ruan. "LGMRec: Local and Global Graph Learning for Multimodal Recommendation." AAAI 2024.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from prismrec.graph import BipartiteGraph
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, xavier_table
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class LGMRecConfig(ModelConfig):
+    """Hyperparameters of LGMRec (defaults: its Baby settings) and the switches of its ablation table."""
+
+    layers: NonNegativeInt = 2
+    """Layers L of the collaborative propagation of IDs."""
+    modal_layers: NonNegativeInt = 2
+    """Layers K of the propagation of modality features; only the last is read."""
+    hyper_layers: PositiveInt = 1
+    """Layers H of the hypergraph."""
+    hyperedges: PositiveInt = 4
+    """Hyperedges A_h per modality: the latent attributes through which all users and items meet."""
+    keep_rate: float = Field(0.5, gt=0, le=1)
+    """Share κ of hyperedge memberships kept in training (the paper's "drop ratio" is this keep rate)."""
+    alpha: NonNegativeFloat = 0.3
+    """Weight α of the global embeddings."""
+    temperature: PositiveFloat = 0.2
+    """τ, of the Gumbel softmax and of the contrast alike."""
+    contrast_weight: NonNegativeFloat = 1e-4
+    """λ₂, for the contrast summed over the anchors of the batch: its meaning changes with batch_size."""
+    regulariser: NonNegativeFloat = 1e-6
+    """λ₁, for Σ ‖X‖ / B on the final rows of the batch."""
+    collaborative: bool = True
+    """Whether collaborative embeddings enter the sum; off: "w/o CGE". The hypergraph still reads them."""
+    modal: bool = True
+    """Whether modality embeddings enter the sum; off: "w/o MGE"; with collaborative off too: "w/o LGE"."""
+    hypergraph: bool = True
+    """Whether global embeddings enter the sum; off: "w/o GHE"; with modal off too: "w/o MM"."""
+    contrast: bool = True
+    """Whether the hypergraphs of two modalities are contrasted; off: "w/o HCL"."""
+    shared_user_ids: bool = False
+    """"w/ SUID": users enter the modality graphs by their ID embedding instead of their items' features."""
+    eval_noise: bool = False
+    """Keep the Gumbel noise in eval mode, as the official code does; then two evaluations differ."""
+
+
+class _Hypergraph(NamedTuple):
+    """One modality's soft memberships and the messages on its hyperedges."""
+
+    users: Tensor  # H̄_U [U, A]
+    items: Tensor  # H̄_I [I, A]
+    messages: Tensor  # Λ [A, d]
+
+
+class _Forward(NamedTuple):
+    """The three kinds of embeddings of all users and items, before they are normalised and added."""
+
+    collaborative: tuple[Tensor, Tensor]  # C [U, d], [I, d]
+    modal: tuple[Tensor, Tensor]  # Z [U, M, d], [I, M, d]
+    hypergraphs: list[_Hypergraph]
+
+
+class LGMRec(Recommender):
+    """ID propagation, modality propagation without user IDs, and a learned hypergraph per modality, added up."""
+
+    paper = "Guo et al., AAAI 2024"
+    Config = LGMRecConfig
+    config: LGMRecConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: LGMRecConfig) -> None:
+        super().__init__(train, features, config)
+        d = config.embedding_size
+        self.user_table = xavier_table(self.num_users, d)  # P [U, d]
+        self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
+        self.projections = nn.ParameterList(xavier_table(width, d) for width in self.features.widths)  # W [F_m, d]
+        self.hyperedges = nn.ParameterList(xavier_table(width, config.hyperedges) for width in self.features.widths)
+        self.graph = BipartiteGraph(train)
+        self.neighbours = BipartiteGraph(train, "none").to_users  # R [U, I]
+        mean = torch.as_tensor(train.user_degrees).to(torch.get_default_dtype()).clamp(min=1).reciprocal()
+        self.register_buffer("per_neighbour", mean[:, None, None], persistent=False)  # 1 / d_u [U, 1, 1]
+
+    def embed(self) -> Embeddings:
+        return Embeddings(*self._fuse(self._forward(), slice(None), slice(None)))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        forward = self._forward()
+        users, items = self._fuse(forward, batch.users, torch.cat([batch.positives, batch.negatives]))
+        ranked = (users, *items.split(len(batch)))  # each [B, d]
+        terms = {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * mean_norms(*ranked)}
+        if self.config.contrast and self.config.hypergraph and len(forward.hypergraphs) > 1:
+            terms["contrast"] = self.config.contrast_weight * self._contrast(forward.hypergraphs, batch)
+        return terms
+
+    def _forward(self) -> _Forward:
+        """Everything up to the fusion (Eqs. 1-12)."""
+        users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
+        if not len(self.features) or not (self.config.modal or self.config.hypergraph):
+            return _Forward((users, items), (users[:, None, :0], items[:, None, :0]), [])
+        d, M = self.config.embedding_size, len(self.features)
+        projected, logits = self._project()  # [I, M, d], [I, M, A]
+        gathered = self.neighbours(torch.cat([projected.flatten(1), logits.flatten(1)], 1))  # [U, M d + M A]
+        user_logits = gathered[:, M * d :].unflatten(1, (M, -1))  # a sum over neighbours: T_U = R T_I
+        modal_users = gathered[:, : M * d].unflatten(1, (M, d)) * self.per_neighbour  # a mean
+        if self.config.shared_user_ids:
+            modal_users = self.user_table.unsqueeze(1).expand(-1, M, -1)
+        modal = modal_users.flatten(1), projected.flatten(1)
+        for _ in range(self.config.modal_layers if self.config.modal else 0):
+            modal = self.graph(*modal)
+        hypergraphs = [self._hypergraph(user_logits[:, m], logits[:, m], items) for m in range(M)]
+        return _Forward((users, items), (modal[0].unflatten(1, (M, d)), modal[1].unflatten(1, (M, d))), hypergraphs)
+
+    def _project(self) -> tuple[Tensor, Tensor]:
+        """X W `[I, M, d]` and X V `[I, M, A]`, one product per modality for both."""
+        weights = zip(self.projections, self.hyperedges, strict=True)
+        both = [x @ torch.cat(pair, 1) for x, pair in zip(self.features, weights, strict=True)]  # [I, d + A]
+        stacked = torch.stack(both, 1)
+        return stacked[:, :, : self.config.embedding_size], stacked[:, :, self.config.embedding_size :]
+
+    def _hypergraph(self, user_logits: Tensor, item_logits: Tensor, items: Tensor) -> _Hypergraph:
+        """Relaxed memberships and hyperedge messages; the H layers collapse into powers of H̄ᵀH̄ `[A, A]`."""
+        item_members = self._memberships(item_logits)  # H̄_I [I, A]
+        user_members = self._memberships(user_logits)  # H̄_U [U, A]
+        messages = item_members.T @ items  # Λ [A, d]
+        for _ in range(self.config.hyper_layers - 1):
+            messages = (item_members.T @ item_members) @ messages
+        return _Hypergraph(user_members, item_members, messages)
+
+    def _memberships(self, logits: Tensor) -> Tensor:
+        """Gumbel softmax over hyperedges, then dropout; in eval mode the plain softmax."""
+        if self.training or self.config.eval_noise:
+            logits = logits - torch.empty_like(logits).exponential_().log()
+        return F.dropout((logits / self.config.temperature).softmax(1), 1 - self.config.keep_rate, self.training)
+
+    def _fuse(self, forward: _Forward, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for the given rows (Eq. 13)."""
+        fused = []
+        for side, rows in enumerate((users, items)):
+            total = forward.collaborative[side][rows] * float(self.config.collaborative)
+            if self.config.modal:
+                total = total + F.normalize(forward.modal[side][rows], dim=2).sum(1)
+            if self.config.hypergraph and forward.hypergraphs:
+                spread = [hypergraph[side][rows] @ hypergraph.messages for hypergraph in forward.hypergraphs]
+                total = total + self.config.alpha * F.normalize(torch.stack(spread).sum(0), dim=1)
+            fused.append(total)
+        return fused[0], fused[1]
+
+    def _contrast(self, hypergraphs: list[_Hypergraph], batch: Triplets) -> Tensor:
+        """Mean over modality pairs of the InfoNCE of users and of items, summed over anchors (Eqs. 14-15)."""
+        anchors = [rows.unique(return_counts=True) for rows in (batch.users, batch.positives)]
+        pairs = list(combinations(hypergraphs, 2))
+        terms = [
+            _cosine_contrast(
+                (first[side], first.messages), (second[side], second.messages), *anchors[side], self.config.temperature
+            )
+            for first, second in pairs
+            for side in (0, 1)
+        ]
+        return torch.stack(terms).sum() / len(pairs)
+
+
+def _cosine_contrast(
+    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], rows: Tensor, counts: Tensor, temperature: float
+) -> Tensor:
+    """InfoNCE of cosines between G = H̄ Λ of two modalities, in the narrower of hyperedge and embedding space.
+
+    <G_a, G'_b> = H̄_a (Λ Λ'ᵀ) H̄'_bᵀ: with few hyperedges the inner dimension is A instead of d.
+    """
+    (members, messages), (other_members, other_messages) = first, second
+    anchor_members = members[rows]
+    inverse = _inverse_norms(anchor_members @ messages)
+    other_inverse = _inverse_norms(other_members @ other_messages)
+    if messages.shape[0] < messages.shape[1]:
+        anchors, candidates = anchor_members @ (messages @ other_messages.T), other_members
+    else:
+        anchors, candidates = anchor_members @ messages, other_members @ other_messages
+    return info_nce(anchors * inverse, candidates * other_inverse, rows, temperature, counts.to(members))
+
+
+def _inverse_norms(rows: Tensor) -> Tensor:
+    # Clamped before the root: with dropout whole rows are zero, where the root itself has no gradient.
+    return rows.square().sum(1, keepdim=True).clamp(min=1e-24).rsqrt()

@@ -1,0 +1,63 @@
+"""LightGCN.
+
+He, Deng, Wang, Li, Zhang, Wang. "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation."
+SIGIR 2020.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt
+from torch import Tensor
+
+from prismrec.graph import BipartiteGraph
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import bpr, half_squares, layer_mean, mean_norms, normal_table, xavier_table
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class LightGCNConfig(ModelConfig):
+    """Hyperparameters of LightGCN."""
+
+    layers: NonNegativeInt = 3
+    """Propagation layers K; 0 is matrix factorisation."""
+    regulariser: NonNegativeFloat = 1e-4
+    """Weight λ of the regulariser on the un-propagated rows of the batch."""
+    regulariser_form: Literal["squares", "norms"] = "squares"
+    """`squares`: ½ Σ ‖X‖² / B, the official code; `norms`: Σ ‖X‖ / B, as in MMRec."""
+    initialiser: Literal["normal", "xavier"] = "normal"
+    """`normal`: standard deviation 0.1, the official code; `xavier`: uniform, the paper and MMRec."""
+
+
+class LightGCN(Recommender):
+    """Neighbourhood averaging of ID embeddings over the interactions, all layers averaged; no other weights."""
+
+    paper = "He et al., SIGIR 2020"
+    takes_features = False
+    Config = LightGCNConfig
+    config: LightGCNConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: LightGCNConfig) -> None:
+        super().__init__(train, features, config)
+        table = normal_table if config.initialiser == "normal" else xavier_table
+        self.user_table = table(self.num_users, config.embedding_size)  # [U, d]
+        self.item_table = table(self.num_items, config.embedding_size)  # [I, d]
+        self.graph = BipartiteGraph(train)
+
+    def embed(self) -> Embeddings:
+        return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        propagated = self.embed()
+        ranked = (
+            propagated.users[batch.users],  # [B, d]
+            propagated.items[batch.positives],
+            propagated.items[batch.negatives],
+        )
+        tables = (
+            self.user_table[batch.users],
+            self.item_table[batch.positives],
+            self.item_table[batch.negatives],
+        )
+        penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
+        return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * penalty(*tables)}

@@ -1,0 +1,49 @@
+"""MF-BPR.
+
+Rendle, Freudenthaler, Gantner, Schmidt-Thieme. "BPR: Bayesian Personalized Ranking from Implicit Feedback." UAI 2009.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import bpr, half_squares, mean_norms, xavier_normal_table
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class MFBPRConfig(ModelConfig):
+    """Hyperparameters of MF-BPR."""
+
+    regulariser: NonNegativeFloat = 1e-4
+    """Weight λ of the regulariser on the rows of the batch."""
+    regulariser_form: Literal["squares", "norms"] = "squares"
+    """`squares`: ½ Σ ‖X‖² / B; `norms`: Σ ‖X‖ / B, as in MMRec, whose λ goes up to 2."""
+
+
+class MFBPR(Recommender):
+    """Latent factors whose inner product ranks each observed item above a sampled unobserved one."""
+
+    paper = "Rendle et al., UAI 2009"
+    takes_features = False
+    Config = MFBPRConfig
+    config: MFBPRConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MFBPRConfig) -> None:
+        super().__init__(train, features, config)
+        self.user_table = xavier_normal_table(self.num_users, config.embedding_size)  # [U, d]
+        self.item_table = xavier_normal_table(self.num_items, config.embedding_size)  # [I, d]
+
+    def embed(self) -> Embeddings:
+        return Embeddings(self.user_table, self.item_table)
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        users = self.user_table[batch.users]  # [B, d]
+        positives, negatives = self.item_table[batch.positives], self.item_table[batch.negatives]  # [B, d]
+        penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
+        return {
+            "bpr": bpr(users, positives, negatives),
+            "regulariser": self.config.regulariser * penalty(users, positives, negatives),
+        }

@@ -1,0 +1,28 @@
+"""Most popular: the ranking that knows nothing of the user, and the least a model must beat."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class MostPopular(Recommender):
+    """Items by their number of training interactions, the same for every user; nothing is trained."""
+
+    paper = "none"
+    takes_features = False
+    popularity: Tensor
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: ModelConfig) -> None:
+        super().__init__(train, features, config)
+        popularity = torch.as_tensor(train.item_degrees).to(torch.get_default_dtype())
+        self.register_buffer("popularity", popularity, persistent=False)
+
+    def embed(self) -> Embeddings:
+        return Embeddings(self.popularity.new_ones(self.num_users, 1), self.popularity.unsqueeze(1))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:  # noqa: ARG002  # there is nothing to fit
+        return {}

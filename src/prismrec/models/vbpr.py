@@ -1,0 +1,103 @@
+"""VBPR.
+
+He, McAuley. "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback." AAAI 2016.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import bpr, mean_norms, xavier_normal_table, xavier_table
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class VBPRConfig(ModelConfig):
+    """Hyperparameters of VBPR; d factors for the item itself and d for its content."""
+
+    variant: Literal["mmrec", "paper"] = "mmrec"
+    """`mmrec`: content through one linear layer, as the tables that cite VBPR ran it; `paper`: item and content biases,
+    losses summed over the batch, squared norms."""
+    regulariser: NonNegativeFloat = 1e-2
+    """`mmrec`: weight of Σ ‖X‖ / B on the rows of the batch; `paper`: weight λ_w of ½ ‖X‖² on factors."""
+    bias_regulariser: NonNegativeFloat = 0.01
+    """`paper` only: weight λ_b of the item biases; a tenth of it for negatives."""
+    content_regulariser: NonNegativeFloat = 0.0
+    """`paper` only: weight λ_e of the content projection."""
+    feature_norm: Literal["none", "l2"] = "none"
+    """`l2`: scale each item's vector of each modality to length 1, so that no modality drowns the others."""
+
+
+class VBPR(Recommender):
+    """Matrix factorisation whose item vector is a free part beside a linear image of the item's content."""
+
+    paper = "He and McAuley, AAAI 2016"
+    min_modalities = 1
+    Config = VBPRConfig
+    config: VBPRConfig
+    content: Tensor
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: VBPRConfig) -> None:
+        super().__init__(train, features, config)
+        d, self.is_paper = config.embedding_size, config.variant == "paper"
+        matrices = [F.normalize(x) if config.feature_norm == "l2" else x for x in self.features]
+        del self.features  # only their concatenation is needed
+        self.register_buffer("content", torch.cat(matrices, 1), persistent=False)  # F [I, f], f = Σ F_m
+        width = self.content.shape[1]
+        self.user_table = xavier_table(self.num_users, 2 * d)  # Θ = [Γ_U | T_U]  [U, 2d]
+        self.item_table = xavier_table(self.num_items, d)  # Γ_I [I, d]
+        self.projection = xavier_normal_table(d, width)  # W [d, f]
+        if self.is_paper:
+            self.projection = xavier_table(d, width)
+            self.item_bias = nn.Parameter(torch.zeros(self.num_items, 1))  # β [I, 1]
+            self.content_bias = xavier_table(1, width)  # β' [1, f]
+        else:
+            self.projection_bias = nn.Parameter(torch.zeros(d))  # c [d]
+
+    def embed(self) -> Embeddings:
+        return Embeddings(self._users(None), self._items(None))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        # Only items of the batch are projected: the features are far wider than everything else here.
+        items, places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
+        positives, negatives = self._items(items)[places].split(len(batch))  # [B, 2d] or [B, 2d + 1]
+        users = self._users(batch.users)
+        ranking = bpr(users, positives, negatives)
+        if self.is_paper:
+            return {"bpr": ranking * len(batch), "regulariser": self._paper_regulariser(batch)}
+        return {"bpr": ranking, "regulariser": self.config.regulariser * mean_norms(users, positives, negatives)}
+
+    def _users(self, rows: Tensor | None) -> Tensor:
+        """Θ, all rows or some; with the paper's biases a 1 as the last column, which meets them."""
+        users = self.user_table if rows is None else self.user_table[rows]
+        return F.pad(users, (0, 1), value=1.0) if self.is_paper else users
+
+    def _items(self, rows: Tensor | None) -> Tensor:
+        """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
+        content = self.content if rows is None else self.content[rows]  # [n, f]
+        table = self.item_table if rows is None else self.item_table[rows]  # [n, d]
+        if not self.is_paper:
+            return torch.cat([table, F.linear(content, self.projection, self.projection_bias)], 1)
+        bias = self.item_bias if rows is None else self.item_bias[rows]  # [n, 1]
+        projected = content @ torch.cat([self.projection, self.content_bias]).T  # [n, d + 1]
+        return torch.cat([table, projected + F.pad(bias, (projected.shape[1] - 1, 0))], 1)
+
+    def _paper_regulariser(self, batch: Triplets) -> Tensor:
+        """½ Σ λ ‖·‖² over the rows of the batch, and over the whole projection."""
+        factors = (
+            self.user_table[batch.users].square().sum()
+            + self.item_table[batch.positives].square().sum()
+            + self.item_table[batch.negatives].square().sum()
+        )
+        positive_bias = self.item_bias[batch.positives].square().sum()
+        negative_bias = self.item_bias[batch.negatives].square().sum()
+        content = self.projection.square().sum() + self.content_bias.square().sum()
+        return 0.5 * (
+            self.config.regulariser * factors
+            + self.config.bias_regulariser * (positive_bias + negative_bias / 10)
+            + self.config.content_regulariser * content
+        )
