@@ -1,0 +1,8 @@
+"""Files in, `Dataset` out: layouts, splits, and every refusal of bad data."""
+
+from prismrec.data.build import build, load
+from prismrec.data.dataset import Dataset
+from prismrec.data.readers.raw import ColumnNames, RawData, RawFeatures
+from prismrec.data.split import SplitSpec
+
+__all__ = ["ColumnNames", "Dataset", "RawData", "RawFeatures", "SplitSpec", "build", "load"]

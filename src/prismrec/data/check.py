@@ -1,0 +1,120 @@
+"""Every refusal of bad data that more than one reader needs: one line each, with file and place."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from prismrec.errors import InputError
+from prismrec.types import FloatArray
+
+
+def listed(names: Iterable[object], limit: int = 8) -> str:
+    """'a', 'b' and 3 more: names as a message shows them."""
+    shown = [repr(str(name)) for name in names]
+    if len(shown) > limit:
+        return f"{', '.join(shown[:limit])} and {len(shown) - limit} more"
+    return ", ".join(shown) or "none"
+
+
+def memory(path: Path, limit: int | None) -> None:
+    """Refuse a file larger than the limit in bytes.
+
+    For a gzip file the size that it declares for its content counts, if that is larger.
+    """
+    if limit is None:
+        return
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size >= 18 and file.read(2) == b"\x1f\x8b":
+            file.seek(-4, 2)
+            size = max(size, int.from_bytes(file.read(4), "little"))
+    if size > limit:
+        raise InputError(path, f"{size:,} bytes", f"at most {limit:,} bytes, the memory limit (raise --memory-limit)")
+
+
+def only_one(found: Sequence[Path], folder: Path, wanted: str) -> Path:
+    """The single file for a purpose; of several, none is guessed to be the right one."""
+    if len(found) > 1:
+        raise InputError(
+            folder,
+            f"{len(found)} files for one purpose: {listed(path.name for path in found)}",
+            f"one {wanted}; remove the others, or name the file of interactions itself as SOURCE",
+        )
+    return found[0]
+
+
+def modality_names(wanted: Sequence[str] | None, found: Iterable[str], folder: Path) -> list[str]:
+    """The modalities to read: all that were found, or the wanted ones if each of them exists."""
+    available = sorted(found)
+    if wanted is None:
+        return available
+    for name in wanted:
+        if name not in available:
+            raise InputError(folder, f"no modality {name!r}", f"one of: {listed(available)}")
+    return list(dict.fromkeys(wanted))
+
+
+def distinct_ids(ids: pl.Series, where: str | Path, kind: str = "item") -> None:
+    """Refuse missing, empty and repeated ids; the message names the first and its row (from 1)."""
+    empty = (ids.is_null() | (ids.str.len_bytes() == 0)).fill_null(True)
+    if empty.any():
+        row = empty.arg_max() or 0
+        raise InputError(f"{where}, row {row + 1}", f"an empty {kind} id", f"an id on each of {len(ids):,} rows")
+    repeated = ids.is_duplicated()
+    if repeated.any():
+        identifier = ids[repeated.arg_max() or 0]
+        rows = (ids == identifier).arg_true()
+        raise InputError(
+            f"{where}, row {rows[1] + 1}",
+            f"{kind} id {identifier!r} a second time (first on row {rows[0] + 1})",
+            f"each {kind} id once",
+        )
+
+
+def feature_rows(path: Path, rows: int, expected: int, of_what: str) -> None:
+    """Refuse a feature matrix whose number of rows is not the number of its ids."""
+    if rows != expected:
+        raise InputError(path, f"{rows:,} rows", f"{expected:,} rows, one for each {of_what}")
+
+
+def feature_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
+    """Refuse anything but a two-dimensional array of real numbers with at least one row and column."""
+    if dtype.hasobject:
+        raise InputError(path, "Python objects (dtype object)", "real numbers; pickled objects are never loaded")
+    if dtype.kind not in "fiub":
+        raise InputError(path, f"an array of dtype {dtype}", "real numbers, such as float32")
+    if len(shape) != 2:
+        raise InputError(path, f"an array of shape {shape}", "two dimensions: items × feature width")
+    if shape[1] == 0:
+        raise InputError(path, f"features of width 0 (shape {shape})", "at least one column")
+    if shape[0] == 0:
+        raise InputError(path, "features without a row", "one row for each item")
+
+
+def finite(values: FloatArray, path: Path, ids: pl.Series) -> None:
+    """Refuse NaN and infinity in features `[n, F]`; `ids` names the item of each row."""
+    # A sum is not finite if a term is not; it costs [n] of memory where isfinite(values) costs [n, F].
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspects = np.flatnonzero(~np.isfinite(values.sum(axis=1)))
+    for row in suspects:
+        columns = np.flatnonzero(~np.isfinite(values[row]))
+        if len(columns):
+            raise InputError(
+                f"{path}, row {row} (item {ids[int(row)]!r}), column {columns[0]}",
+                str(values[row, columns[0]]),
+                "a finite number that float32 can hold; leave the item's row out to have it filled",
+            )
+
+
+def plausible_rows(numbers: pl.Series, where: str, kind: str) -> None:
+    """Refuse numbers that would make a table far longer than what it describes: they are ids, not rows."""
+    highest, distinct = int(numbers.max() or 0), numbers.n_unique()  # type: ignore[arg-type]
+    if highest > 1_000_000 + 10 * distinct:
+        raise InputError(
+            where,
+            f"{kind} number {highest:,} among {distinct:,} distinct {kind}s",
+            "rows counted from 0; for other ids, store the interactions as interactions.csv (the table layout)",
+        )

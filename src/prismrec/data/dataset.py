@@ -1,0 +1,74 @@
+"""The one thing that leaves this room: a data set, immutable and valid."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+import polars as pl
+
+from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Interactions in three splits, item features per modality, and the ids behind the numbers.
+
+    Attributes:
+        name: what to call it in a table.
+        train: pairs to learn from; `valid` and `test` have the same U and I, and no pair in common with it.
+        valid: pairs to choose hyperparameters and the epoch by.
+        test: pairs to report on.
+        features: modality → float32 `[I, F_m]`; the rows of items without that modality are filled.
+        present: modality → bool `[I]`, False where the row of `features` was filled.
+        users: user ids; position is number.
+        items: item ids; position is number.
+        catalog: row i describes item number i, for people: `item_id`, then whatever the item table held.
+        notes: what was counted and decided while reading, one sentence each.
+    """
+
+    name: str
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    features: Mapping[str, FloatArray]
+    present: Mapping[str, BoolArray]
+    users: Vocabulary
+    items: Vocabulary
+    catalog: pl.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        size = (len(self.users), len(self.items))
+        for split in (self.train, self.valid, self.test):
+            if (split.num_users, split.num_items) != size:
+                raise ValueError(f"a split of {split.num_users} × {split.num_items} in a data set of {size}")
+        if self.features.keys() != self.present.keys():
+            raise ValueError(f"features of {list(self.features)} beside presence of {list(self.present)}")
+        for name, values in self.features.items():
+            if values.ndim != 2 or len(values) != size[1] or self.present[name].shape != size[1:]:
+                raise ValueError(f"features {name!r} of shape {values.shape} for {size[1]} items")
+        if self.catalog is not None and len(self.catalog) != size[1]:
+            raise ValueError(f"a catalog of {len(self.catalog)} rows for {size[1]} items")
+        object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
+        object.__setattr__(self, "present", MappingProxyType(dict(self.present)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over ids, pairs of each split and features: equal data, equal fingerprint."""
+        digest = hashlib.sha256()
+        for vocabulary in (self.users, self.items):
+            digest.update(vocabulary.ids.str.len_bytes().to_numpy().astype("<u4").tobytes())
+            digest.update("".join(vocabulary.ids).encode())
+        for split in (self.train, self.valid, self.test):
+            digest.update(np.uint64(len(split)).astype("<u8").tobytes())
+            digest.update(split.users.astype("<i4").tobytes())
+            digest.update(split.items.astype("<i4").tobytes())
+        for name in sorted(self.features):
+            values = self.features[name]
+            digest.update(f"{name}\0{values.shape[1]}\0".encode())
+            digest.update(np.ascontiguousarray(values, dtype="<f4").data)
+            digest.update(self.present[name].tobytes())
+        return digest.hexdigest()
