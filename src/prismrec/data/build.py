@@ -83,6 +83,7 @@ def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", 
     spec = split or SplitSpec(by="user" if pairs.labels is None else "label")
     labels = split_labels(pairs, spec, str(raw.path))
     notes.append(f"split: {spec}")
+    notes += [f"no {name} pair" for label, name in enumerate(SPLIT_NAMES) if not (labels == label).any()]
     if pairs.labels is not None and spec.by != "label":
         notes.append("the file's own split labels were set aside")
     features, present = _align(raw, items, np.bincount(pairs.items, minlength=len(items)) > 0, fill, notes)

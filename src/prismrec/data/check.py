@@ -88,9 +88,9 @@ def feature_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> 
         raise InputError(path, f"an array of dtype {dtype}", "real numbers, such as float32")
     if len(shape) != 2:
         raise InputError(path, f"an array of shape {shape}", "two dimensions: items × feature width")
-    if shape[1] == 0:
+    if shape[1] <= 0:
         raise InputError(path, f"features of width 0 (shape {shape})", "at least one column")
-    if shape[0] == 0:
+    if shape[0] <= 0:
         raise InputError(path, "features without a row", "one row for each item")
 
 
@@ -111,7 +111,7 @@ def finite(values: FloatArray, path: Path, ids: pl.Series) -> None:
 
 def plausible_rows(numbers: pl.Series, where: str, kind: str) -> None:
     """Refuse numbers that would make a table far longer than what it describes: they are ids, not rows."""
-    highest, distinct = int(numbers.max() or 0), numbers.n_unique()  # type: ignore[arg-type]
+    highest, distinct = int(numbers.to_numpy().max()), numbers.n_unique()
     if highest > 1_000_000 + 10 * distinct:
         raise InputError(
             where,

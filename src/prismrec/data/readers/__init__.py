@@ -37,13 +37,17 @@ def read_source(source: Path, name: str | None, options: ReadOptions) -> RawData
     found = {key: paths for key, paths in found.items() if paths}
     if not found:
         kind = "" if name is None else f" in the layout {name!r}"
-        raise InputError(source, f"no interactions{kind}", _LOOKED_FOR)
+        what = f"a file that is no interactions{kind}" if source.is_file() else f"no interactions{kind}"
+        raise InputError(source, what, _LOOKED_FOR)
     if len(found) > 1:
         files = check.listed(str(paths[0].relative_to(source)) for paths in found.values())
         raise InputError(source, f"several layouts: {', '.join(found)} ({files})", "one, chosen with --format")
     chosen, paths = next(iter(found.items()))
     path = check.only_one(paths, source, "file of interactions")
-    return READERS[chosen](path, options)
+    try:
+        return READERS[chosen](path, options)
+    except OSError as error:
+        raise InputError(error.filename or path, error.strerror or str(error), "a readable file") from None
 
 
 def _in_folder(folder: Path) -> dict[str, list[Path]]:

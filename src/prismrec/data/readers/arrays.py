@@ -1,7 +1,9 @@
 """Feature matrices on disk (npy, npz, Parquet, safetensors), each with the ids that its rows belong to."""
 
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ def open_npy(path: Path, memory_limit: int | None = None) -> npt.NDArray[Any]:
     except (ValueError, EOFError, OSError) as error:
         raise InputError(path, f"a broken npy header ({error})", "a whole npy file") from None
     check.feature_matrix(shape, dtype, path)
-    needed = int(np.prod(shape)) * dtype.itemsize
+    needed = math.prod(shape) * dtype.itemsize
     if stored < needed:
         raise InputError(
             path, f"{stored:,} bytes of numbers", f"{needed:,} for {dtype} {list(shape)}: the file is truncated"
@@ -120,17 +122,21 @@ def _text(path: Path) -> str:
 
 
 def _read_npz(path: Path, _options: ReadOptions, _items: Table | None) -> RawFeatures:
+    expected = "arrays 'ids' and 'features', as numpy.savez writes them"
+    if not zipfile.is_zipfile(path):
+        raise InputError(path, "no npz archive, or a truncated one", expected)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays: Mapping[str, npt.NDArray[Any]] = dict(archive)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError) as error:
-        found = (
-            "Python objects, which are never loaded" if "pickle" in str(error) else f"something unreadable ({error})"
-        )
-        raise InputError(path, found, "arrays 'ids' and 'features', as numpy.savez writes them") from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
+            found, expected = "Python objects, which are never loaded", f"{expected}; store ids.astype(str)"
+        else:
+            found = f"something unreadable ({error})"
+        raise InputError(path, found, expected) from None
     for name in ("ids", "features"):
         if name not in arrays:
-            raise InputError(path, f"arrays {check.listed(arrays)}", "arrays 'ids' and 'features'")
+            raise InputError(path, f"arrays {check.listed(arrays)}", expected)
     return checked(arrays["features"], path, _as_ids(arrays["ids"], path))
 
 
@@ -187,7 +193,7 @@ def _read_safetensors(path: Path, _options: ReadOptions, _items: Table | None) -
             values = file.get_tensor("features")
             text = (file.metadata() or {}).get("ids")
             if text is None and "ids" in names:
-                text = bytes(file.get_tensor("ids").to(torch.uint8).tolist()).decode()
+                text = file.get_tensor("ids").to(torch.uint8).numpy().tobytes().decode()
         if text is None:
             raise InputError(path, "no ids", "a JSON list of item ids, as metadata 'ids' or as a uint8 tensor 'ids'")
         ids = json.loads(text)

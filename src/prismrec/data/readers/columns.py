@@ -20,7 +20,7 @@ _LABELS = {name: number for number, name in enumerate(SPLIT_NAMES)} | {"0": 0, "
 def find_column(table: Table, role: str, given: str | None = None) -> str | None:
     """The column for a role (a key of `USUAL_NAMES`): the given name, else the one with a usual name, else None.
 
-    Case, underscores and, in atomic files, the type after the colon do not matter for usual names.
+    Case, underscores and hyphens do not matter for usual names.
 
     Raises:
         InputError: the given column is missing, or several have a usual name.
@@ -58,7 +58,7 @@ def _flag(role: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.partition(":")[0].strip().lower().replace("_", "").replace("-", "")
+    return name.strip().lower().replace("_", "").replace("-", "")
 
 
 def id_column(table: Table, column: str, kind: str) -> pl.Series:
@@ -156,6 +156,8 @@ def interactions(table: Table, names: ColumnNames, *, numbered: bool = False) ->
         columns.append(timestamp_column(table, timestamp))
     if split is not None:
         columns.append(label_column(table, split))
+    notes = [] if split is None else [f"{table.path.name}: split labels are in column {split!r}"]
     unread = [name for name in table.frame.columns if name not in (user, item, timestamp, split)]
-    notes = [f"{table.path.name}: columns not used: {', '.join(unread)}"] if unread else []
+    if unread:
+        notes.append(f"{table.path.name}: columns not used: {', '.join(unread)}")
     return pl.DataFrame(columns), notes

@@ -31,7 +31,7 @@ def with_features(raw: RawData, folder: Path, place: Callable[[int], str], optio
     paths = {path.name.removesuffix(_SUFFIX): path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
     arrays = {name: open_npy(path, options.memory_limit) for name, path in paths.items()}
     wanted = check.modality_names(options.modalities, paths, folder)
-    num_users, num_items = (_count(raw.pairs[side]) for side in ("user", "item"))
+    num_users, num_items = (int(raw.pairs[side].to_numpy().max()) + 1 for side in ("user", "item"))
     if arrays:
         first = next(iter(arrays))
         for name, values in arrays.items():
@@ -54,8 +54,3 @@ def with_features(raw: RawData, folder: Path, place: Callable[[int], str], optio
         items=items,
         features={name: checked(arrays[name], paths[name], items) for name in wanted},
     )
-
-
-def _count(numbers: pl.Series) -> int:
-    highest = numbers.max()
-    return int(highest) + 1 if isinstance(highest, int) else 0

@@ -7,6 +7,7 @@ from typing import Literal
 
 import polars as pl
 
+from prismrec.errors import InputError
 from prismrec.types import FloatArray
 
 
@@ -29,12 +30,19 @@ class ReadOptions:
         modalities: which modalities to read; None for all.
         memory_limit: refuse any file larger than this, in bytes; None for no limit.
         npy_order: "items" says that row i of every `features/*.npy` belongs to row i of the item table.
+
+    Raises:
+        InputError: another order.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
     modalities: tuple[str, ...] | None = None
     memory_limit: int | None = None
     npy_order: Literal["items"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.npy_order not in (None, "items"):
+            raise InputError("--npy-order", repr(self.npy_order), "items, or nothing")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from prismrec.data.readers.columns import interactions
 from prismrec.data.readers.raw import RawData, ReadOptions
 from prismrec.data.readers.table import id_table
 from prismrec.data.readers.tabular import Table, read_table
+from prismrec.errors import InputError
 
 
 def read(path: Path, options: ReadOptions) -> RawData:
@@ -18,14 +19,12 @@ def read(path: Path, options: ReadOptions) -> RawData:
     Raises:
         InputError: for anything that is not as described.
     """
-    table = read_table(path, options.memory_limit)
+    table = _untyped(read_table(path, options.memory_limit))
     pairs, notes = interactions(table, options.columns)
     items_path = path.with_suffix(".item")
     items: Table | None = None
     if items_path.is_file():
-        read_items = read_table(items_path, options.memory_limit)
-        items = id_table(read_items, "item", options.columns.item)
-        items = replace(items, frame=items.frame.rename(lambda name: name.partition(":")[0]))
+        items = id_table(_untyped(read_table(items_path, options.memory_limit)), "item", options.columns.item)
     return RawData(
         name=path.stem,
         path=path,
@@ -35,3 +34,12 @@ def read(path: Path, options: ReadOptions) -> RawData:
         catalog=None if items is None else items.frame,
         notes=tuple(notes),
     )
+
+
+def _untyped(table: Table) -> Table:
+    """Column names without the type after the colon; every column is read as text anyway."""
+    names = [name.partition(":")[0] for name in table.frame.columns]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{table.path}, line 1", f"column {twice[0]!r} twice", "each column once")
+    return replace(table, frame=table.frame.rename(dict(zip(table.frame.columns, names, strict=True))))
