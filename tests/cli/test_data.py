@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from prismrec.cli.data import app, parse_size, split_spec
+from prismrec.data import SplitSpec, load
+from prismrec.errors import InputError
+
+ROWS = "user,item,when\n" + "".join(f"u{user},{item},{item}\n" for user in range(4) for item in range(10))
+
+
+@pytest.fixture
+def source(tmp_path):
+    source = tmp_path / "shop"
+    (source / "features").mkdir(parents=True)
+    (source / "interactions.csv").write_text(ROWS)
+    np.savez(source / "features" / "image.npz", ids=np.arange(1, 10), features=np.ones((9, 5)))
+    return source
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_describe_prints_one_json_object_that_agrees_with_the_data(source):
+    summary = json.loads(run("describe", source, "--json"))
+    assert (summary["users"], summary["items"]) == (4, 10)
+    assert summary["interactions"] == 40
+    assert summary["density"] == 1.0
+    assert summary["splits"]["valid"] == {"interactions": 4, "users": 4, "items": len(set(load(source).valid.items))}
+    assert summary["modalities"] == {"image": {"width": 5, "missing": 1}}
+    assert summary["fingerprint"] == load(source).fingerprint
+    assert "interactions.csv: columns not used: when" in summary["notes"]
+
+
+def test_describe_shows_counts_modalities_and_notes(source):
+    shown = run("describe", source)
+    for word in ("shop", "train", "32", "image", "density 100", "1 of 10 items lack it"):
+        assert word in shown
+
+
+def test_options_reach_the_reader(source):
+    options = ("--by", "last", "--time-column", "when", "--k-core", "4", "--fill", "zero", "--modality", "image")
+    summary = json.loads(run("describe", source, "--json", *options))
+    assert "split: each user's last two pairs held out" in summary["notes"]
+    assert any("filled with zeros" in note for note in summary["notes"])
+    with pytest.raises(InputError, match="a column 'whence'"):
+        run("describe", source, "--split-column", "whence")
+
+
+def test_split_writes_the_protocol_that_was_asked_for(source, tmp_path):
+    out = tmp_path / "split"
+    run("split", source, "--out", out, "--by", "cold-items", "--ratios", "6:2:2", "--seed", 5)
+    again, asked = load(out), load(source, split=SplitSpec(by="cold-items", ratios=(6, 2, 2), seed=5))
+    assert again.fingerprint == asked.fingerprint
+    assert set(pl.read_csv(out / "interactions.csv")["split"]) == {"train", "valid", "test"}
+
+
+def test_convert_to_mmrec_and_back_keeps_the_split(source, tmp_path):
+    run("convert", source, "--to", "mmrec", "--out", tmp_path / "mmrec")
+    run("convert", tmp_path / "mmrec", "--to", "table", "--out", tmp_path / "table")
+    again, first = load(tmp_path / "table"), load(source)
+    np.testing.assert_array_equal(again.test.items, first.test.items)
+    np.testing.assert_array_equal(again.features["image"], first.features["image"])
+
+
+def test_what_was_noted_is_said_when_writing(source, tmp_path):
+    shown = run("split", source, "--out", tmp_path / "out")
+    assert "- image: 1 of 10 items lack it" in shown
+    assert "32 train, 4 valid, 4 test" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("describe", "{}", "--ratios", "8:2"), r"--ratios: found '8:2'; expected three shares"),
+        (("describe", "{}", "--ratios", "a:b:c"), r"--ratios: found 'a:b:c'; expected three shares"),
+        (("describe", "{}", "--by", "random"), r"found 'random'; expected one of: label, user"),
+        (("describe", "{}", "--memory-limit", "much"), r"--memory-limit: found 'much'; expected a size"),
+        (("convert", "{}", "--to", "excel", "--out", "{}-2"), r"--to: found 'excel'; expected one of: table, mmrec"),
+        (("convert", "{}", "--to", "table", "--out", "{}"), r"found something already there; expected a new or empty"),
+    ],
+)
+def test_words_that_cannot_be_used_are_refused(words, message, source):
+    with pytest.raises(InputError, match=message):
+        run(*(word.format(source) for word in words))
+
+
+def test_ratios_or_a_seed_alone_ask_for_a_split_within_each_user():
+    assert split_spec(None, None, None) is None
+    assert split_spec(None, "7:1:2", None) == SplitSpec(by="user", ratios=(7, 1, 2), seed=0)
+    assert split_spec(None, None, 3) == SplitSpec(by="user", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4096", 4096), ("2k", 2048), ("500M", 500 * 2**20), ("4G", 2**32), ("1.5GiB", 3 * 2**29), ("1 TB", 2**40)],
+)
+def test_sizes_are_powers_of_1024(text, size):
+    assert parse_size(text) == size
