@@ -165,9 +165,7 @@ def evaluate(
     return Evaluation(users, values, groups)
 
 
-def _hits(
-    lists: Iterator[torch.Tensor], users: Int64Array, truth: Interactions
-) -> tuple[Int64Array, Int64Array]:
+def _hits(lists: Iterator[torch.Tensor], users: Int64Array, truth: Interactions) -> tuple[Int64Array, Int64Array]:
     """Row and rank (1-based) of every hit, by row, then rank."""
     offsets, items = pairs_of(users, [truth])
     found: list[Int64Array] = []

@@ -1,11 +1,10 @@
 """Full ranking: the k best of all items for each user, exact, in blocks of users.
 
-Scores are float32. The higher score comes first, and of equal scores the lower item number. Both are packed into
-one int64 key, so no two candidates are equal and a partial top-k has one answer only.
+Scores are float32. The higher score comes first, and of equal scores the lower item number. Both are packed
+into one int64 key, so that no two candidates are equal and there is one order only.
 """
 
 from collections.abc import Iterator, Sequence
-from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -59,9 +58,7 @@ def rank(
     device = embeddings.items.device
     blocks = list(rank_blocks(embeddings, users, k, mask, block_size=block_size))
     items, scores = torch.empty(0, k, dtype=torch.int64, device=device), torch.empty(0, k, device=device)
-    return Ranking(
-        torch.cat([items, *(b.items for b in blocks)]), torch.cat([scores, *(b.scores for b in blocks)])
-    )
+    return Ranking(torch.cat([items, *(b.items for b in blocks)]), torch.cat([scores, *(b.scores for b in blocks)]))
 
 
 def rank_blocks(
@@ -74,36 +71,31 @@ def rank_blocks(
 ) -> Iterator[Ranking]:
     """`rank`, one block of users after the other, so that memory holds one block only.
 
-    The top-k of a block takes two steps. The items are cut into C runs of w neighbouring numbers. The k best runs,
-    each judged by its best item, hold the k best items, for an item of any other run is beaten by those k. So only
-    k·w candidates are left to order. Item c·w + r stands in column r·C + c: the maxima of all runs are then
-    elementwise maxima of w contiguous rows.
+    A partial top-k over all I columns costs more than the scores themselves, so a bound comes first: part the
+    items into C > k runs and take the best score of each. The k-th best of these is reached by k items, so
+    whatever stays below it is out. Little more than k items per user remain to be sorted, ties included.
     """
     numbers = _checked_users(embeddings, users, k, mask, block_size)
     num_items, device = len(embeddings.items), embeddings.items.device
+    item_rows = embeddings.items.detach().float()
     kept = min(k, num_items)
-    w = max(isqrt(num_items // kept), 1)
+    w = max(num_items // (4 * kept), 1)  # items in a run; item j is in run j modulo C
     C = -(-num_items // w)
-    item = torch.arange(C * w, device=device).view(C, w).T.reshape(-1)  # [w·C], the item in each column
-    columns = embeddings.items.detach().float()[item.clamp(max=num_items - 1)].T  # [d, w·C]
-    surplus = (item >= num_items).nonzero().view(-1)
+    width = w * C
     offsets, masked = pairs_of(numbers, mask)
-    masked = masked % w * C + masked // w
 
-    size = block_size or max(SCORES_AT_ONCE.get(device.type, 2**22) // num_items, 1)
+    size = min(block_size or max(SCORES_AT_ONCE.get(device.type, 2**22) // num_items, 1), max(len(numbers), 1))
+    buffer = torch.full((size, width), -torch.inf, device=device)  # the columns from I on stay so
     for start in range(0, len(numbers), size):
-        block = numbers[start : start + size]
-        scores = embeddings.users.detach()[torch.from_numpy(block).to(device)].float() @ columns  # [b, w·C]
-        scores.index_fill_(1, surplus, -torch.inf)
-        hidden = flat_positions(offsets[start : start + size + 1], masked, C * w)
+        block = torch.from_numpy(numbers[start : start + size]).to(device)
+        scores = buffer[: len(block)]
+        torch.mm(embeddings.users.detach()[block].float(), item_rows.T, out=scores[:, :num_items])
+        hidden = flat_positions(offsets[start : start + size + 1], masked, width)
         scores.view(-1).index_fill_(0, torch.from_numpy(hidden).to(device), -torch.inf)
-        scores = scores.view(len(block), w, C)
-        runs = _numbers(_best(_keys(scores.amax(1), torch.arange(C, device=device)), kept))[
-            :, None
-        ]  # [b, 1, k]
-        within = torch.arange(w, device=device)[:, None]  # [w, 1]
-        candidates = _keys(scores.gather(2, runs.expand(-1, w, -1)), runs * w + within)  # [b, w, k]
-        yield _ranking(_best(candidates.flatten(1), kept), k)
+        bound = _kth_largest(scores.view(-1, w, C).amax(1), kept)
+        # A bound above -inf leaves masked items out where fewer than k others are left.
+        flat = _positions_from(scores, bound.clamp_(min=torch.finfo(torch.float32).min))
+        yield _ordered(flat, scores, k)
 
 
 def pairs_of(users: Int64Array, pairs: Sequence[Interactions]) -> tuple[Int64Array, Int64Array]:
@@ -173,30 +165,44 @@ def check_counts(name: str, pairs: Interactions, embeddings: Embeddings) -> None
         )
 
 
-def _keys(scores: Tensor, numbers: Tensor) -> Tensor:
-    """Distinct int64 keys, smaller is better: the score's order in the upper half, its number in the lower."""
-    bits = (0.0 - scores).view(torch.int32)  # 0.0 - x also makes both zeros one
-    bits ^= (
-        bits >> 31
-    ) & 0x7FFFFFFF  # sign and magnitude to two's complement: integers in the order of the floats
-    return torch.add(numbers, bits, alpha=2**32)
+def _ordered(flat: Tensor, scores: Tensor, k: int) -> Ranking:
+    """The k best of the candidates at these ascending positions of the flattened scores `[b, width]`."""
+    rows = flat // scores.shape[1]
+    counts = torch.bincount(rows, minlength=len(scores))
+    slots = torch.arange(len(flat), device=flat.device) - (counts.cumsum(0) - counts)[rows]
+    bits = (0.0 - scores.view(-1)[flat]).view(torch.int32)  # negated: best first; 0.0 - x has one zero only
+    keys = torch.full((len(scores), max(int(counts.max()), k)), _NO_ITEM, device=flat.device)
+    keys[rows, slots] = torch.add(flat - rows * scores.shape[1], _swap_order(bits), alpha=2**32)
+    keys = _sorted(keys)[:, :k]
+    best = 0.0 - _swap_order((keys >> 32).int()).view(torch.float32)
+    return Ranking((keys & 0xFFFFFFFF).masked_fill_(best == -torch.inf, -1), best)
 
 
-def _numbers(keys: Tensor) -> Tensor:
-    return keys & 0xFFFFFFFF
+_NO_ITEM = 0x7F800000 << 32  # the key of score -inf
 
 
-def _best(keys: Tensor, k: int) -> Tensor:
-    return keys.topk(k, largest=False).values
+def _swap_order(bits: Tensor) -> Tensor:
+    """From the bits of floats to integers in the same order, or back: sign and magnitude, two's complement."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
-def _ranking(keys: Tensor, k: int) -> Ranking:
-    bits = (keys >> 32).int()
-    bits ^= (bits >> 31) & 0x7FFFFFFF
-    scores = 0.0 - bits.view(torch.float32)
-    items = _numbers(keys).masked_fill_(scores == -torch.inf, -1)
-    missing = (0, k - keys.shape[1])
-    return Ranking(
-        torch.nn.functional.pad(items, missing, value=-1),
-        torch.nn.functional.pad(scores, missing, value=-torch.inf),
-    )
+# On a CPU numpy selects, searches and sorts several times faster than torch does.
+
+
+def _kth_largest(values: Tensor, k: int) -> Tensor:
+    """`[b, 1]` from `[b, C]`."""
+    if values.is_cpu:
+        at = values.shape[1] - k
+        return torch.from_numpy(np.partition(values.numpy(), at, axis=1)[:, at : at + 1].copy())
+    return values.topk(k, sorted=False).values.amin(1, keepdim=True)
+
+
+def _positions_from(scores: Tensor, bound: Tensor) -> Tensor:
+    """Flat positions of the scores that reach the bound of their row."""
+    if scores.is_cpu:
+        return torch.from_numpy(np.flatnonzero(scores.numpy() >= bound.numpy()))
+    return (scores >= bound).view(-1).nonzero().view(-1)
+
+
+def _sorted(keys: Tensor) -> Tensor:
+    return torch.from_numpy(np.sort(keys.numpy(), axis=1)) if keys.is_cpu else keys.sort(1).values
