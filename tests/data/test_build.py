@@ -153,6 +153,15 @@ def test_users_and_items_without_interactions_keep_their_numbers(folder):
     np.testing.assert_array_equal(dataset.features["text"], np.eye(5))
 
 
+def test_what_is_left_unread_or_looks_alike_is_noted(folder):
+    files = {"interactions.csv": "user, item\na, x\n", "image.npy": np.ones((1, 2)), "features/text.csv": "x,1\n"}
+    notes = load(folder(files)).notes
+    assert any(note.startswith("image.npy: not read") for note in notes)
+    assert any(note.startswith("features/text.csv: not read") for note in notes)
+    assert "1 item ids begin or end with a space, such as ' x'" in notes
+    assert "no test pair" in notes
+
+
 def test_tiktok_reads_as_published(real_data):
     dataset = load(real_data / "tiktok")
     assert (len(dataset.users), len(dataset.items)) == (9308, 6710)

@@ -73,6 +73,28 @@ TABLES = {
         "byte 0xe9 at offset 19",
         "UTF-8",
     ),
+    "latin-1 in the header": (
+        "interactions.csv",
+        "user,item,pr\xe9nom\na,x,b\n".encode("latin-1"),
+        ", line 1",
+        "byte 0xe9 at offset 12",
+        "UTF-8",
+    ),
+    "UTF-16": ("interactions.csv", INTERACTIONS.encode("utf-16"), "", "text in UTF-16", "text in UTF-8"),
+    "carriage returns alone": (
+        "interactions.csv",
+        INTERACTIONS.replace("\n", "\r"),
+        ", line 1",
+        "carriage return alone",
+        "line feeds",
+    ),
+    "a quotation mark inside a field": (
+        "interactions.csv",
+        'user,item,title\na,x,nails\nb,y,5" nails\n',
+        ", line 3",
+        "a quotation mark inside a field",
+        "the mark doubled",
+    ),
     "unknown label": (
         "interactions.csv",
         "user,item,split\na,x,train\nb,y,dev\n",
@@ -303,6 +325,28 @@ def test_refuses_parquet_ids_with_a_point(folder, refused):
     refused(source, "interactions.parquet, column 'user'", "ids of type Float64", "text or whole numbers")
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("split", pl.Series([["train"]]), "text or whole numbers"),
+        ("time", pl.Series([1]).cast(pl.Time), "numbers or dates"),
+        ("time", pl.Series([True]), "numbers or dates"),
+    ],
+)
+def test_refuses_parquet_columns_of_another_type(column, values, expected, folder, refused):
+    source = folder({"features/none": ""})
+    pl.DataFrame({"user": [1], "item": [2], column: values}).write_parquet(source / "interactions.parquet")
+    refused(source, f"interactions.parquet, column {column!r}", f"type {values.dtype}", expected)
+
+
+def test_refuses_a_damaged_npz(folder, refused):
+    source = folder({"interactions.csv": INTERACTIONS, "features/a.npz": {"ids": IDS, "features": ONES}})
+    path = source / "features" / "a.npz"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\x93NUMPY", b"\x00NUMPY"))
+    refused(source, "features/a.npz", "something unreadable", "arrays 'ids' and 'features'")
+
+
 def test_names_the_row_of_an_empty_id_in_parquet(folder, refused):
     source = folder({"features/none": ""})
     pl.DataFrame({"user": ["a", "b", None], "item": [1, 2, 3]}).write_parquet(source / "interactions.parquet")
@@ -321,11 +365,23 @@ def lattice(train: object) -> dict[str, str]:
         ({"0": [0], "1": [1, -2]}, ", user '1'", "item -2", "a whole number from 0"),
         ({"0": 7}, ", user '0'", "7", "a list of item numbers"),
         ({"alice": [0]}, "", "user 'alice'", "a whole number from 0"),
+        ({"0": [[0]]}, ", user '0'", "item [0]", "a whole number from 0"),
         ([[0, 1]], "", "a JSON list", "user number → list"),
     ],
 )
 def test_refuses_lattice_files(train, place, found, expected, folder, refused):
     refused(folder(lattice(train)), f"5-core/train.json{place}", found, expected)
+
+
+@pytest.mark.parametrize("content", ['{"0": [0],}', "[" * 100_000], ids=["comma too many", "too deep"])
+def test_refuses_broken_json(content, folder, refused):
+    source = folder(lattice({}) | {"5-core/train.json": content})
+    refused(source, "5-core/train.json", "broken JSON", "an object: user number")
+
+
+def test_refuses_two_lattice_cores(folder, refused):
+    source = folder(lattice({}) | {"0-core/train.json": "{}"})
+    refused(source, "", "'0-core/train.json', '5-core/train.json'", "one file of interactions")
 
 
 def test_refuses_a_lattice_folder_without_validation(folder, refused):

@@ -66,9 +66,9 @@ def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", 
     Ids are numbered in ascending order: as numbers if all of them are whole numbers without leading zeros, else
     as text, by code point. Users and items without interactions keep a number, unless a k-core is asked for.
     """
-    notes = list(raw.notes)
     users = _numbered([raw.pairs["user"], raw.users])
     items = _numbered([raw.pairs["item"], raw.items, _in_all_features(raw)])
+    notes = [*raw.notes, *_padded(users, "user"), *_padded(items, "item")]
     pairs = _distinct_pairs(raw, users, items, notes)
     if k_core:
         before = pairs
@@ -113,6 +113,12 @@ def _numbered(parts: Sequence[pl.Series | None]) -> pl.Series:
     return ids.sort()
 
 
+def _padded(ids: pl.Series, kind: str) -> list[str]:
+    """A note if ids begin or end with a space: they are told apart from those that do not."""
+    padded = ids.filter(ids.str.contains(r"^\s|\s$"))
+    return [f"{len(padded):,} {kind} ids begin or end with a space, such as {padded[0]!r}"] if len(padded) else []
+
+
 def _in_all_features(raw: RawData) -> pl.Series | None:
     """Items that every modality has, also those without an interaction."""
     modalities = [features.ids for features in raw.features.values()]
@@ -120,7 +126,7 @@ def _in_all_features(raw: RawData) -> pl.Series | None:
         return None
     common = modalities[0]
     for ids in modalities[1:]:
-        common = common.filter(common.is_in(ids.implode()))
+        common = common.filter(_positions(common, ids).is_not_null())
     return common
 
 

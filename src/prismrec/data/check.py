@@ -40,7 +40,7 @@ def only_one(found: Sequence[Path], folder: Path, wanted: str) -> Path:
     if len(found) > 1:
         raise InputError(
             folder,
-            f"{len(found)} files for one purpose: {listed(path.name for path in found)}",
+            f"{len(found)} files for one purpose: {listed(path.relative_to(folder) for path in found)}",
             f"one {wanted}; remove the others, or name the file of interactions itself as SOURCE",
         )
     return found[0]

@@ -3,7 +3,6 @@
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from prismrec.data import check
 from prismrec.data.readers.columns import id_column
 from prismrec.data.readers.raw import RawFeatures, ReadOptions
-from prismrec.data.readers.tabular import Table, read_table
+from prismrec.data.readers.tabular import Table, read_table, read_text
 from prismrec.errors import InputError
 
 
@@ -43,7 +42,7 @@ def open_npy(path: Path, memory_limit: int | None = None) -> npt.NDArray[Any]:
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = header(file)
             stored = path.stat().st_size - file.tell()
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # numpy parses the header as Python source, which can fail in many ways
         raise InputError(path, f"a broken npy header ({error})", "a whole npy file") from None
     check.feature_matrix(shape, dtype, path)
     needed = math.prod(shape) * dtype.itemsize
@@ -87,6 +86,15 @@ def features_with_ids(folder: Path, options: ReadOptions, items: Table | None) -
     return features
 
 
+def unread(folder: Path) -> list[str]:
+    """What looks like features in a tabular folder but is not where, or how, it would be read."""
+    return [
+        f"{path.relative_to(folder)}: not read; features are read from features/NAME with {', '.join(_READERS)}"
+        for path in [*sorted(folder.glob("*.np[yz]")), *sorted(folder.glob("features/*"))]
+        if path.parent == folder or not path.name.endswith((*_READERS, ".ids.txt"))
+    ]
+
+
 def _read_npy(path: Path, options: ReadOptions, items: Table | None) -> RawFeatures:
     values = open_npy(path)
     return checked(values, path, _ids_beside(path, len(values), options, items))
@@ -96,7 +104,7 @@ def _ids_beside(path: Path, rows: int, options: ReadOptions, items: Table | None
     """The ids of an npy: from `NAME.ids.txt`, or from the item table if the user said so."""
     listing = path.with_suffix(".ids.txt")
     if listing.is_file():
-        lines = _text(listing).removesuffix("\n").split("\n")
+        lines = read_text(listing).removesuffix("\n").split("\n")
         ids = pl.Series([line.removesuffix("\r") for line in lines], dtype=pl.String)
         check.distinct_ids(ids, listing)
         check.feature_rows(path, rows, len(ids), f"id in {listing.name}")
@@ -112,15 +120,6 @@ def _ids_beside(path: Path, rows: int, options: ReadOptions, items: Table | None
     )
 
 
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}", f"byte offset {error.start} is not UTF-8", "text in UTF-8") from None
-
-
 def _read_npz(path: Path, _options: ReadOptions, _items: Table | None) -> RawFeatures:
     expected = "arrays 'ids' and 'features', as numpy.savez writes them"
     if not zipfile.is_zipfile(path):
@@ -128,7 +127,7 @@ def _read_npz(path: Path, _options: ReadOptions, _items: Table | None) -> RawFea
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays: Mapping[str, npt.NDArray[Any]] = dict(archive)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged archive can fail anywhere in zipfile, zlib or numpy
         if "allow_pickle" in str(error):
             found, expected = "Python objects, which are never loaded", f"{expected}; store ids.astype(str)"
         else:
@@ -154,11 +153,11 @@ def _read_parquet(path: Path, _options: ReadOptions, _items: Table | None) -> Ra
         raise InputError(path, f"columns {check.listed(frame.columns)}", "an id column: item_id, itemID, item or id")
     ids = id_column(table, id_name, "item")
     rest = frame.drop(id_name)
-    if rest.null_count().sum_horizontal()[0]:
+    if any(column.null_count() for column in rest):
         raise InputError(path, "an empty cell", "a number in each; leave an item's row out to have it filled")
     if len(rest.columns) == 1 and isinstance(rest.dtypes[0], pl.List | pl.Array):
         values = _stacked(rest.to_series(), path, ids)
-    elif rest.columns and all(dtype.is_numeric() for dtype in rest.dtypes):
+    elif rest.columns and all(dtype.is_float() or dtype.is_integer() for dtype in rest.dtypes):
         values = rest.to_numpy()
     else:
         columns = check.listed(f"{name}: {dtype}" for name, dtype in rest.schema.items())
@@ -179,7 +178,7 @@ def _stacked(lists: pl.Series, path: Path, ids: pl.Series) -> npt.NDArray[Any]:
             f"{path}, row {row + 1} (item {ids[row]!r})", f"{widths[row]} numbers", f"{width}, as on row 1"
         )
     flat = lists.explode() if width else pl.Series([], dtype=pl.Float32)
-    if not flat.dtype.is_numeric() or flat.null_count():
+    if not (flat.dtype.is_float() or flat.dtype.is_integer()) or flat.null_count():
         raise InputError(path, f"lists of {flat.dtype}, {flat.null_count()} entries empty", "lists of numbers")
     return flat.to_numpy().reshape(len(lists), width)
 
@@ -197,7 +196,7 @@ def _read_safetensors(path: Path, _options: ReadOptions, _items: Table | None) -
         if text is None:
             raise InputError(path, "no ids", "a JSON list of item ids, as metadata 'ids' or as a uint8 tensor 'ids'")
         ids = json.loads(text)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(path, f"something unreadable ({error})", "a safetensors file") from None

@@ -103,7 +103,10 @@ def label_column(table: Table, column: str) -> pl.Series:
     Raises:
         InputError: another label, with its place.
     """
-    raw = table.frame[column].cast(pl.String)
+    raw = table.frame[column]
+    if raw.dtype.is_nested() or raw.dtype == pl.Binary:
+        raise InputError(f"{table.path}, column {column!r}", f"type {raw.dtype}", "text or whole numbers")
+    raw = raw.cast(pl.String)
     labels = raw.replace_strict(_LABELS, default=None, return_dtype=pl.Int8)
     if labels.null_count():
         row = labels.is_null().arg_max() or 0
@@ -125,7 +128,7 @@ def timestamp_column(table: Table, column: str) -> pl.Series:
             times = raw.cast(pl.Float64, strict=False)
         if times.null_count() == len(raw):
             times = raw.str.to_datetime(strict=False, time_unit="us", ambiguous="null")
-    if times.dtype.is_temporal():
+    if times.dtype in (pl.Date, pl.Datetime):
         times = times.cast(pl.Datetime("us")).dt.timestamp("us")
     if not times.dtype.is_numeric():
         raise InputError(f"{table.path}, column {column!r}", f"type {raw.dtype}", "numbers or dates")

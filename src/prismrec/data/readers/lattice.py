@@ -10,6 +10,7 @@ import polars as pl
 from prismrec.data import check
 from prismrec.data.readers.numbered import with_features
 from prismrec.data.readers.raw import RawData, ReadOptions
+from prismrec.data.readers.tabular import read_text
 from prismrec.errors import InputError
 
 FILES = ("train.json", "val.json", "test.json")
@@ -42,9 +43,10 @@ def _read_split(path: Path, label: int, options: ReadOptions) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(path, "no such file", f"{', '.join(FILES)} side by side")
     check.memory(path, options.memory_limit)
+    text = read_text(path)
     try:
-        lists = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        lists = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(path, f"broken JSON ({error})", "an object: user number → list of item numbers") from None
     if not isinstance(lists, dict):
         raise InputError(path, f"a JSON {type(lists).__name__}", "an object: user number → list of item numbers")

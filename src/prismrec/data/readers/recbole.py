@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from prismrec.data.readers.arrays import features_with_ids
+from prismrec.data.readers.arrays import features_with_ids, unread
 from prismrec.data.readers.columns import interactions
 from prismrec.data.readers.raw import RawData, ReadOptions
 from prismrec.data.readers.table import id_table
@@ -32,7 +32,7 @@ def read(path: Path, options: ReadOptions) -> RawData:
         features=features_with_ids(path.parent / "features", options, items),
         items=None if items is None else items.frame["item_id"],
         catalog=None if items is None else items.frame,
-        notes=tuple(notes),
+        notes=(*notes, *unread(path.parent)),
     )
 
 

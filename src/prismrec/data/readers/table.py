@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from prismrec.data import check
-from prismrec.data.readers.arrays import features_with_ids
+from prismrec.data.readers.arrays import features_with_ids, unread
 from prismrec.data.readers.columns import id_column, interactions, require_column
 from prismrec.data.readers.raw import RawData, ReadOptions
 from prismrec.data.readers.tabular import Table, read_table
@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> RawData:
         users=None if users is None else users.frame["user_id"],
         items=None if items is None else items.frame["item_id"],
         catalog=None if items is None else items.frame,
-        notes=tuple(notes),
+        notes=(*notes, *unread(folder)),
     )
 
 
@@ -80,7 +80,7 @@ def id_table(table: Table, kind: str, name: str | None = None) -> Table:
 
 
 def _refuse_unknown(table: Table, ids: pl.Series, known: Table, kind: str) -> None:
-    unknown = ~ids.is_in(known.frame[f"{kind}_id"].implode())
+    unknown = ids.cast(pl.Enum(known.frame[f"{kind}_id"]), strict=False).is_null()
     if unknown.any():
         row = unknown.arg_max() or 0
         raise InputError(

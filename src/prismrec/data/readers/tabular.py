@@ -60,6 +60,28 @@ def read_table(path: Path, memory_limit: int | None = None) -> Table:
     return Table(path, frame)
 
 
+def read_text(path: Path) -> str:
+    """The content of a text file, unzipped, without a byte order mark.
+
+    Raises:
+        InputError: broken gzip, or a byte that is not UTF-8, with its line and offset.
+    """
+    content = _content(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise InputError(
+                path, "text in UTF-16", "text in UTF-8 (convert it with iconv -f utf-16 -t utf-8)"
+            ) from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}",
+            f"byte 0x{content[error.start]:02x} at offset {error.start:,}, which is not UTF-8",
+            "text in UTF-8 (convert it, for example with iconv -f latin1 -t utf-8)",
+        ) from None
+
+
 def _kind(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
@@ -78,6 +100,7 @@ def _read_text(path: Path) -> pl.DataFrame:
         raise
     except pl.exceptions.PolarsError:
         _blank_rows(path)  # names the line, if one row is at fault
+        _refuse_stray_quote(path)
         raise
     _check_header(path, frame.columns, separator)
     # A short row and a blank line both read as a null in the last column: only then is a closer look due.
@@ -89,6 +112,10 @@ def _read_text(path: Path) -> pl.DataFrame:
 
 
 def _check_header(path: Path, columns: list[str], separator: str) -> None:
+    if any("\ufffd" in name for name in columns):
+        read_text(path)  # names the byte
+    if any("\r" in name for name in columns):
+        raise InputError(f"{path}, line 1", "lines that end in a carriage return alone", "line feeds (\\n or \\r\\n)")
     twice = [name for name in columns if f"{name}_duplicated_0" in columns]
     if twice:
         raise InputError(f"{path}, line 1", f"column {twice[0]!r} twice", "each column once")
@@ -126,7 +153,7 @@ def _records(path: Path, keep_blank: bool = False) -> Iterator[tuple[int, list[s
     """Line number (from 1) and fields of each record, the slow and exact way: for messages only."""
     atomic = _kind(path) in _ATOMIC
     quoting: Literal[0, 3] = csv.QUOTE_NONE if atomic else csv.QUOTE_MINIMAL
-    text = io.StringIO(_decoded(path), newline="")
+    text = io.StringIO(read_text(path), newline="")
     with _long_fields():
         reader = csv.reader(text, delimiter=_SEPARATORS[_kind(path)], quoting=quoting, strict=not atomic)
         line = 1
@@ -141,6 +168,16 @@ def _records(path: Path, keep_blank: bool = False) -> Iterator[tuple[int, list[s
             ) from None
 
 
+def _refuse_stray_quote(path: Path) -> None:
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.count('"') % 2:
+            raise InputError(
+                f"{path}, line {number}",
+                "a quotation mark inside a field",
+                'the field in quotation marks and the mark doubled: "5"" nails"',
+            )
+
+
 @contextmanager
 def _long_fields() -> Iterator[None]:
     """Let the csv module take fields of any length; its limit is global, so it is put back."""
@@ -149,19 +186,6 @@ def _long_fields() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(limit)
-
-
-def _decoded(path: Path) -> str:
-    content = _content(path)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}",
-            f"byte 0x{content[error.start]:02x} at offset {error.start:,}, which is not UTF-8",
-            "text in UTF-8 (convert it, for example with iconv -f latin1 -t utf-8)",
-        ) from None
 
 
 def _is_gzip(path: Path) -> bool:
