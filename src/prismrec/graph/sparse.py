@@ -4,12 +4,16 @@ Both orders are kept because the gradient of `A x` is `Aᵀ g`; a product in the
 faster than PyTorch's own sparse backward, which sorts at every call.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
+
+# The only use made of it is a product with a dense matrix, which is tested here against the plain one.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 _ENTRIES_PER_BLOCK = 1 << 16
 """Entries whose rows are gathered at once when values need a gradient: bounds memory to a few tens of MB."""

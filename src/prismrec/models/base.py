@@ -42,6 +42,7 @@ class Recommender(nn.Module, ABC):
     Attributes:
         Config: the type of its config.
         paper: where it was published.
+        cost: multiply-adds of one step, forward; the gradient takes about twice as many again.
         takes_features: whether it looks at modality features at all.
         min_modalities: how many modalities it needs at least.
         config: the hyperparameters it was built with.
@@ -49,6 +50,7 @@ class Recommender(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
     paper: ClassVar[str]
+    cost: ClassVar[str]
     takes_features: ClassVar[bool] = True
     min_modalities: ClassVar[int] = 0
 

@@ -73,6 +73,7 @@ class LGMRec(Recommender):
     """ID propagation, modality propagation without user IDs, and a learned hypergraph per modality, added up."""
 
     paper = "Guo et al., AAAI 2024"
+    cost = "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, B (U + I) min(A, d) per pair of modalities to contrast"
     Config = LGMRecConfig
     config: LGMRecConfig
 
@@ -104,7 +105,7 @@ class LGMRec(Recommender):
         """Everything up to the fusion (Eqs. 1-12)."""
         users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
         if not len(self.features) or not (self.config.modal or self.config.hypergraph):
-            return _Forward((users, items), (users[:, None, :0], items[:, None, :0]), [])
+            return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), [])
         d, M = self.config.embedding_size, len(self.features)
         projected, logits = self._project()  # [I, M, d], [I, M, A]
         gathered = self.neighbours(torch.cat([projected.flatten(1), logits.flatten(1)], 1))  # [U, M d + M A]
@@ -155,15 +156,13 @@ class LGMRec(Recommender):
 
     def _contrast(self, hypergraphs: list[_Hypergraph], batch: Triplets) -> Tensor:
         """Mean over modality pairs of the InfoNCE of users and of items, summed over anchors (Eqs. 14-15)."""
-        anchors = [rows.unique(return_counts=True) for rows in (batch.users, batch.positives)]
+        terms = []
         pairs = list(combinations(hypergraphs, 2))
-        terms = [
-            _cosine_contrast(
-                (first[side], first.messages), (second[side], second.messages), *anchors[side], self.config.temperature
-            )
-            for first, second in pairs
-            for side in (0, 1)
-        ]
+        for side, anchors in enumerate((batch.users, batch.positives)):
+            rows, counts = anchors.unique(return_counts=True)
+            for first, second in pairs:
+                views = (first[side], first.messages), (second[side], second.messages)
+                terms.append(_cosine_contrast(*views, rows, counts, self.config.temperature))
         return torch.stack(terms).sum() / len(pairs)
 
 

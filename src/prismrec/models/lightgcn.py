@@ -33,6 +33,7 @@ class LightGCN(Recommender):
     """Neighbourhood averaging of ID embeddings over the interactions, all layers averaged; no other weights."""
 
     paper = "He et al., SIGIR 2020"
+    cost = "2 E d per layer"
     takes_features = False
     Config = LightGCNConfig
     config: LightGCNConfig

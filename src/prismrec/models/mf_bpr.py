@@ -27,6 +27,7 @@ class MFBPR(Recommender):
     """Latent factors whose inner product ranks each observed item above a sampled unobserved one."""
 
     paper = "Rendle et al., UAI 2009"
+    cost = "B d"
     takes_features = False
     Config = MFBPRConfig
     config: MFBPRConfig

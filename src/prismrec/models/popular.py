@@ -13,6 +13,7 @@ class MostPopular(Recommender):
     """Items by their number of training interactions, the same for every user; nothing is trained."""
 
     paper = "none"
+    cost = "none"
     takes_features = False
     popularity: Tensor
 

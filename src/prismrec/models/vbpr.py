@@ -36,6 +36,7 @@ class VBPR(Recommender):
     """Matrix factorisation whose item vector is a free part beside a linear image of the item's content."""
 
     paper = "He and McAuley, AAAI 2016"
+    cost = "2 B d Σ F_m: only items of the batch are projected"
     min_modalities = 1
     Config = VBPRConfig
     config: VBPRConfig

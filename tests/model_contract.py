@@ -1,0 +1,216 @@
+"""What every model must pass. A model's test is `class TestX(RecommenderContract): name = "X"` and little else."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from prismrec.evaluation import evaluate
+from prismrec.models import REGISTRY, Recommender
+from prismrec.training import Settings, fit
+from prismrec.types import Embeddings, Interactions, Triplets
+
+NUM_USERS, NUM_ITEMS = 23, 17
+"""No two of U, I, U + I, the widths and the embedding size are equal: a swapped axis cannot pass."""
+ISOLATED_USER, ISOLATED_ITEM = 5, 11
+WIDTHS = {"visual": 9, "text": 7, "sound": 5}
+
+
+def toy_interactions(seed: int = 0, users: int = NUM_USERS, items: int = NUM_ITEMS) -> Interactions:
+    """About four items per user; one user and one item without any."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.random((users, items)) < 4 / items
+    pairs[ISOLATED_USER], pairs[:, ISOLATED_ITEM] = False, False
+    pairs[0, 0] = True
+    return Interactions.from_pairs(*np.nonzero(pairs), users, items)
+
+
+def toy_features(modalities: int, items: int = NUM_ITEMS) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(items, WIDTHS[name], generator=generator) for name in list(WIDTHS)[:modalities]}
+
+
+def toy_batch(train: Interactions, size: int = 8) -> Triplets:
+    """Repeated users and items included."""
+    rng = np.random.default_rng(2)
+    pairs = rng.integers(0, len(train), size)
+    users = train.users[pairs].astype(np.int64)
+    negatives = [rng.choice(np.setdiff1d(np.arange(train.num_items), train.items_of(user))) for user in users]
+    columns = users, train.items[pairs].astype(np.int64), np.array(negatives, dtype=np.int64)
+    return Triplets(*(torch.from_numpy(column) for column in columns))
+
+
+def grouped_taste(seed: int, *, informative: bool) -> tuple[Interactions, Interactions, dict[str, Tensor]]:
+    """120 users who each like one of 6 kinds of 90 items, few clicks each; the vectors tell the kind, or nothing."""
+    rng = np.random.default_rng(seed)
+    kinds, tastes = np.arange(90) % 6, np.arange(120) % 6
+    train, test = [], []
+    for user, taste in enumerate(tastes):
+        liked = rng.permutation(np.flatnonzero(kinds == taste))
+        train += [(user, item) for item in liked[:4]]
+        test += [(user, item) for item in liked[4:8]]
+    told = kinds if informative else rng.permutation(kinds)
+    features = {
+        name: torch.from_numpy((np.eye(6)[told] + 0.3 * rng.standard_normal((90, 6))).astype(np.float32))
+        for name in ("visual", "text")
+    }
+    return (*(Interactions.from_pairs(*np.array(pairs).T, 120, 90) for pairs in (train, test)), features)
+
+
+class RecommenderContract:
+    """The promises of `Recommender`, checked on a toy for one model and one config."""
+
+    name: ClassVar[str]
+    config: ClassVar[dict[str, object]] = {}
+    """Settings that suit the toy; `embedding_size` 6 and `batch_size` 8 are set already."""
+    learning: ClassVar[dict[str, object]] = {}
+    """Settings, beyond `config`, with which the model learns the grouped taste."""
+    learning_epochs: ClassVar[int] = 40
+
+    def build(
+        self,
+        train: Interactions | None = None,
+        features: Mapping[str, Tensor] | None = None,
+        seed: int = 0,
+        **settings: object,
+    ) -> Recommender:
+        model = REGISTRY[self.name]
+        train = train or toy_interactions()
+        torch.manual_seed(seed)
+        values = {"embedding_size": 6, "batch_size": 8, **self.config, **settings}
+        return model(train, toy_features(2) if features is None else features, model.Config(**values))
+
+    def eval_embeddings(self, model: Recommender) -> Embeddings:
+        model.eval()
+        with torch.no_grad():
+            return model.embed()
+
+    def step(self, model: Recommender, batch: Triplets, epoch: int = 0) -> dict[str, Tensor]:
+        """One training step as the trainer does it; gradients are left in place."""
+        torch.manual_seed(3)
+        model.train()
+        model.zero_grad()
+        model.start_epoch(epoch, torch.Generator().manual_seed(4))
+        terms = model.loss(batch)
+        if terms:
+            torch.stack(list(terms.values())).sum().backward()
+        return terms
+
+    @pytest.mark.parametrize("modalities", [1, 2, 3])
+    def test_embeddings_and_gradients_are_finite_with_any_number_of_modalities(self, modalities: int) -> None:
+        train = toy_interactions()
+        model = self.build(train, toy_features(modalities))
+        terms = self.step(model, toy_batch(train))
+        assert all(term.ndim == 0 and term.isfinite() for term in terms.values())
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
+        embeddings = self.eval_embeddings(model)
+        assert embeddings.users.shape[0] == NUM_USERS
+        assert embeddings.items.shape == (NUM_ITEMS, embeddings.users.shape[1])
+        assert embeddings.users.dtype == embeddings.items.dtype == torch.float32
+        assert embeddings.users.isfinite().all()
+        assert embeddings.items.isfinite().all()
+
+    def test_without_modalities_it_works_or_says_what_it_needs(self) -> None:
+        if REGISTRY[self.name].min_modalities:
+            with pytest.raises(ValueError, match="modality"):
+                self.build(features={})
+        else:
+            assert self.eval_embeddings(self.build(features={})).users.isfinite().all()
+
+    def test_two_evaluations_are_bit_identical(self) -> None:
+        train = toy_interactions()
+        model = self.build(train)
+        self.step(model, toy_batch(train))
+        first, second = self.eval_embeddings(model), self.eval_embeddings(model)
+        assert torch.equal(first.users, second.users)
+        assert torch.equal(first.items, second.items)
+
+    def test_evaluation_between_two_steps_does_not_change_training(self) -> None:
+        train, losses = toy_interactions(), []
+        for evaluates in (False, True):
+            model = self.build(train)
+            self.step(model, toy_batch(train))
+            if evaluates:
+                self.eval_embeddings(model)
+            torch.manual_seed(5)
+            model.train()
+            losses.append({name: term.item() for name, term in model.loss(toy_batch(train)).items()})
+        assert losses[0] == losses[1]
+
+    def test_same_seed_same_loss(self) -> None:
+        train = toy_interactions()
+        first, second = (self.step(self.build(train), toy_batch(train)) for _ in range(2))
+        assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
+
+    def test_relabelling_users_and_items_permutes_the_result(self) -> None:
+        train, features = toy_interactions(), toy_features(2)
+        rng = np.random.default_rng(6)
+        users, items = rng.permutation(NUM_USERS), rng.permutation(NUM_ITEMS)  # new number of each old one
+        relabelled = Interactions.from_pairs(users[train.users], items[train.items], NUM_USERS, NUM_ITEMS)
+        back_users, back_items = (torch.from_numpy(np.argsort(new)) for new in (users, items))
+        model = self.build(train, features)
+        twin = self.build(relabelled, {name: matrix[back_items] for name, matrix in features.items()}, seed=7)
+        orders = {
+            NUM_USERS: back_users,
+            NUM_ITEMS: back_items,
+            NUM_USERS + NUM_ITEMS: torch.cat([back_users, NUM_USERS + back_items]),
+        }
+        state = {
+            name: tensor[orders[len(tensor)]] if tensor.ndim and len(tensor) in orders else tensor
+            for name, tensor in model.state_dict().items()
+        }
+        twin.load_state_dict(state)
+        here, there = self.eval_embeddings(model), self.eval_embeddings(twin)
+        torch.testing.assert_close(there.users, here.users[back_users], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(there.items, here.items[back_items], rtol=1e-4, atol=1e-5)
+
+    def test_a_modality_of_width_one_and_a_batch_of_one_work(self) -> None:
+        train = toy_interactions()
+        model = self.build(train, {"price": torch.linspace(-1, 1, NUM_ITEMS)[:, None]})
+        terms = self.step(model, toy_batch(train, 1))
+        assert all(term.isfinite() for term in terms.values())
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
+
+    def test_a_zero_feature_row_does_no_harm(self) -> None:
+        train, features = toy_interactions(), toy_features(2)
+        for matrix in features.values():
+            matrix[3] = 0
+        model = self.build(train, features)
+        self.step(model, toy_batch(train))
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
+        assert self.eval_embeddings(model).items.isfinite().all()
+
+    def test_saved_and_loaded_it_gives_the_same_scores(self) -> None:
+        train = toy_interactions()
+        model = self.build(train)
+        self.step(model, toy_batch(train))
+        weights = load(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
+        twin = self.build(train, seed=8)
+        twin.load_state_dict(weights)
+        assert torch.equal(self.eval_embeddings(model).scores(), self.eval_embeddings(twin).scores())
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    def test_cpu_and_cuda_agree(self) -> None:
+        model = self.build()
+        here = self.eval_embeddings(model)
+        there = self.eval_embeddings(model.to("cuda"))
+        torch.testing.assert_close(there.users.cpu(), here.users, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(there.items.cpu(), here.items, rtol=1e-4, atol=1e-5)
+
+    def recall_on_taste(self, *, informative: bool, **settings: object) -> tuple[float, list[float]]:
+        """Recall@8 on the grouped taste (chance: 0.093) and the loss of each epoch."""
+        train, test, features = grouped_taste(9, informative=informative)
+        values = {"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning, **settings}
+        model = self.build(train, features, **values)
+        trained = fit(model, train, Settings(epochs=self.learning_epochs, device="cpu"))
+        losses = [sum(record.loss.values()) for record in trained.progress.history]
+        return evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"], losses
+
+    def test_it_learns_the_taste_of_users(self) -> None:
+        recall, losses = self.recall_on_taste(informative=True)
+        assert recall > 3 * 8 / 86
+        assert losses[-1] < losses[0]

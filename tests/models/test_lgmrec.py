@@ -1,0 +1,5 @@
+from model_contract import RecommenderContract
+
+
+class TestLGMRec(RecommenderContract):
+    name = "LGMRec"

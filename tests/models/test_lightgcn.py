@@ -1,0 +1,5 @@
+from model_contract import RecommenderContract
+
+
+class TestLightGCN(RecommenderContract):
+    name = "LightGCN"
