@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from prismrec.data import load
+from prismrec.data.demo import ShopConfig, make_shop, write_shop
+from prismrec.data.demo.encoders import image_features, text_features
+from prismrec.errors import InputError
+
+CONFIG = ShopConfig(users=40, items=60, interactions=300, seed=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("demo") / "shop"
+    write_shop(path, CONFIG)
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_files_read_back_as_the_shop_in_memory(folder):
+    read, made = load(folder), make_shop(CONFIG).dataset()
+    assert read.fingerprint == made.fingerprint
+    assert read.catalog is not None
+    assert read.catalog.equals(made.catalog)
+
+
+def test_timestamps_are_those_of_the_log(folder):
+    shop = make_shop(CONFIG)
+    table = pl.read_csv(folder / "interactions.csv")
+    assert table.columns == ["user_id", "item_id", "timestamp", "split"]
+    written = table.sort("user_id", "item_id")["timestamp"].to_numpy()
+    assert np.array_equal(written, shop.log.timestamps)
+
+
+def test_every_feature_follows_from_the_written_pictures_and_texts(folder):
+    """Nothing else went in: a stranger gets the features from the files a customer sees."""
+    items = pl.read_csv(folder / "items.csv")
+    pictures = [np.asarray(Image.open(folder / path)) for path in items["image"]]
+    texts = [f"{title}. {description}" for title, description in items.select("title", "description").iter_rows()]
+    for name, rows in (("image", image_features(pictures)), ("text", text_features(texts))):
+        with np.load(folder / "features" / f"{name}.npz", allow_pickle=False) as file:
+            assert file["ids"].tolist() == items["item_id"].to_list()
+            np.testing.assert_allclose(file["features"], rows, atol=1e-6)
+
+
+def test_the_folder_says_that_it_is_made_up_and_from_which_seed(folder):
+    text = (folder / "README.txt").read_text(encoding="utf-8")
+    assert "made up" in text.replace("-", " ")
+    assert "seed 4" in text
+
+
+def test_the_same_config_writes_the_same_bytes(folder, tmp_path):
+    write_shop(tmp_path / "shop", CONFIG)
+    assert contents(tmp_path / "shop") == contents(folder)
+
+
+def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "letter.txt").write_text("keep me")
+    with pytest.raises(InputError, match="already there"):
+        write_shop(tmp_path, CONFIG)
+    assert contents(tmp_path) == {"letter.txt": b"keep me"}
+
+
+def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch):
+    saved = []
+
+    def full_disk(image, path, **options):
+        saved.append(path)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_shop(tmp_path / "shop", CONFIG)
+    assert saved
+    assert not list(tmp_path.iterdir())
