@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from prismrec.errors import InputError
-from prismrec.evaluation.ranking import check_counts, flat_positions, pairs_of, rank_blocks
+from prismrec.evaluation.ranking import Ranking, block_pairs, check_counts, map_blocks, pairs_of
 from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
@@ -159,36 +159,23 @@ def evaluate(
     check_counts("ground truth", truth, embeddings)
 
     users = np.flatnonzero(truth.user_degrees)
-    lists = rank_blocks(embeddings, users, max(cutoffs), mask, block_size=block_size)
-    rows, ranks = _hits((block.items for block in lists), users, truth)
-    values = _per_user(rows, ranks, truth.user_degrees[users], metrics, cutoffs)
-    return Evaluation(users, values, groups)
-
-
-def _hits(lists: Iterator[torch.Tensor], users: Int64Array, truth: Interactions) -> tuple[Int64Array, Int64Array]:
-    """Row and rank (1-based) of every hit, by row, then rank."""
     offsets, items = pairs_of(users, [truth])
-    found: list[Int64Array] = []
-    start = 0
-    relevant = torch.empty(0, dtype=torch.bool)
-    for block in lists:
-        if not found:
-            relevant = torch.zeros(len(block), truth.num_items + 1, dtype=torch.bool, device=block.device)
-        flat = flat_positions(offsets[start : start + len(block) + 1], items + 1, truth.num_items + 1)
-        positions = torch.from_numpy(flat).to(block.device)
-        relevant.view(-1).index_fill_(0, positions, True)
-        hits = relevant[: len(block)].gather(1, block + 1).nonzero()  # column 0 stands for -1, no item
-        relevant.view(-1).index_fill_(0, positions, False)
-        found.append(hits.cpu().numpy() + [start, 1])
-        start += len(block)
-    pairs = np.concatenate(found)
-    return pairs[:, 0], pairs[:, 1]
+
+    def hits(part: slice, lists: Ranking) -> Int64Array:
+        rows, true = (torch.from_numpy(side).to(lists.items.device) for side in block_pairs(offsets, items, part))
+        found, column = (lists.items[rows] == true[:, None]).nonzero(as_tuple=True)
+        return torch.stack([rows[found] + part.start, column + 1]).cpu().numpy()
+
+    rows, ranks = np.hstack(map_blocks(embeddings, users, max(cutoffs), mask, hits, block_size=block_size))
+    order = np.lexsort((ranks, rows))
+    values = _per_user(rows[order], ranks[order], truth.user_degrees[users], metrics, cutoffs)
+    return Evaluation(users, values, groups)
 
 
 def _per_user(
     rows: Int64Array, ranks: Int64Array, num_true: Int64Array, metrics: Sequence[str], cutoffs: Sequence[int]
 ) -> dict[str, Float64Array]:
-    """Every metric at every cut-off, `[n]`, from the hits alone: a list without a hit has value 0 in all of them."""
+    """Every metric at every cut-off, `[n]`, from the rows and ranks (from 1) of all hits, by row, then rank."""
     n = len(num_true)
     first = np.searchsorted(rows, rows)  # position of the row's first hit
     nth = np.arange(1, len(rows) + 1) - first

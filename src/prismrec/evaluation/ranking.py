@@ -4,8 +4,9 @@ Scores are float32. The higher score comes first, and of equal scores the lower 
 into one int64 key, so that no two candidates are equal and there is one order only.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ from prismrec.types import Embeddings, Interactions
 
 UserNumbers = Tensor | Sequence[int] | npt.NDArray[np.integer]
 Int64Array = npt.NDArray[np.int64]
+T = TypeVar("T")
 
-SCORES_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
+SCORES_AT_ONCE = {"cpu": 2**21, "cuda": 2**26}
 """Scores held at a time where no block size is given; fixed, because a matrix product may round by its shape."""
 
 
@@ -55,21 +57,25 @@ def rank(
         InputError: the embeddings hold NaN or inf or may overflow float32, the mask counts other users or items,
             a user number is outside 0..U-1, or k or `block_size` is below 1.
     """
+    blocks = map_blocks(embeddings, users, k, mask, lambda _, block: block, block_size=block_size)
     device = embeddings.items.device
-    blocks = list(rank_blocks(embeddings, users, k, mask, block_size=block_size))
     items, scores = torch.empty(0, k, dtype=torch.int64, device=device), torch.empty(0, k, device=device)
-    return Ranking(torch.cat([items, *(b.items for b in blocks)]), torch.cat([scores, *(b.scores for b in blocks)]))
+    return Ranking(
+        torch.cat([items, *(block.items for block in blocks)]),
+        torch.cat([scores, *(block.scores for block in blocks)]),
+    )
 
 
-def rank_blocks(
+def map_blocks(
     embeddings: Embeddings,
     users: UserNumbers,
     k: int,
-    mask: Sequence[Interactions] = (),
+    mask: Sequence[Interactions],
+    use: Callable[[slice, Ranking], T],
     *,
     block_size: int | None = None,
-) -> Iterator[Ranking]:
-    """`rank`, one block of users after the other, so that memory holds one block only.
+) -> list[T]:
+    """`use(part of the users, their ranking)` for one block of users after the other; lists need not all be kept.
 
     A partial top-k over all I columns costs more than the scores themselves, so a bound comes first: part the
     items into C > k runs and take the best score of each. The k-th best of these is reached by k items, so
@@ -77,25 +83,43 @@ def rank_blocks(
     """
     numbers = _checked_users(embeddings, users, k, mask, block_size)
     num_items, device = len(embeddings.items), embeddings.items.device
-    item_rows = embeddings.items.detach().float()
+    user_rows, item_rows = embeddings.users.detach(), embeddings.items.detach().float()
     kept = min(k, num_items)
     w = max(num_items // (4 * kept), 1)  # items in a run; item j is in run j modulo C
     C = -(-num_items // w)
-    width = w * C
     offsets, masked = pairs_of(numbers, mask)
+    size = block_size or max(SCORES_AT_ONCE.get(device.type, 2**21) // num_items, 1)
 
-    size = min(block_size or max(SCORES_AT_ONCE.get(device.type, 2**22) // num_items, 1), max(len(numbers), 1))
-    buffer = torch.full((size, width), -torch.inf, device=device)  # the columns from I on stay so
-    for start in range(0, len(numbers), size):
-        block = torch.from_numpy(numbers[start : start + size]).to(device)
-        scores = buffer[: len(block)]
-        torch.mm(embeddings.users.detach()[block].float(), item_rows.T, out=scores[:, :num_items])
-        hidden = flat_positions(offsets[start : start + size + 1], masked, width)
-        scores.view(-1).index_fill_(0, torch.from_numpy(hidden).to(device), -torch.inf)
+    def work(start: int) -> T:
+        part = slice(start, min(start + size, len(numbers)))
+        block = user_rows[torch.from_numpy(numbers[part]).to(device)].float()
+        scores = torch.empty(len(block), w * C, device=device)
+        torch.mm(block, item_rows.T, out=scores[:, :num_items])
+        scores[:, num_items:] = -torch.inf
+        rows, hidden = block_pairs(offsets, masked, part)
+        flat = torch.from_numpy(rows * (w * C) + hidden).to(device)
+        scores.view(-1).index_fill_(0, flat, -torch.inf)
         bound = _kth_largest(scores.view(-1, w, C).amax(1), kept)
         # A bound above -inf leaves masked items out where fewer than k others are left.
-        flat = _positions_from(scores, bound.clamp_(min=torch.finfo(torch.float32).min))
-        yield _ordered(flat, scores, k)
+        candidates = _positions_from(scores, bound.clamp_(min=torch.finfo(torch.float32).min))
+        return use(part, _ordered(candidates, scores, k))
+
+    starts = range(0, len(numbers), size)
+    return _in_threads(work, starts) if device.type == "cpu" else [work(start) for start in starts]
+
+
+def _in_threads(work: Callable[[int], T], starts: range) -> list[T]:
+    """The results in order. One block per thread is faster than all threads on one block, and a score then
+    does not depend on the number of threads.
+    """
+    threads = torch.get_num_threads()
+
+    # In a worker this sets the worker's own number and the one that later threads begin with.
+    with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+        try:
+            return list(pool.map(work, starts))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def pairs_of(users: Int64Array, pairs: Sequence[Interactions]) -> tuple[Int64Array, Int64Array]:
@@ -113,10 +137,10 @@ def pairs_of(users: Int64Array, pairs: Sequence[Interactions]) -> tuple[Int64Arr
     return np.concatenate([[0], np.cumsum(counts.sum(1))]), items.astype(np.int64)
 
 
-def flat_positions(offsets: Int64Array, columns: Int64Array, width: int) -> Int64Array:
-    """Where the pairs of one block stand in a flattened `[b, width]` matrix, given the block's b + 1 offsets."""
-    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return rows * width + columns[offsets[0] : offsets[-1]]
+def block_pairs(offsets: Int64Array, items: Int64Array, part: slice) -> tuple[Int64Array, Int64Array]:
+    """Rows (from 0 within the part) and items of the pairs of one part of the users."""
+    ends = offsets[part.start : part.stop + 1]
+    return np.repeat(np.arange(len(ends) - 1), np.diff(ends)), items[ends[0] : ends[-1]]
 
 
 def _checked_users(
