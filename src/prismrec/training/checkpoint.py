@@ -44,7 +44,7 @@ class Progress(BaseModel):
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
     """The epoch whose weights are the result so far; 0 before the first validation."""
-    best_score: float = float("-inf")
+    best_score: float | None = None
     validations_since_best: int = 0
 
 

@@ -189,7 +189,8 @@ class _Run:
 
     def _judge(self, epoch: int, metrics: dict[str, float]) -> None:
         score = metrics[self.settings.metric]
-        if score > self.progress.best_score:
+        best = self.progress.best_score
+        if best is None or score > best:
             self.best_weights = copy_weights(self.model)
             update = {"best_epoch": epoch, "best_score": score, "validations_since_best": 0}
         else:
