@@ -146,6 +146,13 @@ TABLES = {
         "'1.0'",
         "whole number from 0",
     ),
+    "number beyond 64 bits": (
+        "shop.inter",
+        "userID\titemID\n0\t1\n0\t99999999999999999999\n",
+        ", line 3, column 'itemID'",
+        "'99999999999999999999'",
+        "whole number from 0 to 999,999,999",
+    ),
     "ids where row numbers are promised": (
         "shop.inter",
         "userID\titemID\n0\t1\n987654321\t1\n",
@@ -390,8 +397,8 @@ def test_refuses_a_lattice_folder_without_validation(folder, refused):
 
 
 def test_refuses_lattice_item_numbers_beyond_the_feature_rows(folder, refused):
-    source = folder(lattice({"0": [0], "1": [1]}) | {"image_feat.npy": ONES[:2]})
-    refused(source, "5-core/val.json, user '0'", "item number 2", "at most 1: row i of image_feat.npy")
+    files = lattice({"0": [0], "1": [1]}) | {"image_feat.npy": ONES[:2], "5-core/val.json": '{"0": [1], "1": [0, 2]}'}
+    refused(folder(files), "5-core/val.json, user '1'", "item number 2", "at most 1: row i of image_feat.npy")
 
 
 def test_refuses_a_source_that_does_not_exist(tmp_path, refused):

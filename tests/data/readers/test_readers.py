@@ -41,7 +41,9 @@ def test_a_file_is_read_in_its_own_layout(file, last_user, folder):
 
 def test_a_table_of_interactions_may_have_any_name_if_it_is_named(folder):
     source = folder({"clicks-2024.tsv": "user\titem\na\tx\n"})
-    assert load(source / "clicks-2024.tsv").users.ids.to_list() == ["a"]
+    dataset = load(source / "clicks-2024.tsv")
+    assert dataset.users.ids.to_list() == ["a"]
+    assert dataset.name == "clicks-2024"
 
 
 def test_a_named_layout_that_is_not_there_is_refused(folder):

@@ -38,7 +38,7 @@ def read(path: Path, options: ReadOptions) -> RawData:
         if known is not None:
             _refuse_unknown(table, pairs[side], known, side)
     return RawData(
-        name=folder.resolve().name,
+        name=folder.resolve().name if path.name.startswith("interactions.") else path.name.partition(".")[0],
         path=path,
         pairs=pairs,
         features=features_with_ids(folder / "features", options, items),
