@@ -159,14 +159,15 @@ def evaluate(
     check_counts("ground truth", truth, embeddings)
 
     users = np.flatnonzero(truth.user_degrees)
-    offsets, items = pairs_of(users, [truth])
+    offsets, items = pairs_of(users, truth)
+    k = min(max(cutoffs), truth.num_items)
 
     def hits(part: slice, lists: Ranking) -> Int64Array:
         rows, true = (torch.from_numpy(side).to(lists.items.device) for side in block_pairs(offsets, items, part))
         found, column = (lists.items[rows] == true[:, None]).nonzero(as_tuple=True)
         return torch.stack([rows[found] + part.start, column + 1]).cpu().numpy()
 
-    rows, ranks = np.hstack(map_blocks(embeddings, users, max(cutoffs), mask, hits, block_size=block_size))
+    rows, ranks = np.hstack(map_blocks(embeddings, users, k, mask, hits, block_size=block_size))
     order = np.lexsort((ranks, rows))
     values = _per_user(rows[order], ranks[order], truth.user_degrees[users], metrics, cutoffs)
     return Evaluation(users, values, groups)

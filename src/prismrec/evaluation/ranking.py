@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.types import Embeddings, Interactions
+from prismrec.types import Embeddings, IntArray, Interactions
 
 UserNumbers = Tensor | Sequence[int] | npt.NDArray[np.integer]
 Int64Array = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ def map_blocks(
     kept = min(k, num_items)
     w = max(num_items // (4 * kept), 1)  # items in a run; item j is in run j modulo C
     C = -(-num_items // w)
-    offsets, masked = pairs_of(numbers, mask)
+    masked = [pairs_of(numbers, pairs) for pairs in mask]
     size = block_size or max(SCORES_AT_ONCE.get(device.type, 2**21) // num_items, 1)
 
     def work(start: int) -> T:
@@ -96,9 +96,10 @@ def map_blocks(
         scores = torch.empty(len(block), w * C, device=device)
         torch.mm(block, item_rows.T, out=scores[:, :num_items])
         scores[:, num_items:] = -torch.inf
-        rows, hidden = block_pairs(offsets, masked, part)
-        flat = torch.from_numpy(rows * (w * C) + hidden).to(device)
-        scores.view(-1).index_fill_(0, flat, -torch.inf)
+        for offsets, items in masked:
+            rows, hidden = block_pairs(offsets, items, part)
+            flat = torch.from_numpy(rows * (w * C) + hidden).to(device)
+            scores.view(-1).index_fill_(0, flat, -torch.inf)
         bound = _kth_largest(scores.view(-1, w, C).amax(1), kept)
         # A bound above -inf leaves masked items out where fewer than k others are left.
         candidates = _positions_from(scores, bound.clamp_(min=torch.finfo(torch.float32).min))
@@ -109,36 +110,32 @@ def map_blocks(
 
 
 def _in_threads(work: Callable[[int], T], starts: range) -> list[T]:
-    """The results in order. One block per thread is faster than all threads on one block, and a score then
-    does not depend on the number of threads.
+    """The results in order, one block per thread at a time.
+
+    That is faster than all threads on one block, and a score does not depend on the number of threads.
     """
     threads = torch.get_num_threads()
-
-    # In a worker this sets the worker's own number and the one that later threads begin with.
-    with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-        try:
+    try:
+        # In a worker this sets the worker's own number, and the one that threads to come begin with.
+        with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
             return list(pool.map(work, starts))
-        finally:
-            torch.set_num_threads(threads)
+    finally:
+        torch.set_num_threads(threads)
 
 
-def pairs_of(users: Int64Array, pairs: Sequence[Interactions]) -> tuple[Int64Array, Int64Array]:
-    """The items of each of n users over several sets of pairs: `items[offsets[i]:offsets[i + 1]]` belong to users[i].
+def pairs_of(users: Int64Array, pairs: Interactions) -> tuple[Int64Array, IntArray]:
+    """The pairs of n users in the order of these: `items[offsets[i]:offsets[i + 1]]` belong to `users[i]`.
 
     Returns:
-        offsets `[n + 1]` and items, an item twice where two sets hold the pair.
+        offsets `[n + 1]` and items.
     """
-    starts = np.stack([p.offsets[users] for p in pairs], 1) if pairs else np.zeros((len(users), 0), np.int64)
-    counts = np.stack([p.user_degrees[users] for p in pairs], 1) if pairs else starts
-    shift = np.cumsum([0, *(len(p) for p in pairs)])[:-1]
-    ends = np.cumsum(counts)
-    where = np.repeat((starts + shift).reshape(-1) - ends + counts.reshape(-1), counts.reshape(-1))
-    items = np.concatenate([np.empty(0, np.int64), *(p.items for p in pairs)])[where + np.arange(len(where))]
-    return np.concatenate([[0], np.cumsum(counts.sum(1))]), items.astype(np.int64)
+    counts = pairs.user_degrees[users]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return offsets, pairs.items[np.repeat(pairs.offsets[users] - offsets[:-1], counts) + np.arange(offsets[-1])]
 
 
-def block_pairs(offsets: Int64Array, items: Int64Array, part: slice) -> tuple[Int64Array, Int64Array]:
-    """Rows (from 0 within the part) and items of the pairs of one part of the users."""
+def block_pairs(offsets: Int64Array, items: IntArray, part: slice) -> tuple[Int64Array, IntArray]:
+    """Rows (from 0 within the part) and items of the pairs of one part of the users in `pairs_of`."""
     ends = offsets[part.start : part.stop + 1]
     return np.repeat(np.arange(len(ends) - 1), np.diff(ends)), items[ends[0] : ends[-1]]
 
@@ -146,32 +143,26 @@ def block_pairs(offsets: Int64Array, items: Int64Array, part: slice) -> tuple[In
 def _checked_users(
     embeddings: Embeddings, users: UserNumbers, k: int, mask: Sequence[Interactions], block_size: int | None
 ) -> Int64Array:
-    U, I = len(embeddings.users), len(embeddings.items)
-    if (
-        embeddings.users.ndim != 2
-        or embeddings.items.ndim != 2
-        or embeddings.users.shape[1] != embeddings.items.shape[1]
-    ):
-        found = f"{list(embeddings.users.shape)} and {list(embeddings.items.shape)}"
-        raise InputError("embeddings", f"shapes {found}", "[U, d] and [I, d]")
+    shapes = embeddings.users.shape, embeddings.items.shape
+    if not (len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][1] == shapes[1][1] and shapes[1][0]):
+        found = " and ".join(str(list(shape)) for shape in shapes)
+        raise InputError("embeddings", f"shapes {found}", "[U, d] and [I, d] with at least one item")
     largest = []
     for name, side in (("user", embeddings.users), ("item", embeddings.items)):
         largest.append(side.detach().abs().amax().double().item() if side.numel() else 0.0)
         if not np.isfinite(largest[-1]):
             row = int((~side.isfinite()).any(1).nonzero()[0])
             raise InputError(f"{name} embeddings, row {row}", "NaN or inf", "finite numbers")
-    if largest[0] * largest[1] * embeddings.users.shape[1] > torch.finfo(torch.float32).max:
+    if largest[0] * largest[1] * shapes[0][1] > torch.finfo(torch.float32).max:
         raise InputError("embeddings", f"entries up to {max(largest):.3g}", "scores within float32")
     for pairs in mask:
         check_counts("mask", pairs, embeddings)
     for name, value in (("k", k), ("block_size", block_size)):
         if value is not None and value < 1:
             raise InputError(name, str(value), "1 or more")
-    if not I:
-        raise InputError("item embeddings", "no row", "at least one item")
     numbers = np.asarray(users.cpu() if isinstance(users, Tensor) else users, dtype=np.int64).reshape(-1)
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= U):
-        raise InputError("user numbers", f"{numbers.min()}..{numbers.max()}", f"numbers within 0..{U - 1}")
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= shapes[0][0]):
+        raise InputError("user numbers", f"{numbers.min()}..{numbers.max()}", f"numbers within 0..{shapes[0][0] - 1}")
     return numbers
 
 

@@ -1,0 +1,113 @@
+"""Is a difference between two models more than chance? Paired by user, since users differ more than models do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Alternative = Literal["greater", "two-sided", "less"]
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of one metric of `model` with that of `baseline`.
+
+    Attributes:
+        num_users: pairs compared, n.
+        difference: mean of model minus baseline.
+        interval: bootstrap percentile interval of the difference.
+        t_p: p-value of the paired t-test.
+        wilcoxon_p: p-value of the Wilcoxon signed-rank test; users without a difference are left out.
+    """
+
+    num_users: int
+    difference: float
+    interval: tuple[float, float]
+    t_p: float
+    wilcoxon_p: float
+
+
+def compare(
+    model: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    *,
+    alternative: Alternative = "greater",
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Test the hypothesis that `model` is better ("greater") than `baseline`, user by user.
+
+    Equal arrays have p-value 1 in both tests.
+
+    Args:
+        model: one metric of n users, `[n]`, such as `evaluation.per_user["recall@20"]`.
+        baseline: the same metric of the same users in the same order.
+        alternative: what is to be shown: model above baseline, below it ("less"), or either ("two-sided").
+        confidence: of the bootstrap interval, within 0..1.
+        resamples: bootstrap samples of the users.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the arrays are not of one length n ≥ 2, or hold NaN or inf.
+    """
+    first, second = np.asarray(model, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
+        raise ValueError(f"shapes {first.shape} and {second.shape}, not one length of 2 or more")
+    gain = first - second
+    if not np.isfinite(gain).all():
+        raise ValueError("NaN or inf among the values of the users")
+    if not gain.any():
+        return Comparison(len(gain), 0.0, (0.0, 0.0), 1.0, 1.0)
+    t_test = stats.ttest_1samp(gain, 0.0, alternative=alternative)
+    wilcoxon = stats.wilcoxon(gain, alternative=alternative)
+    rng = np.random.default_rng(seed)
+    means = [gain[rng.integers(len(gain), size=len(gain))].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Comparison(
+        len(gain), float(gain.mean()), (float(low), float(high)), float(t_test.pvalue), float(wilcoxon.pvalue)
+    )
+
+
+def holm(p_values: npt.ArrayLike) -> Float64Array:
+    """Adjusted p-values of m tests, in their order; rejecting those below α keeps the family-wise error below α.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6, 1979.
+
+    Raises:
+        ValueError: a value is outside 0..1.
+    """
+    p = np.asarray(p_values, dtype=np.float64).reshape(-1)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p-values must be within 0..1")
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(np.minimum(p[order] * np.arange(len(p), 0, -1), 1.0))
+    adjusted = np.empty_like(p)
+    adjusted[order] = steps
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (n - 1) over seeds; NaN for the deviation of a single value."""
+
+    mean: float
+    sd: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.sd:.4f}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation of one metric over several seeds.
+
+    Raises:
+        ValueError: no value.
+    """
+    if not values:
+        raise ValueError("no values")
+    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"))
