@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,7 +22,6 @@ from prismrec.files import replacing, write_text
 from prismrec.training import EpochRecord, Settings, Trained
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
-Split = Literal["valid", "test"]
 CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
 
@@ -100,17 +99,30 @@ class Run:
         }
         catalog = ids["items"].drop("item")
         embeddings = Embeddings(matrices["users"], matrices["items"])
-        return cls(folder, manifest, embeddings, users, items, *splits, catalog if catalog.width else None, history)
+        return cls(
+            folder=folder,
+            manifest=manifest,
+            embeddings=embeddings,
+            users=users,
+            items=items,
+            train=splits["train"],
+            valid=splits["valid"],
+            test=splits["test"],
+            catalog=catalog if catalog.width else None,
+            history=history,
+        )
 
     def evaluate(
-        self, split: Split = "test", *, cutoffs: Sequence[int] = CUTOFFS, mask_valid: bool = False
+        self, split: str = "test", *, cutoffs: Sequence[int] = CUTOFFS, mask_valid: bool = False
     ) -> Evaluation:
-        """Full ranking against a held-out split; training items are left out, at test time validation items by choice.
+        """Full ranking against a held-out split: training items are left out, at test time validation items by choice.
 
         Raises:
-            InputError: the split is empty.
+            InputError: the split is neither "valid" nor "test", or it is empty.
         """
-        truth = {"valid": self.valid, "test": self.test}[split]
+        if split not in ("valid", "test"):
+            raise InputError("split", repr(split), "'valid' or 'test'")
+        truth = self.valid if split == "valid" else self.test
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]

@@ -1,0 +1,48 @@
+"""`prismrec demo`: the main job on the embedded example, from files to recommendations."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from prismrec.cli.progress import EpochLines
+from prismrec.cli.recommend import show
+from prismrec.data import load
+from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.experiments.run import Run
+from prismrec.experiments.train import train
+from prismrec.training import Settings
+
+_MODELS = ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
+_SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder for the shop and the runs.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Of the shop and of the training.", min=0)] = 0,
+) -> None:
+    """Write a small made-up shop as files, train five models on it, compare them, and recommend."""
+    console = Console()
+    source = out / "shop"
+    write_shop(source, ShopConfig(seed=seed))
+    console.print(f"Wrote a made-up shop to {source}: interactions, items, pictures, features.", highlight=False)
+    dataset = load(source)
+    table = Table("model", *_SHOWN, "seconds", title="test split", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    runs: dict[str, Run] = {}
+    for name in _MODELS:
+        start = time.perf_counter()
+        settings = Settings(seed=seed)
+        with EpochLines(settings, f"{name}  ") as lines:
+            runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, report=lines.epoch)
+        seconds = time.perf_counter() - start
+        metrics = runs[name].evaluate("test", cutoffs=(10, 20))
+        table.add_row(name, *(f"{metrics[key]:.4f}" for key in _SHOWN), f"{seconds:.1f}")
+    console.print(table)
+    user = dataset.users.id(0)
+    show(runs["LGMRec"].recommend_all([user], 10))
+    console.print(f"Runs are in {out / 'runs'}. Try: prismrec recommend {out / 'runs/LGMRec'} --user {user}")

@@ -1,0 +1,43 @@
+"""How training shows itself: one live line on a terminal, plain lines elsewhere; always on standard error."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+
+from prismrec.training import EpochRecord, Settings
+
+
+class EpochLines:
+    """Reports epochs; used as a context so that the live line ends with the training."""
+
+    def __init__(self, settings: Settings, label: str = "") -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._settings, self._label = settings, label
+        self._best: tuple[float, int] | None = None
+        self._status = Status("preparing", console=self._console) if self._console.is_terminal else None
+
+    def __enter__(self) -> "EpochLines":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Show one epoch."""
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in record.loss.items())
+        line = f"{self._label}epoch {record.epoch}  {terms}  {record.seconds:.2f} s"
+        if record.valid is not None:
+            score = record.valid[self._settings.metric]
+            if self._best is None or score > self._best[0]:
+                self._best = (score, record.epoch)
+            line += f"  valid {self._settings.metric} {score:.4f} (best {self._best[0]:.4f} at {self._best[1]})"
+        if self._status:
+            self._status.update(line)
+        else:
+            self._console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""`prismrec train`: fit one model on one data set and leave a run directory."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from prismrec.cli.data import (
+    By,
+    Fill,
+    Format,
+    ItemColumn,
+    KCore,
+    MemoryLimit,
+    Modality,
+    NpyOrder,
+    Ratios,
+    Source,
+    SplitColumn,
+    TimeColumn,
+    UserColumn,
+    read,
+    split_spec,
+)
+from prismrec.cli.progress import EpochLines
+from prismrec.cli.tables import metrics_table
+from prismrec.data import ColumnNames
+from prismrec.errors import InputError
+from prismrec.experiments.train import make_config
+from prismrec.experiments.train import train as train_run
+from prismrec.training import Settings
+
+Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the run.", show_default=False)]
+
+
+def train(
+    model: Model,
+    source: Source,
+    out: Out,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, batches and noise.", min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option(help="At most this many; 1000 if not given.", min=1)] = None,
+    patience: Annotated[int, typer.Option(help="Stop after this many validations without a better one.", min=1)] = 20,
+    validate_every: Annotated[int, typer.Option(help="Epochs between validations.", min=1)] = 1,
+    metric: Annotated[str, typer.Option(help="The validation metric that chooses the epoch.")] = "recall@20",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    layout: Format = None,
+    by: By = None,
+    ratios: Ratios = None,
+    split_seed: Annotated[int | None, typer.Option(help="Of a random split; 0 if not given.", min=0)] = None,
+    fill: Fill = "mean",
+    k_core: KCore = 0,
+    modality: Modality = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
+    split_column: SplitColumn = None,
+    npy_order: NpyOrder = None,
+    memory_limit: MemoryLimit = None,
+) -> None:
+    """Train a model, keep the epoch that is best on validation, and measure it on the test split."""
+    config = make_config(model, parse_settings(set_ or []))
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError("--device", repr(device), "auto, cpu or cuda")
+    given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    settings = Settings(
+        seed=seed,
+        patience=patience,
+        validate_every=validate_every,
+        metric=metric,
+        device=cast(Any, device),
+        **given,
+    )
+    columns = ColumnNames(user_column, item_column, time_column, split_column)
+    spec = split_spec(by, ratios, split_seed)
+    dataset = read(source, layout, spec, fill, k_core, modality, columns, npy_order, memory_limit)
+    with EpochLines(settings) as lines:
+        run = train_run(model, dataset, config, settings, out=out, resume=resume, report=lines.epoch)
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    if as_json:
+        typer.echo(json.dumps({"run": str(out), "model": run.manifest.model, **metrics}))
+        return
+    typer.echo(
+        f"{run.manifest.model} on {run.manifest.data}: best epoch {metrics['best_epoch']} of {metrics['epochs']}, "
+        f"{metrics['seconds_per_epoch']:.2f} s per epoch; run in {out}"
+    )
+    for split in ("valid", "test"):
+        if metrics[split]:
+            metrics_table(split, metrics[split])
+
+
+def parse_settings(words: list[str]) -> dict[str, str]:
+    """`name=value` words as a mapping.
+
+    Raises:
+        InputError: a word without "=", or a name given twice.
+    """
+    settings: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError("--set", repr(word), "name=value")
+        if name in settings:
+            raise InputError(f"--set {name}", "two values", "one")
+        settings[name] = value
+    return settings
