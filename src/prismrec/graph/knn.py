@@ -36,9 +36,10 @@ class NeighbourGraph:
         return self.similarities.view(self.pattern.shape[0], -1).sum(1)
 
     def normalised(self, degrees: Tensor | None = None) -> Tensor:
-        """The entries ŝ_ij / √(δ_i δ_j) of 𝓛(Ŝ), `[I k]`; `degrees` `[I]` replace the graph's own row sums on both sides.
+        """The entries ŝ_ij / √(δ_i δ_j) of 𝓛(Ŝ), `[I k]` (LATTICE, Zhang et al., MM 2021, Eq. 3).
 
-        Source: LATTICE (Zhang et al., MM 2021), Eq. 3.
+        Args:
+            degrees: `[I]`, in place of the graph's own row sums on both sides.
         """
         scale = (self.degrees if degrees is None else degrees).rsqrt()
         rows, columns = self.pattern.rows, self.pattern.indices
@@ -50,9 +51,9 @@ class NeighbourGraph:
 
 
 def knn_graph(features: Tensor, k: int) -> NeighbourGraph:
-    """The graph of the k largest cosines of each row, itself included; the kept cosines are differentiable in `features`.
+    """The graph of each row's k largest cosines, itself included (LATTICE, Zhang et al., MM 2021, Eqs. 1-2).
 
-    A zero row is similar to itself alone, with 1. Source: LATTICE (Zhang et al., MM 2021), Eqs. 1-2.
+    A zero row is similar to itself alone, with 1. The kept cosines are differentiable in `features`.
 
     Args:
         features: `[I, F]`.

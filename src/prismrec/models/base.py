@@ -1,7 +1,7 @@
 """What every model is: built from interactions and features, trained by its loss, read by its embeddings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -94,3 +94,11 @@ class Recommender(nn.Module, ABC):
             epoch: from 0.
             generator: on the CPU, seeded for this epoch.
         """
+
+    def drifting_parameters(self) -> Iterable[nn.Parameter]:
+        """Weights that have a gradient at the first steps of an epoch alone, and drift through the others by momentum.
+
+        Adam then treats their absent gradient as zero, at the end of the epoch for all steps at once; so after a step
+        that gives them no gradient, the model must not read them before the epoch is over (default: none).
+        """
+        return ()

@@ -22,6 +22,7 @@ from prismrec.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
+from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
 from prismrec.types import Embeddings, Interactions
 
@@ -116,7 +117,7 @@ class _Run:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         config = model.config
         self.optimizer = (
-            torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+            Adam(parameters, model.drifting_parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
             if parameters
             else None
         )
@@ -171,6 +172,7 @@ class _Run:
             self.optimizer.step()
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + term.detach()
+        self.optimizer.catch_up()
         means = {name: float(total) / self.sampler.batches_per_epoch for name, total in totals.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):

@@ -1,0 +1,116 @@
+"""Adam for weights that receive a gradient only now and then, yet move by momentum all the time.
+
+Adam with a gradient of zero still moves a weight. LATTICE and MICRO learn their item graphs by one gradient per epoch
+and were published with that drift, which touches every trained feature of every item at every step. Here a whole run
+of such steps is taken at once: after Adam's step t with moments m and v, steps r = 1..s of zero gradient move a weight
+by
+
+    -m Σ_r a_r / (b_r √v + ε),   a_r = η β₁^r / (1 - β₁^(t+r)),   b_r = √(β₂^r / (1 - β₂^(t+r))),
+
+a sum over s points b_r with masses a_r, which Gauss's quadrature for these points replaces by one over a few.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+_ACCURACY = 1e-10
+"""Relative error of the drift allowed to the quadrature."""
+_BLOCK_ENTRIES = 1 << 18
+"""Weights moved at once, so that intermediate results stay within a core's cache."""
+
+_Float64Array = npt.NDArray[np.float64]
+
+
+class Adam(torch.optim.Adam):
+    """torch's fused Adam, to which an absent gradient of a drifting weight means zero, its effect put off."""
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], drifting: Iterable[nn.Parameter], lr: float, weight_decay: float
+    ) -> None:
+        """Take over the parameters.
+
+        Args:
+            parameters: all weights to train.
+            drifting: those of them that drift; from a step without their gradient to `catch_up` nobody may read them.
+            lr: the learning rate η; `catch_up` before it is changed.
+            weight_decay: L2 penalty added to every gradient; with one, nothing can be put off.
+        """
+        super().__init__(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+        self._put_off = dict.fromkeys(drifting, 0)
+
+    def step(self, closure: Any = None) -> Any:
+        """One step.
+
+        Raises:
+            RuntimeError: a weight whose drift is put off has a gradient, so it was read too early.
+        """
+        for parameter, steps in self._put_off.items():
+            if parameter.grad is not None:
+                if steps:
+                    raise RuntimeError("a drifting weight was read before it caught up")
+            elif parameter in self.state:
+                if self.param_groups[0]["weight_decay"]:
+                    parameter.grad = torch.zeros_like(parameter)
+                else:
+                    self._put_off[parameter] = steps + 1
+        return super().step(closure)
+
+    @torch.no_grad()
+    def catch_up(self) -> None:
+        """Take the steps put off; to be called before the drifting weights are read again, or saved."""
+        (group,) = self.param_groups
+        for parameter, steps in self._put_off.items():
+            if not steps:
+                continue
+            state = self.state[parameter]
+            nodes, masses = _drift(float(state["step"]), steps, group["lr"], *group["betas"])
+            flat = (x.view(-1).split(_BLOCK_ENTRIES) for x in (parameter, state["exp_avg"], state["exp_avg_sq"]))
+            for weight, mean, square in zip(*flat, strict=True):
+                root = square.sqrt()
+                factor = torch.zeros_like(root)
+                for node, mass in zip(nodes.tolist(), masses.tolist(), strict=True):
+                    factor += (root * node).add_(group["eps"]).reciprocal_().mul_(mass)
+                weight.addcmul_(mean, factor, value=-1)
+            state["exp_avg"] *= group["betas"][0] ** steps
+            state["exp_avg_sq"] *= group["betas"][1] ** steps
+            state["step"] += steps
+            self._put_off[parameter] = 0
+
+
+def _drift(step: float, steps: int, lr: float, beta1: float, beta2: float) -> tuple[_Float64Array, _Float64Array]:
+    """Few nodes and masses instead of the b_r and a_r of `steps` steps after `step`."""
+    r = np.arange(1.0, steps + 1)
+    masses = lr * beta1**r / (1 - beta1 ** (step + r))
+    points = np.sqrt(beta2**r / (1 - beta2 ** (step + r)))
+    # Of all 1 / (b x + ε) the quadrature is worst at the one for large x, 1 / b.
+    exact = (masses / points).sum()
+    for count in range(1, steps + 1):
+        nodes, weights = _gauss(points, masses, count)
+        if abs((weights / nodes).sum() - exact) <= _ACCURACY * exact:
+            return nodes, weights
+    return points, masses
+
+
+def _gauss(points: _Float64Array, masses: _Float64Array, count: int) -> tuple[_Float64Array, _Float64Array]:
+    """The `count` nodes and masses that integrate polynomials up to degree 2 count - 1 as the points do.
+
+    Golub and Welsch, 1969: the eigenvalues of the Jacobi matrix, which Lanczos's process builds from the points.
+    """
+    basis = np.zeros((count, len(points)))
+    diagonal, off_diagonal = np.zeros(count), np.zeros(count)
+    vector = np.sqrt(masses)
+    for n in range(count):
+        vector -= basis.T @ (basis @ vector)
+        vector -= basis.T @ (basis @ vector)  # once more: rounding must not spoil the orthogonality
+        off_diagonal[n] = np.linalg.norm(vector)
+        basis[n] = vector / off_diagonal[n]
+        vector = points * basis[n]
+        diagonal[n] = vector @ basis[n]
+    jacobi = np.diag(diagonal) + np.diag(off_diagonal[1:], 1) + np.diag(off_diagonal[1:], -1)
+    nodes, vectors = np.linalg.eigh(jacobi)
+    return nodes, masses.sum() * vectors[0] ** 2
