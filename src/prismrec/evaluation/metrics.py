@@ -139,7 +139,8 @@ def evaluate(
     Args:
         embeddings: users `[U, d]`, items `[I, d]`, on any device.
         truth: the held-out pairs.
-        mask: pairs kept out of the lists: the training pairs; at test time those of validation too.
+        mask: pairs kept out of the lists: the training pairs; at test time also those of
+            validation, if the protocol says so.
         metrics: of `METRICS`.
         cutoffs: list lengths k.
         groups: kept for `Evaluation.by_group`.

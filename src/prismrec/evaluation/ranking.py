@@ -78,7 +78,7 @@ def map_blocks(
     """`use(part of the users, their ranking)` for one block of users after the other; lists need not all be kept.
 
     A partial top-k over all I columns costs more than the scores themselves, so a bound comes first: part the
-    items into C > k runs and take the best score of each. The k-th best of these is reached by k items, so
+    items into C ≥ k runs and take the best score of each. The k-th best of these is reached by k items, so
     whatever stays below it is out. Little more than k items per user remain to be sorted, ties included.
     """
     numbers = _checked_users(embeddings, users, k, mask, block_size)
