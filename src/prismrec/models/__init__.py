@@ -2,18 +2,28 @@
 
 from prismrec.errors import InputError
 from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.hccf import HCCF
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
 from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.mmgcn import MMGCN
+from prismrec.models.ncl import NCL
+from prismrec.models.ngcf import NGCF
 from prismrec.models.popular import MostPopular
+from prismrec.models.sgl import SGL
 from prismrec.models.vbpr import VBPR
 
 REGISTRY: dict[str, type[Recommender]] = {
     "most-popular": MostPopular,
     "MF-BPR": MFBPR,
+    "NGCF": NGCF,
     "LightGCN": LightGCN,
+    "SGL": SGL,
+    "NCL": NCL,
     "VBPR": VBPR,
+    "MMGCN": MMGCN,
     "LGMRec": LGMRec,
+    "HCCF": HCCF,
 }
 """Every model by the name its paper gives it."""
 
@@ -36,8 +46,13 @@ def _plain(name: str) -> str:
 
 
 __all__ = [
+    "HCCF",
     "MFBPR",
+    "MMGCN",
+    "NCL",
+    "NGCF",
     "REGISTRY",
+    "SGL",
     "VBPR",
     "LGMRec",
     "LightGCN",
