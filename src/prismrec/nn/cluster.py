@@ -1,0 +1,62 @@
+"""K-means in blocks, as faiss runs it by default (Johnson, Douze, Jégou, IEEE Transactions on Big Data 2021)."""
+
+import torch
+from torch import Tensor
+
+_POINTS_PER_CLUSTER = 256
+"""More training points per cluster than this are not looked at: a random subset stands for all."""
+_SPLIT = 1 / 1024
+"""How far apart the two halves of a split cluster start, relative to its centroid."""
+_BLOCK_ENTRIES = 1 << 21
+"""Distances held at once: 8 MB in float32."""
+
+
+def kmeans(points: Tensor, clusters: int, generator: torch.Generator, iterations: int = 25) -> Tensor:
+    """Centroids `[clusters, d]` by Lloyd's iterations from distinct random points, Euclidean.
+
+    An empty cluster takes half of another, drawn in proportion to its size less one, so that every cluster is used.
+
+    Args:
+        points: `[n, d]`.
+        clusters: from 1 to n; with n the points themselves are returned.
+        generator: on the CPU; decides the subset, the first centroids and the splits.
+        iterations: of assignment and mean.
+
+    Raises:
+        ValueError: fewer than 1 or more than n clusters.
+    """
+    if not 1 <= clusters <= len(points):
+        raise ValueError(f"{clusters} clusters of {len(points)} points")
+    if clusters == len(points):
+        return points.clone()
+    order = torch.randperm(len(points), generator=generator).to(points.device)
+    if len(points) > _POINTS_PER_CLUSTER * clusters:
+        points = points[order[: _POINTS_PER_CLUSTER * clusters]]
+        order = torch.arange(len(points), device=points.device)  # already in random order
+    centroids = points[order[:clusters]]
+    for _ in range(iterations):
+        members = nearest(points, centroids)
+        sizes = members.bincount(minlength=clusters)
+        centroids = torch.zeros_like(centroids).index_add_(0, members, points) / sizes.clamp(min=1)[:, None]
+        _fill_empty(centroids, sizes.cpu(), generator)
+    return centroids
+
+
+def nearest(points: Tensor, centroids: Tensor) -> Tensor:
+    """The number of the centroid closest to each point, int64 `[n]`."""
+    # ‖x - c‖² = ‖x‖² - 2 (<x, c> - ½ ‖c‖²), and ‖x‖² does not matter to the order.
+    offsets = centroids.square().sum(1) / -2
+    blocks = points.split(max(1, _BLOCK_ENTRIES // len(centroids)))
+    return torch.cat([torch.addmm(offsets, block, centroids.T).argmax(1) for block in blocks])
+
+
+def _fill_empty(centroids: Tensor, sizes: Tensor, generator: torch.Generator) -> None:
+    """Split a populated cluster for each empty one, in place; `sizes` is kept up to date."""
+    factors = 1 + _SPLIT * centroids.new_ones(centroids.shape[1])
+    factors[1::2] = 1 - _SPLIT
+    for empty in (sizes == 0).nonzero().squeeze(1).tolist():
+        donor = int(torch.multinomial((sizes - 1).clamp(min=0).double(), 1, generator=generator))
+        centroids[empty] = centroids[donor] * factors
+        centroids[donor] *= 2 - factors
+        sizes[empty] = sizes[donor] // 2
+        sizes[donor] -= sizes[empty]

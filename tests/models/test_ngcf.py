@@ -1,0 +1,146 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model_contract import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
+from prismrec.models import MFBPR, NGCF
+from prismrec.types import Triplets
+
+
+class TestNGCF(RecommenderContract):
+    name = "NGCF"
+
+
+class TestNGCFSym(RecommenderContract):
+    name = "NGCF"
+    config = {"variant": "sym"}
+
+
+class TestNGCFRecBole(RecommenderContract):
+    name = "NGCF"
+    config = {"variant": "recbole"}
+
+
+VARIANTS = ["official", "sym", "recbole"]
+
+
+def build(**settings: object) -> NGCF:
+    torch.manual_seed(0)
+    return NGCF(toy_interactions(), {}, NGCF.Config(**{"embedding_size": 4, "dropout": 0.0, **settings}))
+
+
+def final(model: NGCF) -> Tensor:
+    """Z `[U + I, (L + 1) d]`."""
+    embeddings = model.embed()
+    return torch.cat([embeddings.users, embeddings.items])
+
+
+def dense(model: NGCF) -> Tensor:
+    """Z with a square dense graph, in the order of the equations."""
+    R = torch.from_numpy(toy_interactions().csr.toarray()).double()
+    U, N = NUM_USERS, NUM_USERS + NUM_ITEMS
+    A = torch.zeros(N, N)
+    A[:U, U:], A[U:, :U] = R, R.T
+    official, recbole = model.config.variant == "official", model.config.variant == "recbole"
+    if official:
+        A = A + torch.eye(N)
+        graph = A / A.sum(1, keepdim=True)
+    else:
+        graph = A / (A.sum(1, keepdim=True) * A.sum(0, keepdim=True)).sqrt().clamp(min=1)
+    H = torch.cat([model.user_table, model.item_table])
+    blocks = [H]
+    for layer in model.layers:
+        S = graph @ H
+        first = layer.of_sum(S if official else S + H)
+        second = layer.of_product(S * H)
+        H = F.leaky_relu(first + second, 0.2) if recbole else F.leaky_relu(first, 0.2) + F.leaky_relu(second, 0.2)
+        normalised = H / H.norm(dim=1, keepdim=True)
+        blocks.append(normalised)
+        H = normalised if recbole else H
+    return torch.cat(blocks, 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_embeddings_loss_and_gradients_are_those_of_the_dense_equations(variant: str, float64: None) -> None:
+    model, batch = build(variant=variant, regulariser=0.3), toy_batch(toy_interactions())
+    Z = dense(model)
+    torch.testing.assert_close(final(model), Z)
+    users, positives, negatives = Z[batch.users], Z[NUM_USERS + batch.positives], Z[NUM_USERS + batch.negatives]
+    plain = -((users * (positives - negatives)).sum(1)).sigmoid().log().mean()
+    power = 1 if variant == "recbole" else 2
+    norms = torch.stack([rows.norm() ** power for rows in (users, positives, negatives)])
+    plain = plain + 0.3 / len(batch) / power * norms.sum()
+    loss = torch.stack(list(model.loss(batch).values())).sum()
+    torch.testing.assert_close(loss, plain)
+    parameters = list(model.parameters())
+    torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters))
+
+
+@pytest.mark.parametrize("variant", ["official", "sym"])
+def test_without_layers_it_is_matrix_factorisation(variant: str) -> None:
+    train = toy_interactions()
+    model = build(layers=0, variant=variant, regulariser=0.3)
+    plain = MFBPR(train, {}, MFBPR.Config(embedding_size=4, regulariser=0.3))
+    plain.load_state_dict(model.state_dict())
+    batch = toy_batch(train)
+    assert {k: v.item() for k, v in model.loss(batch).items()} == {k: v.item() for k, v in plain.loss(batch).items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_maps_of_zeros_leave_the_tables_and_blocks_of_zeros(variant: str) -> None:
+    model = build(variant=variant)
+    for parameter in model.layers.parameters():
+        torch.nn.init.zeros_(parameter)
+    first, *others = final(model).split(4, dim=1)
+    assert torch.equal(first, torch.cat([model.user_table, model.item_table]))
+    assert len(others) == 3
+    assert not any(block.any() for block in others)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rows_of_every_block_have_norm_one(variant: str) -> None:
+    first, *others = final(build(variant=variant)).split(4, dim=1)
+    for block in others:
+        torch.testing.assert_close(block.norm(dim=1), torch.ones(len(block)))
+    assert (first.norm(dim=1) != 1).all()
+
+
+def test_identity_maps_of_non_negative_rows_give_powers_of_the_graph(float64: None) -> None:
+    model = build()
+    with torch.no_grad():
+        for table in (model.user_table, model.item_table):
+            table.abs_()
+        for layer in model.layers:
+            torch.nn.init.eye_(layer.of_sum.weight)
+            for parameter in (layer.of_sum.bias, *layer.of_product.parameters()):
+                torch.nn.init.zeros_(parameter)
+    nodes = model.user_table, model.item_table
+    for block in final(model).split(4, dim=1)[1:]:
+        nodes = model.graph(*nodes)
+        torch.testing.assert_close(block, F.normalize(torch.cat(nodes), dim=1))
+
+
+def test_an_item_without_interactions_changes_no_other_node() -> None:
+    model = build()
+    before = final(model)
+    with torch.no_grad():
+        model.item_table[ISOLATED_ITEM] *= 2
+    changed = (final(model) != before).any(1).nonzero().squeeze(1)
+    assert changed.tolist() == [NUM_USERS + ISOLATED_ITEM]
+
+
+def test_dropout_draws_anew_at_each_step_but_once_per_node() -> None:
+    model, batch = build(dropout=0.5), toy_batch(toy_interactions(), 1)
+    losses = [model.loss(batch)["bpr"].item() for _ in range(2)]
+    assert losses[0] != losses[1]
+    repeated = Triplets(*(side.repeat(5) for side in (batch.users, batch.positives, batch.negatives)))
+    for given in (batch, repeated):
+        torch.manual_seed(1)
+        losses.append(model.loss(given)["bpr"].item())
+    assert losses[2] == pytest.approx(losses[3], rel=1e-6)
+
+
+def test_first_biases_are_drawn_in_the_official_code_and_zero_in_recbole() -> None:
+    assert all(layer.of_sum.bias.all() and layer.of_product.bias.all() for layer in build().layers)
+    assert not any(layer.of_sum.bias.any() for layer in build(variant="recbole").layers)
