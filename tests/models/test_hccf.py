@@ -1,10 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 from prismrec.models import HCCF, LightGCN
 from prismrec.types import Triplets
+
+from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 
 class TestHCCF(RecommenderContract):
