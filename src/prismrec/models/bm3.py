@@ -1,0 +1,111 @@
+"""BM3.
+
+Zhou, Zhou, Liu, Zeng, Miao, Wang, You, Jiang. "Bootstrap Latent Representations for Multi-modal Recommendation."
+WWW 2023.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from torch import Tensor, nn
+
+from prismrec.graph import BipartiteGraph
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import Features, layer_mean, xavier_table
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class BM3Config(ModelConfig):
+    """Hyperparameters of BM3 (defaults: its Baby settings)."""
+
+    layers: NonNegativeInt = 1
+    """Propagation layers L."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Share p of entries dropped from the targets in training."""
+    modal_weight: NonNegativeFloat = 2.0
+    """Weight ω of the modality terms, which are summed over modalities; the paper writes 1."""
+    regulariser: NonNegativeFloat = 0.1
+    """Weight λ of the regulariser on propagated embeddings."""
+    regulariser_form: Literal["norms", "squares"] = "norms"
+    """`norms`: Σ ‖H‖_F / I over all users and all items, the official code; `squares`: the mean over the batch of
+    ‖h_u‖² + ‖h_i‖², the paper."""
+    train_features: bool = True
+    """Whether the feature matrices are trained like embedding tables, as in the official code: then they take four
+    times their memory (weights, gradients, two moments), and their change decides part of the result."""
+
+
+class BM3(Recommender):
+    """Users, items and modalities each predict a noisy, fixed copy of one another; no negatives, no contrast.
+
+    A batch's negatives are not looked at.
+    """
+
+    paper = "Zhou et al., WWW 2023"
+    cost = "2 E d per layer, 2 B d (Σ F_m + (M + 2) d): only rows of the batch are projected and predicted"
+    min_modalities = 1
+    Config = BM3Config
+    config: BM3Config
+    tables: nn.ParameterList | Features
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: BM3Config) -> None:
+        super().__init__(train, features, config)
+        d = config.embedding_size
+        self.user_table = xavier_table(self.num_users, d)  # P [U, d]
+        self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
+        self.predictor = _linear(d, d)  # g, one for users, items and all modalities
+        self.projections = nn.ModuleList(_linear(width, d) for width in self.features.widths)  # F_m to d
+        if config.train_features:
+            self.tables = nn.ParameterList(matrix.clone() for matrix in self.features)  # Φ_m [I, F_m]
+            del self.features  # they are but the first values of the tables
+        else:
+            self.tables = self.features
+        self.graph = BipartiteGraph(train)
+
+    def embed(self) -> Embeddings:
+        users, items = self._propagate()
+        return Embeddings(self.predictor(users), self.predictor(items))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        all_users, all_items = self._propagate()
+        users, user_places = batch.users.unique(return_inverse=True)
+        items, item_places, counts = batch.positives.unique(return_inverse=True, return_counts=True)
+        # Each node of the batch is projected, predicted and masked once, however often it occurs.
+        online_users, target_users = self._views(all_users[users])  # [n_U, d]
+        online_items, target_items = self._views(all_items[items])  # [n_I, d]
+        share = counts / len(batch)  # of each item in the batch [n_I]
+        pairs = (online_users[user_places] * target_items[item_places]).sum(1).mean()
+        pairs = pairs + (online_items[item_places] * target_users[user_places]).sum(1).mean()
+        modal = []
+        for table, project in zip(self.tables, self.projections, strict=True):
+            online, target = self._views(project(table[items]))  # [n_I, d]
+            modal.append(2 - share @ (online * (target_items + target)).sum(1))
+        return {
+            "reconstruction": 2 - pairs,
+            "modal": self.config.modal_weight * torch.stack(modal).sum(),
+            "regulariser": self.config.regulariser * self._regulariser(all_users, all_items, batch),
+        }
+
+    def _propagate(self) -> tuple[Tensor, Tensor]:
+        """h_U = LG([P; Q])_U `[U, d]`, h_I = LG([P; Q])_I + Q `[I, d]`."""
+        users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
+        return users, items + self.item_table
+
+    def _views(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction g(h) and its target, h with dropout and without gradient; rows of length 1."""
+        target = F.dropout(rows.detach(), self.config.dropout, self.training)
+        return F.normalize(self.predictor(rows), eps=1e-8), F.normalize(target, eps=1e-8)
+
+    def _regulariser(self, users: Tensor, items: Tensor, batch: Triplets) -> Tensor:
+        if self.config.regulariser_form == "norms":
+            return (torch.linalg.vector_norm(users) + torch.linalg.vector_norm(items)) / self.num_items
+        return (users[batch.users].square().sum() + items[batch.positives].square().sum()) / len(batch)
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with weight normal, standard deviation √(2 / (inputs + outputs)), and bias within ±1 / √inputs."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_normal_(layer.weight)
+    return layer
