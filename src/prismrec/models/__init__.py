@@ -2,6 +2,8 @@
 
 from prismrec.errors import InputError
 from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.bm3 import BM3
+from prismrec.models.grcn import GRCN
 from prismrec.models.hccf import HCCF
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
@@ -11,6 +13,7 @@ from prismrec.models.ncl import NCL
 from prismrec.models.ngcf import NGCF
 from prismrec.models.popular import MostPopular
 from prismrec.models.sgl import SGL
+from prismrec.models.sht import SHT
 from prismrec.models.vbpr import VBPR
 
 REGISTRY: dict[str, type[Recommender]] = {
@@ -22,8 +25,11 @@ REGISTRY: dict[str, type[Recommender]] = {
     "NCL": NCL,
     "VBPR": VBPR,
     "MMGCN": MMGCN,
+    "GRCN": GRCN,
     "LGMRec": LGMRec,
     "HCCF": HCCF,
+    "SHT": SHT,
+    "BM3": BM3,
 }
 """Every model by the name its paper gives it."""
 
@@ -46,6 +52,8 @@ def _plain(name: str) -> str:
 
 
 __all__ = [
+    "BM3",
+    "GRCN",
     "HCCF",
     "MFBPR",
     "MMGCN",
@@ -53,6 +61,7 @@ __all__ = [
     "NGCF",
     "REGISTRY",
     "SGL",
+    "SHT",
     "VBPR",
     "LGMRec",
     "LightGCN",

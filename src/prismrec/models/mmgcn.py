@@ -175,11 +175,9 @@ class MMGCN(Recommender):
         return users, items
 
     def _id_squares(self, batch: Triplets) -> Tensor:
-        """The mean square of the batch's ID embeddings, users counted with each of their two items."""
-        rows = torch.stack(
-            [batch.users, batch.users, self.num_users + batch.positives, self.num_users + batch.negatives]
-        )
-        return self.node_table[rows].square().sum((0, 2)).mean() / (2 * self.config.embedding_size)
+        """The mean square of the batch's users' ID embeddings, and that of its items'."""
+        items = self.num_users + torch.stack([batch.positives, batch.negatives])  # [2, B]
+        return self.node_table[batch.users].square().mean() + self.node_table[items].square().mean()
 
     def _preference_squares(self) -> Tensor:
         squares = torch.stack([preference.square().mean() for preference in self.preferences])
