@@ -1,6 +1,7 @@
 """What every model must pass. A model's test is `class TestX(RecommenderContract): name = "X"` and little else."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from prismrec.evaluation import evaluate
-from prismrec.models import REGISTRY, Recommender
+from prismrec.models import REGISTRY, LightGCN, Recommender
 from prismrec.training import Settings, fit
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -44,8 +45,8 @@ def toy_batch(train: Interactions, size: int = 8) -> Triplets:
     return Triplets(*(torch.from_numpy(column) for column in columns))
 
 
-def grouped_taste(seed: int, *, informative: bool) -> tuple[Interactions, Interactions, dict[str, Tensor]]:
-    """120 users who each like one of 6 kinds of 90 items, few clicks each; the vectors tell the kind, or nothing."""
+def grouped_taste(seed: int) -> tuple[Interactions, Interactions, dict[str, Tensor]]:
+    """120 users who each like one of 6 kinds of 90 items, few clicks each; the vectors tell the kind."""
     rng = np.random.default_rng(seed)
     kinds, tastes = np.arange(90) % 6, np.arange(120) % 6
     train, test = [], []
@@ -53,12 +54,46 @@ def grouped_taste(seed: int, *, informative: bool) -> tuple[Interactions, Intera
         liked = rng.permutation(np.flatnonzero(kinds == taste))
         train += [(user, item) for item in liked[:4]]
         test += [(user, item) for item in liked[4:8]]
-    told = kinds if informative else rng.permutation(kinds)
     features = {
-        name: torch.from_numpy((np.eye(6)[told] + 0.3 * rng.standard_normal((90, 6))).astype(np.float32))
+        name: torch.from_numpy((np.eye(6)[kinds] + 0.3 * rng.standard_normal((90, 6))).astype(np.float32))
         for name in ("visual", "text")
     }
     return (*(Interactions.from_pairs(*np.array(pairs).T, 120, 90) for pairs in (train, test)), features)
+
+
+def vector_taste(seed: int, *, informative: bool) -> tuple[Interactions, Interactions, dict[str, Tensor]]:
+    """80 users with a direction each, who like the 12 of 100 items nearest to it; 4 clicks to learn from, 8 to find.
+
+    Clicks alone say little, the items' vectors nearly all; or they are dealt out anew and say nothing.
+    """
+    rng = np.random.default_rng(seed)
+    items, tastes = rng.standard_normal((100, 6)), rng.standard_normal((80, 6))
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    liked = rng.permuted(np.argsort(-tastes @ items.T, axis=1)[:, :12], axis=1)
+    told = items if informative else rng.permutation(items)
+    features = {
+        name: torch.from_numpy((told + 0.1 * rng.standard_normal(told.shape)).astype(np.float32))
+        for name in ("visual", "text")
+    }
+    parts = (
+        Interactions.from_pairs(np.repeat(np.arange(80), part.shape[1]), part.ravel(), 80, 100)
+        for part in (liked[:, :4], liked[:, 4:])
+    )
+    return (*parts, features)
+
+
+@cache
+def lightgcn_on_vector_taste(seed: int) -> float:
+    """What the clicks alone are worth to LightGCN: recall@8."""
+    train, test, _ = vector_taste(seed, informative=True)
+    torch.manual_seed(0)
+    config = LightGCN.Config(embedding_size=16, batch_size=64, learning_rate=0.01)
+    return recall_at_8(LightGCN(train, {}, config), train, test, epochs=40)
+
+
+def recall_at_8(model: Recommender, train: Interactions, test: Interactions, epochs: int) -> float:
+    trained = fit(model, train, Settings(epochs=epochs, device="cpu"))
+    return evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"]
 
 
 class RecommenderContract:
@@ -70,6 +105,8 @@ class RecommenderContract:
     learning: ClassVar[dict[str, object]] = {}
     """Settings, beyond `config`, with which the model learns the grouped taste."""
     learning_epochs: ClassVar[int] = 40
+    multimodal: ClassVar[bool] = False
+    """Whether vectors that decide the clicks must lift it above LightGCN."""
 
     def build(
         self,
@@ -201,16 +238,25 @@ class RecommenderContract:
         torch.testing.assert_close(there.users.cpu(), here.users, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(there.items.cpu(), here.items, rtol=1e-4, atol=1e-5)
 
-    def recall_on_taste(self, *, informative: bool, **settings: object) -> tuple[float, list[float]]:
-        """Recall@8 on the grouped taste (chance: 0.093) and the loss of each epoch."""
-        train, test, features = grouped_taste(9, informative=informative)
-        values = {"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning, **settings}
-        model = self.build(train, features, **values)
-        trained = fit(model, train, Settings(epochs=self.learning_epochs, device="cpu"))
-        losses = [sum(record.loss.values()) for record in trained.progress.history]
-        return evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"], losses
+    def learner(self, train: Interactions, features: Mapping[str, Tensor]) -> Recommender:
+        values = {"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning}
+        return self.build(train, features, **values)
 
     def test_it_learns_the_taste_of_users(self) -> None:
-        recall, losses = self.recall_on_taste(informative=True)
-        assert recall > 3 * 8 / 86
+        train, test, features = grouped_taste(9)
+        model = self.learner(train, features)
+        trained = fit(model, train, Settings(epochs=self.learning_epochs, device="cpu"))
+        losses = [sum(record.loss.values()) for record in trained.progress.history]
         assert losses[-1] < losses[0]
+        chance = 8 / 86
+        assert evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"] > 3 * chance
+
+    def test_vectors_that_decide_the_clicks_lift_it_above_lightgcn_and_noise_does_not(self) -> None:
+        if not self.multimodal:
+            return
+        for seed in range(2):
+            clicks_alone = lightgcn_on_vector_taste(seed)
+            for informative in (True, False):
+                train, test, features = vector_taste(seed, informative=informative)
+                recall = recall_at_8(self.learner(train, features), train, test, self.learning_epochs)
+                assert recall > 1.15 * clicks_alone if informative else recall < 1.1 * clicks_alone

@@ -1,5 +1,236 @@
-from model_contract import RecommenderContract
+"""LGMRec against a dense reading of its equations, and the checks of its specification."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prismrec.models import LGMRec, LightGCN, Recommender
+from prismrec.types import Embeddings, Interactions, Triplets
+
+from model_contract import (
+    ISOLATED_ITEM,
+    ISOLATED_USER,
+    NUM_ITEMS,
+    NUM_USERS,
+    RecommenderContract,
+    toy_batch,
+    toy_features,
+    toy_interactions,
+)
 
 
 class TestLGMRec(RecommenderContract):
     name = "LGMRec"
+    multimodal = True
+
+
+class TestLGMRecManyHyperedges(RecommenderContract):
+    """More hyperedges than dimensions: the contrast works in the space of embeddings."""
+
+    name = "LGMRec"
+    config = {"hyperedges": 8, "hyper_layers": 2, "contrast_weight": 0.01}
+
+
+class TestLGMRecSharedUserIds(RecommenderContract):
+    name = "LGMRec"
+    config = {"shared_user_ids": True, "modal_layers": 1}
+
+
+def build(train: Interactions, modalities: int = 2, seed: int = 0, **settings: object) -> LGMRec:
+    torch.manual_seed(seed)
+    config = LGMRec.Config(**{"embedding_size": 6, "batch_size": 8, **settings})
+    return LGMRec(train, toy_features(modalities), config)
+
+
+def embed(model: Recommender) -> Embeddings:
+    with torch.no_grad():
+        return model.eval().embed()
+
+
+def dense_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
+    """R and D^-½ A D^-½ as full matrices."""
+    R = torch.zeros(train.num_users, train.num_items)
+    R[torch.from_numpy(train.users).long(), torch.from_numpy(train.items).long()] = 1
+    A = torch.cat(
+        [torch.cat([torch.zeros(len(R), len(R)), R], 1), torch.cat([R.T, torch.zeros(R.shape[1], R.shape[1])], 1)]
+    )
+    scale = A.sum(1).where(A.sum(1) > 0, torch.inf).rsqrt()
+    return R, scale[:, None] * A * scale
+
+
+def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """E* `[U + I, d]` and (G_U, G_I) per modality, steps 1 to 8 of the specification written out, no noise."""
+    config, (R, A) = model.config, dense_adjacency(train)
+    layers = [torch.cat([model.user_table, model.item_table])]
+    for _ in range(config.layers):
+        layers.append(A @ layers[-1])
+    C = torch.stack(layers).mean(0)
+    total, spreads = C, []
+    for X, W, V in zip(model.features, model.projections, model.hyperedges, strict=True):
+        items = X @ W
+        users = R @ items / R.sum(1, keepdim=True).clamp(min=1)
+        Z = torch.cat([users, items])
+        for _ in range(config.modal_layers):
+            Z = A @ Z
+        total = total + F.normalize(Z)
+        item_members = ((X @ V) / config.temperature).softmax(1)
+        user_members = ((R @ X @ V) / config.temperature).softmax(1)
+        G = C[NUM_USERS:]
+        for _ in range(config.hyper_layers):
+            messages = item_members.T @ G
+            G = item_members @ messages
+        spreads.append((user_members @ messages, G))
+    gamma = torch.cat([sum(users for users, _ in spreads), sum(items for _, items in spreads)])
+    return total + config.alpha * F.normalize(gamma), spreads
+
+
+def dense_loss(model: LGMRec, train: Interactions, batch: Triplets) -> Tensor:
+    config, (E, spreads) = model.config, dense_embeddings(model, train)
+    rows = E[batch.users], E[NUM_USERS + batch.positives], E[NUM_USERS + batch.negatives]
+    scores = (rows[0] * rows[1]).sum(1) - (rows[0] * rows[2]).sum(1)
+    loss = -scores.sigmoid().log().mean() + config.regulariser * sum(row.norm() for row in rows) / len(batch)
+    for side, anchors in enumerate((batch.users, batch.positives)):
+        first, second = (F.normalize(spread[side]) for spread in spreads)
+        similarity = first[anchors] @ second.T / config.temperature
+        loss = loss + config.contrast_weight * F.cross_entropy(similarity, anchors, reduction="sum")
+    return loss
+
+
+@pytest.mark.parametrize("hyper_layers", [1, 2, 3])
+@pytest.mark.parametrize("hyperedges", [4, 8])
+def test_loss_and_every_gradient_equal_the_dense_reading(float64: None, hyperedges: int, hyper_layers: int) -> None:
+    train = toy_interactions()
+    batch = toy_batch(train)
+    model = build(train, hyperedges=hyperedges, hyper_layers=hyper_layers, contrast_weight=0.1, regulariser=0.1)
+    model.eval()  # no noise, no dropout: the loss itself is the same function
+    loss = torch.stack(list(model.loss(batch).values())).sum()
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    expected = dense_loss(model, train, batch)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-12)
+    for mine, dense in zip(gradients, torch.autograd.grad(expected, list(model.parameters())), strict=True):
+        torch.testing.assert_close(mine, dense, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(torch.cat([embed(model).users, embed(model).items]), dense_embeddings(model, train)[0])
+
+
+def test_without_modal_and_hypergraph_it_is_lightgcn(float64: None) -> None:
+    train = toy_interactions()
+    model = build(train, modal=False, hypergraph=False, regulariser=0.0)
+    other = LightGCN(train, {}, LightGCN.Config(embedding_size=6, layers=2, regulariser=0.0))
+    other.load_state_dict({"user_table": model.user_table, "item_table": model.item_table})
+    assert torch.equal(embed(model).users, embed(other).users)
+    assert torch.equal(embed(model).items, embed(other).items)
+    batch = toy_batch(train)
+    assert model.loss(batch)["bpr"].item() == pytest.approx(other.loss(batch)["bpr"].item(), rel=1e-12)
+    assert "contrast" not in model.loss(batch)
+
+
+def test_without_modalities_it_is_lightgcn(float64: None) -> None:
+    train = toy_interactions()
+    model, other = build(train, 0), build(train, 2, modal=False, hypergraph=False)
+    other.load_state_dict({"user_table": model.user_table, "item_table": model.item_table}, strict=False)
+    assert torch.equal(embed(model).users, embed(other).users)
+
+
+@pytest.mark.parametrize(
+    ("switches", "absent"),
+    [
+        ({"contrast": False}, {"contrast"}),
+        ({"hypergraph": False}, {"contrast"}),
+        ({"modal": False}, set()),
+        ({"collaborative": False}, set()),
+        ({"collaborative": False, "modal": False}, set()),
+    ],
+)
+def test_ablations_drop_their_part_and_keep_the_rest(switches: dict[str, bool], absent: set[str]) -> None:
+    train = toy_interactions()
+    full, model = build(train), build(train, **switches)
+    model.load_state_dict(full.state_dict())
+    assert {"bpr", "regulariser", "contrast"} - absent == set(model.loss(toy_batch(train)))
+    changed = not torch.equal(embed(full).items, embed(model).items)
+    assert changed == (switches != {"contrast": False})
+
+
+def test_without_local_embeddings_the_user_matrix_has_low_rank() -> None:
+    model = build(toy_interactions(), modalities=1, collaborative=False, modal=False, hyperedges=2, embedding_size=12)
+    assert torch.linalg.matrix_rank(embed(model).users, rtol=1e-5) <= 2
+
+
+def test_the_local_and_global_parts_move_a_node_by_at_most_their_weights() -> None:
+    model = build(toy_interactions(), modalities=3, alpha=0.7)
+    collaborative = embed(build_like(model, modal=False, hypergraph=False)).items
+    assert (embed(model).items - collaborative).norm(dim=1).max() <= 3 + 0.7 + 1e-5
+
+
+def build_like(model: LGMRec, **switches: bool) -> LGMRec:
+    twin = build(toy_interactions(), len(model.features), **switches)
+    twin.load_state_dict(model.state_dict())
+    return twin
+
+
+def test_one_hyperedge_makes_all_rows_equal_and_the_contrast_a_constant() -> None:
+    train, batch = toy_interactions(), toy_batch(toy_interactions())
+    model = build(train, hyperedges=1, keep_rate=1.0, contrast_weight=1.0, collaborative=False, modal=False)
+    items = embed(model).items
+    torch.testing.assert_close(items, items[:1].expand_as(items))
+    model.train()
+    expected = len(batch) * (math.log(NUM_USERS) + math.log(NUM_ITEMS))
+    assert model.loss(batch)["contrast"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_hyperedges_get_no_gradient_without_global_embeddings_and_contrast() -> None:
+    train = toy_interactions()
+    model = build(train, alpha=0.0, contrast_weight=0.0)
+    torch.stack(list(model.loss(toy_batch(train)).values())).sum().backward()
+    assert all(weight.grad is None or not weight.grad.any() for weight in model.hyperedges)
+
+
+@pytest.mark.parametrize("modalities", [1, 3])
+def test_contrast_is_the_mean_over_pairs_of_modalities(modalities: int) -> None:
+    train = toy_interactions()
+    model = build(train, modalities, contrast_weight=1.0).eval()
+    terms = model.loss(toy_batch(train))
+    if modalities == 1:
+        assert "contrast" not in terms
+        return
+    _, spreads = dense_embeddings(model, train)
+    total = 0.0
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        for side, anchors in enumerate((toy_batch(train).users, toy_batch(train).positives)):
+            similarity = F.normalize(spreads[first][side])[anchors] @ F.normalize(spreads[second][side]).T
+            total += F.cross_entropy(similarity / 0.2, anchors, reduction="sum").item()
+    assert terms["contrast"].item() == pytest.approx(total / 3, rel=1e-4)
+
+
+def test_an_isolated_user_keeps_only_its_share_of_its_id_and_uniform_memberships() -> None:
+    train = toy_interactions()
+    model = build(train, modalities=1, alpha=0.0)
+    expected = model.user_table[ISOLATED_USER] / (model.config.layers + 1)
+    torch.testing.assert_close(embed(model).users[ISOLATED_USER], expected.detach())
+    torch.testing.assert_close(embed(model).items[ISOLATED_ITEM], model.item_table[ISOLATED_ITEM].detach() / 3)
+
+
+def test_user_ids_reach_the_modal_part_only_when_shared() -> None:
+    train = toy_interactions()
+    settings = {"collaborative": False, "hypergraph": False, "modal_layers": 0}
+    for shared in (False, True):
+        model = build(train, shared_user_ids=shared, **settings)
+        model.loss(toy_batch(train))["bpr"].backward()
+        assert (model.user_table.grad is not None and bool(model.user_table.grad.any())) == shared
+    torch.testing.assert_close(embed(model).users, 2 * F.normalize(model.user_table.detach()))
+
+
+def test_training_noise_is_gumbel_and_evaluation_has_none_unless_asked() -> None:
+    model = build(toy_interactions())
+    logits = torch.zeros(20_000, 2)
+    torch.manual_seed(0)
+    members = model.train()._memberships(logits)
+    kept = members[(members > 0).all(1)] * model.config.keep_rate
+    noise = (kept[:, 0] / kept[:, 1]).log() * model.config.temperature  # a difference of two Gumbels is logistic
+    assert noise.mean().abs() < 0.1
+    assert noise.std().item() == pytest.approx(math.pi / math.sqrt(3), rel=0.05)
+    torch.testing.assert_close(model.eval()._memberships(logits), torch.full((20_000, 2), 0.5))
+    noisy = build(toy_interactions(), eval_noise=True)
+    assert not torch.equal(embed(noisy).users, embed(noisy).users)
