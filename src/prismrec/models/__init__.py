@@ -8,12 +8,14 @@ from prismrec.models.hccf import HCCF
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
 from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.mmgcl import MMGCL
 from prismrec.models.mmgcn import MMGCN
 from prismrec.models.ncl import NCL
 from prismrec.models.ngcf import NGCF
 from prismrec.models.popular import MostPopular
 from prismrec.models.sgl import SGL
 from prismrec.models.sht import SHT
+from prismrec.models.slmrec import SLMRec
 from prismrec.models.vbpr import VBPR
 
 REGISTRY: dict[str, type[Recommender]] = {
@@ -26,6 +28,8 @@ REGISTRY: dict[str, type[Recommender]] = {
     "VBPR": VBPR,
     "MMGCN": MMGCN,
     "GRCN": GRCN,
+    "MMGCL": MMGCL,
+    "SLMRec": SLMRec,
     "LGMRec": LGMRec,
     "HCCF": HCCF,
     "SHT": SHT,
@@ -56,6 +60,7 @@ __all__ = [
     "GRCN",
     "HCCF",
     "MFBPR",
+    "MMGCL",
     "MMGCN",
     "NCL",
     "NGCF",
@@ -68,5 +73,6 @@ __all__ = [
     "ModelConfig",
     "MostPopular",
     "Recommender",
+    "SLMRec",
     "canonical_name",
 ]

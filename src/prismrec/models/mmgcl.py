@@ -1,0 +1,148 @@
+"""MMGCL.
+
+Yi, Wang, Ounis, Macdonald. "Multi-Modal Graph Contrastive Learning for Micro-video Recommendation." SIGIR 2022.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch import Tensor, nn
+
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn.channels import ChannelEncoder, Channels, one_sided_mean
+from prismrec.nn.in_batch import in_batch_nce
+from prismrec.types import Embeddings, Interactions, Triplets
+
+_BPR_FLOOR = 1e-5
+"""ε in -ln(ε + σ(Δ)), as in the official code."""
+
+
+class MMGCLConfig(ModelConfig):
+    """Hyperparameters of MMGCL."""
+
+    weight_decay: NonNegativeFloat = 1e-4
+    """L2 penalty that Adam adds to every gradient; the model has no other regulariser."""
+    layers: NonNegativeInt = 3
+    """Propagation layers L of every channel."""
+    contrast_weight: NonNegativeFloat = 0.4
+    """α, weight of the contrast."""
+    temperature: PositiveFloat = 0.2
+    """τ of the contrast."""
+    drop_rate: float = Field(0.05, ge=0, lt=1)
+    """ρ, share of interactions dropped in the first view, and of users and of items under mask `node_drop`."""
+    mask_probabilities: tuple[PositiveFloat, ...] = ()
+    """How often each modality is the masked one, in the order of modalities; empty: equally often."""
+    mask: Literal["random_feature", "node_drop"] = "random_feature"
+    """The second view's modality: `random_feature` gives it random items; `node_drop`, the official code, drops users
+    and items from its graph."""
+    variant: Literal["paper", "user_item", "official"] = "paper"
+    """What is contrasted. `paper`: the two views of a user and of an item, whose candidates include its hard negative;
+    `user_item`: user with item in each view, less user with hard negatives; `official`: user with item in view
+    1, twice; the official code computes the masked view and the hard negatives too, but adds neither."""
+
+
+class _Draws(NamedTuple):
+    """What a step draws."""
+
+    kept: Tensor  # bool [E], the interactions of view 1
+    masked: int  # m*, channel 1..M masked in view 2
+    swapped: int  # m', channel 1..M taken from the negative item in the hard negative
+    noise: Tensor | None  # Ξ [I, d], the masked channel's items; absent with node_drop
+    connected: Tensor | None  # bool [E], the masked channel's interactions; absent with random_feature
+
+
+class MMGCL(Recommender):
+    """A LightGCN per modality, contrasted between dropped edges and a masked modality, with one-modality negatives."""
+
+    paper = "Yi et al., SIGIR 2022"
+    cost = "I Σ F_m d to project, E d (2 M + 5) L to propagate, 2 B² d to contrast"
+    min_modalities = 1
+    Config = MMGCLConfig
+    config: MMGCLConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MMGCLConfig) -> None:
+        super().__init__(train, features, config)
+        self.modalities = len(self.features)
+        if config.mask_probabilities and len(config.mask_probabilities) != self.modalities:
+            raise ValueError(f"{len(config.mask_probabilities)} mask_probabilities for {self.modalities} modalities")
+        self.encoder = ChannelEncoder(train, self.features, config.embedding_size, config.layers)
+        del self.features  # only their normalised form is needed
+
+    def embed(self) -> Embeddings:
+        return self.encoder.embed()
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        return self._loss(batch, self._draw())
+
+    def _draw(self) -> _Draws:
+        """One draw per step, shared by all channels."""
+        graph, rate = self.encoder.graph.to_users, self.config.drop_rate
+        device, edges = graph.values.device, len(graph.values)
+        noise = connected = None
+        if self.config.mask == "node_drop":
+            users, items = (_sample(n, n - int(n * rate), device) for n in graph.shape)
+            connected = users[graph.rows] & items[graph.indices]
+        else:
+            noise = nn.init.xavier_uniform_(torch.empty_like(self.encoder.item_table))
+        probabilities = torch.tensor(self.config.mask_probabilities or [1.0] * self.modalities)
+        masked, swapped = torch.multinomial(probabilities, 1), torch.randint(self.modalities, ())
+        return _Draws(
+            _sample(edges, int(edges * (1 - rate)), device), 1 + int(masked), 1 + int(swapped), noise, connected
+        )
+
+    def _loss(self, batch: Triplets, draws: _Draws) -> dict[str, Tensor]:
+        inputs = self.encoder.inputs()  # C [I, M + 1, d]
+        channels = self.encoder.propagate(inputs)
+        users, items = channels.users(batch.users), channels.items(batch.positives)  # H [B, M + 1, d]
+        negatives = self.encoder.fuse_items(channels.items(batch.negatives))  # [B, d]
+        margins = (self.encoder.fuse_users(users) * (self.encoder.fuse_items(items) - negatives)).sum(1)  # Δ [B]
+        terms = {"bpr": -(_BPR_FLOOR + margins.sigmoid()).log().mean()}
+        if self.config.contrast_weight:
+            terms["contrast"] = self.config.contrast_weight * self._contrast(inputs, channels, batch, draws)
+        return terms
+
+    def _contrast(self, inputs: Tensor, channels: Channels, batch: Triplets, draws: _Draws) -> Tensor:
+        """View 1, fewer interactions, with view 2, one modality masked; everything `[B, d]` once fused."""
+        temperature = self.config.temperature
+        dropped = self.encoder.propagate(inputs, self.encoder.graph.thinned(draws.kept))
+        items = dropped.items(batch.positives)  # [B, M + 1, d]
+        users1, items1 = self._fuse(dropped.users(batch.users), items)  # X¹
+        if self.config.variant == "official":
+            return 2 * in_batch_nce(users1, items1, temperature)
+        swapped = torch.where(self._is(draws.swapped), dropped.items(batch.negatives), items)
+        hard = F.normalize(self.encoder.fuse_items(swapped))  # Y
+        masked, replaced = self._is(draws.masked), self._masked_channel(inputs, channels, draws)
+        users2, items2 = self._fuse(  # X²: unmasked channels are those of the full graph
+            torch.where(masked, replaced.users(batch.users), channels.users(batch.users)),
+            torch.where(masked, replaced.items(batch.positives), channels.items(batch.positives)),
+        )
+        if self.config.variant == "paper":
+            return in_batch_nce(users1, users2, temperature) + in_batch_nce(items1, items2, temperature, hard)
+        agreement = in_batch_nce(users1, items1, temperature) + in_batch_nce(users2, items2, temperature)
+        return agreement - in_batch_nce(users1, hard, temperature)
+
+    def _masked_channel(self, inputs: Tensor, channels: Channels, draws: _Draws) -> Channels:
+        """The one channel that stands in for the masked one in view 2."""
+        graph = self.encoder.graph
+        if draws.connected is not None:
+            return self.encoder.propagate(inputs[:, draws.masked, None], graph.thinned(draws.connected))
+        assert draws.noise is not None
+        users, items = one_sided_mean(graph, draws.noise, self.config.layers, side=1)
+        return Channels(channels.from_users, (users.unsqueeze(1), items.unsqueeze(1)))
+
+    def _fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Blocks `[B, M + 1, d]` to readouts of length 1, `[B, d]`."""
+        return F.normalize(self.encoder.fuse_users(users)), F.normalize(self.encoder.fuse_items(items))
+
+    def _is(self, channel: int) -> Tensor:
+        return (torch.arange(self.modalities + 1, device=self.encoder.item_table.device) == channel).unsqueeze(1)
+
+
+def _sample(total: int, chosen: int, device: torch.device) -> Tensor:
+    """Bool `[total]`, true at exactly `chosen` uniform places."""
+    mask = torch.zeros(total, dtype=torch.bool, device=device)
+    mask[torch.randperm(total, device=device)[:chosen]] = True
+    return mask

@@ -1,0 +1,134 @@
+"""SLMRec.
+
+Tao, Liu, Xia, Wang, Yang, Huang, Chua. "Self-Supervised Learning for Multimedia Recommendation." IEEE Transactions on
+Multimedia 2022.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch import Tensor, nn
+
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
+from prismrec.nn.in_batch import in_batch_nce
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class SLMRecConfig(ModelConfig):
+    """Hyperparameters of SLMRec."""
+
+    learning_rate: PositiveFloat = 0.01
+    """Step size of Adam at the first epoch."""
+    weight_decay: NonNegativeFloat = 1e-4
+    """L2 penalty that Adam adds to every gradient; the model has no other regulariser."""
+    layers: NonNegativeInt = 3
+    """Propagation layers L of every channel."""
+    temperature: PositiveFloat = 0.2
+    """τ₀ of the contrast of users with their items."""
+    task: Literal["FAC", "FD", "FM", "FD+FM"] = "FAC"
+    """What supervises the modalities: fine and coarse alignment, feature dropout, feature masking, or both of these."""
+    task_weight: NonNegativeFloat = 0.1
+    """α, weight of the task."""
+    task_temperature: PositiveFloat = 0.2
+    """τ_s of the task's contrasts."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """`FD` and `FD+FM`: share of entries dropped after each layer."""
+    variant: Literal["paper", "official", "mmrec"] = "paper"
+    """`official`: in `FM` the unpropagated layer is masked as in the other view, and with one modality IDs are never
+    masked; `mmrec`: in `FAC` one more linear map before the last alignment. Otherwise as `paper`."""
+
+
+class SLMRec(Recommender):
+    """Each user's items told from the rest of the batch, with a LightGCN per modality supervised by the others."""
+
+    paper = "Tao et al., IEEE TMM 2022"
+    cost = "I Σ F_m d to project, E d (M + 2) L to propagate (FD: 4 E d (M + 1) L more), B² d (M + 1) to contrast"
+    min_modalities = 1
+    Config = SLMRecConfig
+    config: SLMRecConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: SLMRecConfig) -> None:
+        super().__init__(train, features, config)
+        d, M = config.embedding_size, len(self.features)
+        self.encoder = ChannelEncoder(train, self.features, d, config.layers)
+        del self.features  # only their normalised form is needed
+        if config.task == "FAC":
+            widths = [d] * (M - 1) + [max(d // 2, 1) if M > 1 else d]
+            self.code_heads = nn.ModuleList(xavier_linear(d, width) for width in widths)  # S_k
+            self.modality_heads = nn.ModuleList(xavier_linear(d, width) for width in widths)  # T_k
+            if config.variant == "mmrec":
+                self.extra_head = xavier_linear(d, d)
+
+    def embed(self) -> Embeddings:
+        return self.encoder.embed()
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        inputs = self.encoder.inputs()  # C [I, M + 1, d]
+        channels = self.encoder.propagate(inputs)
+        users, items = channels.users(batch.users), channels.items(batch.positives)  # H [B, M + 1, d]
+        terms = {"main": in_batch_nce(*self._fuse(users, items), self.config.temperature)}
+        if self.config.task_weight:
+            task = self._align(items) if self.config.task == "FAC" else self._two_views(inputs, channels, batch)
+            terms[self.config.task] = self.config.task_weight * task
+        return terms
+
+    def _fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Blocks `[B, M + 1, d]` to readouts of length 1, `[B, d]`."""
+        return F.normalize(self.encoder.fuse_users(users)), F.normalize(self.encoder.fuse_items(items))
+
+    def _align(self, items: Tensor) -> Tensor:
+        """FAC: the code of IDs meets one modality after the other, each in its own space; rows `[B, M + 1, d]`."""
+        code, terms = items[:, 0], []
+        heads = zip(self.code_heads, self.modality_heads, items[:, 1:].unbind(1), strict=True)
+        for number, (code_head, modality_head, rows) in enumerate(heads, start=1):
+            if self.config.variant == "mmrec" and 1 < number == len(self.code_heads):
+                code = self.extra_head(code)
+            code = code_head(code)  # r_k = S_k(r_{k-1}) [B, d], the last [B, d / 2]
+            terms.append(in_batch_nce(code, modality_head(rows), self.config.task_temperature))
+        return torch.stack(terms).sum()
+
+    def _two_views(self, inputs: Tensor, channels: Channels, batch: Triplets) -> Tensor:
+        """FD, FM, FD+FM: users and items each recognised from one view to the other."""
+        kept = inputs.new_ones(2, inputs.shape[1], 1)  # [view, M + 1, 1]
+        if self.config.task != "FD":
+            never_ids = self.config.variant == "official" and len(kept[0]) == 2
+            masked = torch.randperm(len(kept[0]))[:2] + int(never_ids)  # two different channels, or none for M + 1
+            kept = (torch.arange(len(kept[0])) != masked[:, None]).to(inputs)[:, :, None]
+        deeper = kept.flip(0) if self.config.variant == "official" else kept
+        first_view, second_view = (
+            self._fuse(*self._view(inputs, channels, batch, *masks)) for masks in zip(kept, deeper, strict=True)
+        )
+        temperature = self.config.task_temperature
+        users = in_batch_nce(first_view[0], second_view[0], temperature)
+        return users + in_batch_nce(first_view[1], second_view[1], temperature)
+
+    def _view(
+        self, inputs: Tensor, channels: Channels, batch: Triplets, first: Tensor, deeper: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Rows `[B, M + 1, d]` of users and items with item inputs masked by 0 or 1 per channel `[M + 1, 1]`.
+
+        Layer 0 is masked by `first`, the layers 1..L by `deeper`.
+        """
+        layers = self.config.layers + 1
+        rows = inputs[batch.positives]
+        if self.config.task == "FM":  # a masked channel holds what came from users alone
+            users = channels.from_users[0][batch.users] + deeper * channels.from_items[0][batch.users]
+            propagated = channels.from_items[1][batch.positives] - rows / layers
+            return users, channels.from_users[1][batch.positives] + deeper * propagated + first * rows / layers
+        all_users, all_items = self._dropped_layers(inputs * deeper)
+        users = self.encoder.user_table[batch.users].unsqueeze(1) + all_users[batch.users]
+        return users / layers, (first * rows + all_items[batch.positives]) / layers
+
+    def _dropped_layers(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum of layers 1..L, entries dropped after each: users `[U, M + 1, d]` and items `[I, M + 1, d]`."""
+        users, items = self.encoder.user_table.repeat(1, inputs.shape[1]), inputs.flatten(1)
+        sum_users, sum_items = torch.zeros_like(users), torch.zeros_like(items)
+        for _ in range(self.config.layers):
+            propagated = self.encoder.graph(users, items)
+            users, items = (F.dropout(rows, self.config.dropout, self.training) for rows in propagated)
+            sum_users, sum_items = sum_users + users, sum_items + items
+        return sum_users.unflatten(1, inputs.shape[1:]), sum_items.unflatten(1, inputs.shape[1:])

@@ -1,0 +1,211 @@
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import golden
+import plain
+from prismrec.models import MMGCL
+from prismrec.models.mmgcl import _Draws
+from prismrec.types import Interactions, Triplets
+
+from model_contract import (
+    NUM_USERS,
+    RecommenderContract,
+    toy_batch,
+    toy_features,
+    toy_interactions,
+)
+
+
+class TestMMGCL(RecommenderContract):
+    name = "MMGCL"
+    learning_epochs = 15
+
+
+class TestMMGCLNodeDrop(RecommenderContract):
+    name = "MMGCL"
+    learning_epochs = 15
+    config: ClassVar[dict[str, object]] = {"mask": "node_drop"}
+
+
+class TestMMGCLOfficial(RecommenderContract):
+    name = "MMGCL"
+    learning_epochs = 15
+    config: ClassVar[dict[str, object]] = {"variant": "official"}
+
+
+def build(modalities: int = 2, **settings: object) -> MMGCL:
+    torch.manual_seed(0)
+    config = MMGCL.Config(**{"embedding_size": 6, "layers": 2, "drop_rate": 0.2, **settings})
+    return MMGCL(toy_interactions(), toy_features(modalities), config)
+
+
+def square_of(train: Interactions, kept: Tensor | None = None) -> Tensor:
+    """Â of some of the interactions."""
+    rows = np.ones(len(train), dtype=bool) if kept is None else kept.numpy()
+    part = Interactions.from_pairs(train.users[rows], train.items[rows], train.num_users, train.num_items)
+    return plain.normalised(plain.adjacency(plain.dense(part)))
+
+
+def dense_loss(model: MMGCL, batch: Triplets, draws: _Draws) -> dict[str, Tensor]:
+    """The loss as it is defined, channel by channel on whole matrices."""
+    train, layers, encoder = toy_interactions(), model.config.layers, model.encoder
+    inputs = list(encoder.inputs().unbind(1))
+
+    def propagate(square: Tensor, C: Tensor) -> Tensor:
+        return plain.layer_mean(square, torch.cat([encoder.user_table, C]), layers)
+
+    def unit(x: Tensor) -> Tensor:
+        return x / x.norm(dim=1, keepdim=True)
+
+    full, thin = square_of(train), square_of(train, draws.kept)
+    main = [propagate(full, C) for C in inputs]
+    first = [propagate(thin, C) for C in inputs]
+    second = list(main)
+    if draws.noise is None:
+        second[draws.masked] = propagate(square_of(train, draws.connected), inputs[draws.masked])
+    else:
+        second[draws.masked] = propagate(full, draws.noise)
+    u, i, j = batch.users, NUM_USERS + batch.positives, NUM_USERS + batch.negatives
+    users, positives, negatives = (
+        readout(torch.cat([H[rows] for H in main], 1))
+        for readout, rows in ((encoder.user_readout, u), (encoder.item_readout, i), (encoder.item_readout, j))
+    )
+    margins = (users * (positives - negatives)).sum(1)
+    users1, users2 = (unit(encoder.user_readout(torch.cat([H[u] for H in view], 1))) for view in (first, second))
+    items1, items2 = (unit(encoder.item_readout(torch.cat([H[i] for H in view], 1))) for view in (first, second))
+    mixed = [H[j] if k == draws.swapped else H[i] for k, H in enumerate(first)]
+    hard = unit(encoder.item_readout(torch.cat(mixed, 1)))
+    nce, temperature = plain.in_batch_nce, model.config.temperature
+    logits = torch.cat([items1 @ items2.T, (items1 * hard).sum(1, keepdim=True)], 1) / temperature
+    contrast = {
+        "paper": nce(users1, users2, temperature) - logits.log_softmax(1).diagonal().mean(),
+        "user_item": nce(users1, items1, temperature)
+        + nce(users2, items2, temperature)
+        - nce(users1, hard, temperature),
+        "official": 2 * nce(users1, items1, temperature),
+    }[model.config.variant]
+    return {
+        "bpr": -torch.log(1e-5 + 1 / (1 + torch.exp(-margins))).mean(),
+        "contrast": model.config.contrast_weight * contrast,
+    }
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("modalities", [1, 2, 3])
+@pytest.mark.parametrize("mask", ["random_feature", "node_drop"])
+@pytest.mark.parametrize("variant", ["paper", "user_item", "official"])
+def test_value_and_gradient_are_those_of_the_dense_definition(modalities: int, mask: str, variant: str) -> None:
+    model, batch = build(modalities, mask=mask, variant=variant), toy_batch(toy_interactions())
+    draws = model._draw()
+    terms, expected = model._loss(batch, draws), dense_loss(model, batch, draws)
+    torch.testing.assert_close(terms, expected)
+    weights = list(model.parameters())
+    here, there = (torch.autograd.grad(sum(x.values()), weights) for x in (terms, expected))
+    torch.testing.assert_close(here, there)
+
+
+@pytest.mark.usefixtures("float64")
+def test_golden_values() -> None:
+    train, losses = golden.TRAIN, {}
+    connected = torch.from_numpy((train.users != 3) & (train.items != 0))
+    pairs = zip(train.users.tolist(), train.items.tolist(), strict=True)
+    kept = torch.tensor([pair not in [(1, 1), (2, 1)] for pair in pairs])
+    for variant in ("paper", "user_item", "official"):
+        model = MMGCL(train, golden.features(), MMGCL.Config(embedding_size=4, layers=2, variant=variant))
+        golden.fill_channels(model.encoder)
+        for noise, edges in ((None, connected), (golden.filler(102, 5, 4), None)):
+            losses[variant, noise is None] = model._loss(golden.BATCH, _Draws(kept, 1, 2, noise, edges))
+    embeddings = model.embed()
+    found = [
+        embeddings.users.sum(),
+        embeddings.items.sum(),
+        embeddings.users[0, 0],
+        embeddings.items[4, -1],
+        losses["paper", True]["bpr"],
+        losses["official", True]["contrast"] / 0.4,
+        sum(losses["official", False].values()),
+        losses["user_item", True]["contrast"] / 0.4,
+        losses["paper", True]["contrast"] / 0.4,
+        losses["paper", False]["contrast"] / 0.4,
+    ]
+    expected = [5.696347095, -0.496014090, 0.524541895, 0.077153510, 0.727425255, 3.888988472, 2.283020644, 2.008619985]
+    expected += [0.911421458 + 1.200341969, 1.077948402 + 3.090958683]
+    torch.testing.assert_close(torch.stack(found), torch.tensor(expected), rtol=0, atol=1e-8)
+
+
+def changed_draws(model: MMGCL, batch: Triplets) -> dict[str, Tensor]:
+    """The contrast after changing one thing that a step draws, by what was changed; "" is nothing."""
+    draws = model._draw()._replace(masked=1, swapped=1)
+    other_noise = draws.noise.flip(0)
+    ways = {"": {}, "masked": {"masked": 2}, "swapped": {"swapped": 2}, "noise": {"noise": other_noise}}
+    found = {name: model._loss(batch, draws._replace(**change))["contrast"] for name, change in ways.items()}
+    negatives = Triplets(batch.users, batch.positives, batch.positives.flip(0))
+    return found | {"negatives": model._loss(negatives, draws)["contrast"]}
+
+
+@pytest.mark.parametrize(("variant", "enters"), [("paper", True), ("user_item", True), ("official", False)])
+def test_the_masked_view_and_the_hard_negatives_enter_the_loss_except_in_the_official_code(
+    variant: str, enters: bool
+) -> None:
+    contrasts = changed_draws(build(variant=variant), toy_batch(toy_interactions()))
+    reference = contrasts.pop("")
+    assert all(torch.equal(contrast, reference) != enters for contrast in contrasts.values())
+
+
+def test_the_masked_view_does_not_see_what_is_masked() -> None:
+    model, batch = build(mask_probabilities=(1, 1)), toy_batch(toy_interactions())
+    draws = model._draw()._replace(masked=1)
+    inputs = model.encoder.inputs()
+    channel = model._masked_channel(inputs, model.encoder.propagate(inputs), draws)
+    assert channel.from_items[0].grad_fn is None
+    assert channel.from_items[1].grad_fn is None
+    assert channel.users(batch.users).requires_grad  # through the users, who stay
+
+
+@pytest.mark.parametrize("mask", ["random_feature", "node_drop"])
+def test_a_step_draws_exact_numbers_of_edges_and_nodes(mask: str) -> None:
+    train = toy_interactions()
+    draws = build(mask=mask, drop_rate=0.3)._draw()
+    assert draws.kept.sum() == int(len(train) * 0.7)
+    assert (draws.noise is None, draws.connected is None) == (mask == "node_drop", mask != "node_drop")
+    if draws.connected is not None:
+        gone = ~draws.connected.numpy()
+        # Every lost edge has a dropped end: 30 % of users and items account for all of them.
+        lost_users = {u for u in train.users[gone] if (train.users[~gone] != u).all()}
+        lost_items = {i for i in train.items[gone] if (train.items[~gone] != i).all()}
+        assert all(
+            u in lost_users or i in lost_items for u, i in zip(train.users[gone], train.items[gone], strict=True)
+        )
+        assert 0 < gone.sum() < len(train)
+
+
+def test_dropping_nothing_makes_both_views_the_full_graph() -> None:
+    model, batch = build(mask="node_drop", drop_rate=0.0, layers=3), toy_batch(toy_interactions())
+    embeddings = model.embed()
+    users, items = (F.normalize(x) for x in (embeddings.users[batch.users], embeddings.items[batch.positives]))
+    same = Triplets(batch.users, batch.positives, batch.positives)  # so the hard negative is the item itself
+    logits = torch.cat([items @ items.T, torch.ones(len(batch), 1)], 1) / 0.2
+    expected = plain.in_batch_nce(users, users, 0.2) - logits.log_softmax(1).diagonal().mean()
+    torch.testing.assert_close(model.loss(same)["contrast"], 0.4 * expected)
+
+
+def test_modalities_are_masked_as_often_as_asked_and_swapped_equally_often() -> None:
+    model = build(mask_probabilities=(3, 1))
+    draws = [model._draw() for _ in range(400)]
+    assert 250 < sum(draw.masked == 1 for draw in draws) < 350
+    assert 150 < sum(draw.swapped == 1 for draw in draws) < 250
+    assert {draw.masked for draw in draws} == {draw.swapped for draw in draws} == {1, 2}
+
+
+def test_probabilities_must_fit_the_modalities() -> None:
+    with pytest.raises(ValueError, match="3 mask_probabilities for 2 modalities"):
+        build(mask_probabilities=(0.4, 0.4, 0.2))
+
+
+def test_without_weight_it_is_the_ranking_loss_alone() -> None:
+    assert list(build(contrast_weight=0).loss(toy_batch(toy_interactions()))) == ["bpr"]

@@ -1,0 +1,57 @@
+"""The obvious dense definitions that fast code is compared with, and odd graphs to compare them on."""
+
+import numpy as np
+import torch
+from hypothesis import strategies
+from torch import Tensor
+
+from prismrec.types import Interactions
+
+
+@strategies.composite
+def odd_graphs(draw: strategies.DrawFn) -> Interactions:
+    """Up to 6 users and 5 items; without edges, with empty rows and columns, full."""
+    users, items = draw(strategies.integers(1, 6)), draw(strategies.integers(1, 5))
+    pairs = strategies.tuples(strategies.integers(0, users - 1), strategies.integers(0, items - 1))
+    chosen = draw(strategies.lists(pairs, max_size=users * items))
+    return Interactions.from_pairs([u for u, _ in chosen], [i for _, i in chosen], users, items)
+
+
+def dense(train: Interactions) -> Tensor:
+    """R `[U, I]`."""
+    matrix = torch.zeros(train.num_users, train.num_items)
+    for user, item in zip(train.users, train.items, strict=True):
+        matrix[user, item] = 1
+    return matrix
+
+
+def adjacency(matrix: Tensor) -> Tensor:
+    """A = [0 R; Rᵀ 0] `[U + I, U + I]` of R `[U, I]`."""
+    users, items = matrix.shape
+    square = torch.zeros(users + items, users + items)
+    square[:users, users:], square[users:, :users] = matrix, matrix.T
+    return square
+
+
+def normalised(square: Tensor) -> Tensor:
+    """D^-½ A D^-½, zero for a node without neighbours."""
+    degrees = square.sum(1)
+    scale = torch.tensor([degree**-0.5 if degree else 0.0 for degree in degrees.tolist()])
+    return scale[:, None] * square * scale
+
+
+def layer_mean(square: Tensor, nodes: Tensor, layers: int) -> Tensor:
+    """1 / (L + 1) Σ_{l=0..L} A^l X for X `[U + I, d]`."""
+    powers = [torch.linalg.matrix_power(square, layer) @ nodes for layer in range(layers + 1)]
+    return torch.stack(powers).mean(0)
+
+
+def in_batch_nce(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
+    """Mean over b of -ln of the softmax of row b at place b."""
+    return -(anchors @ candidates.T / temperature).log_softmax(1).diagonal().mean()
+
+
+def random_rows(*shape: int, seed: int = 0) -> Tensor:
+    """Normal entries that take a gradient."""
+    values = np.random.default_rng([seed, *shape]).standard_normal(shape)
+    return torch.as_tensor(values).to(torch.get_default_dtype()).requires_grad_()
