@@ -1,13 +1,17 @@
 """The models, one paper one file, and the registry that finds them by name."""
 
 from prismrec.errors import InputError
+from prismrec.models.acf import ACF
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.models.bm3 import BM3
 from prismrec.models.grcn import GRCN
 from prismrec.models.hccf import HCCF
+from prismrec.models.lattice import LATTICE
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
+from prismrec.models.ludp import LUDP
 from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.micro import MICRO
 from prismrec.models.mmgcl import MMGCL
 from prismrec.models.mmgcn import MMGCN
 from prismrec.models.ncl import NCL
@@ -30,8 +34,12 @@ REGISTRY: dict[str, type[Recommender]] = {
     "GRCN": GRCN,
     "MMGCL": MMGCL,
     "SLMRec": SLMRec,
+    "LATTICE": LATTICE,
+    "MICRO": MICRO,
+    "LUDP": LUDP,
     "LGMRec": LGMRec,
     "HCCF": HCCF,
+    "ACF": ACF,
     "SHT": SHT,
     "BM3": BM3,
 }
@@ -56,10 +64,14 @@ def _plain(name: str) -> str:
 
 
 __all__ = [
+    "ACF",
     "BM3",
     "GRCN",
     "HCCF",
+    "LATTICE",
+    "LUDP",
     "MFBPR",
+    "MICRO",
     "MMGCL",
     "MMGCN",
     "NCL",
