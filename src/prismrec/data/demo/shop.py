@@ -26,7 +26,7 @@ _YEAR = 365 * 24 * 3600
 _OPENING = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 
 # How much an attribute sways a customer: standard deviation of the appeal of its values.
-_SWAY: dict[type[Enum], float] = {Kind: 2.2, Colour: 1.6, Pattern: 1.2, Style: 1.6}
+_SWAY: dict[type[Enum], float] = {Kind: 2.2, Colour: 2.0, Pattern: 1.2, Style: 1.4}
 
 
 class _Stream(IntEnum):
@@ -223,7 +223,7 @@ def _make_items(config: ShopConfig) -> tuple[Item, ...]:
 def _make_popularity(config: ShopConfig) -> npt.NDArray[np.float64]:
     """A shifted Zipf law: a long tail, but few items that hardly anyone takes."""
     ranks = _random(config, _Stream.ITEMS, 1).permutation(config.items)
-    return -0.7 * np.log(ranks + 0.03 * config.items)
+    return -0.6 * np.log(ranks + 0.03 * config.items)
 
 
 def _make_log(config: ShopConfig, items: tuple[Item, ...], popularity: npt.NDArray[np.float64]) -> Pairs:
@@ -238,7 +238,7 @@ def _make_log(config: ShopConfig, items: tuple[Item, ...], popularity: npt.NDArr
 def _activity(config: ShopConfig) -> npt.NDArray[np.int64]:
     """How many products every customer takes: log-normal, at least `FEWEST`, at most half of the shop; `[U]`."""
     rng = _random(config, _Stream.USERS)
-    weights = rng.lognormal(0.0, 0.9, config.users)
+    weights = rng.lognormal(0.0, 0.6, config.users)
     counts = np.full(config.users, FEWEST, dtype=np.int64)
     while (left := config.interactions - counts.sum()) > 0:
         more = rng.multinomial(left, weights / weights.sum())
