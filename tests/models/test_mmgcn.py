@@ -7,6 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prismrec.errors import InputError
+from prismrec.models.mmgcn import MMGCN, MMGCNConfig
+from prismrec.types import Interactions, Triplets
+
 from model_contract import (
     ISOLATED_ITEM,
     ISOLATED_USER,
@@ -17,9 +21,6 @@ from model_contract import (
     toy_features,
     toy_interactions,
 )
-from prismrec.errors import InputError
-from prismrec.models.mmgcn import MMGCN, MMGCNConfig
-from prismrec.types import Interactions, Triplets
 
 
 class TestMMGCN(RecommenderContract):

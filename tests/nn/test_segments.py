@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from model_contract import ISOLATED_ITEM, ISOLATED_USER, NUM_ITEMS, NUM_USERS, toy_interactions
 from prismrec.graph import SparseMatrix
 from prismrec.nn.segments import edge_scores, edges_of_rows, segment_softmax, segment_sum
+
+from model_contract import ISOLATED_ITEM, ISOLATED_USER, NUM_ITEMS, NUM_USERS, toy_interactions
 
 pytestmark = pytest.mark.usefixtures("float64")
 
