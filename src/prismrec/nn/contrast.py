@@ -11,12 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_BLOCK_ENTRIES = 1 << 21
-"""Similarities held at once: 8 MB in float32, so that a block stays within a core's cache."""
+_BLOCK_ENTRIES = 1 << 19
+"""Similarities held at once: 2 MB in float32, about a core's own cache."""
+_LARGEST_EXPONENT = 40.0
+"""Up to here neither exp(s) nor a sum of very many of them leaves float32, and no maximum need be subtracted."""
 
 
 def info_nce(
-    anchors: Tensor, candidates: Tensor, positives: Tensor, temperature: float, weights: Tensor | None = None
+    anchors: Tensor,
+    candidates: Tensor,
+    positives: Tensor,
+    temperature: float,
+    weights: Tensor | None = None,
+    *,
+    cosines: bool = False,
 ) -> Tensor:
     """Σ_b w_b ℓ_b, a scalar. Normalise rows beforehand where the paper uses cosines.
 
@@ -27,44 +35,53 @@ def info_nce(
         temperature: τ.
         weights: constant `[A]`, all ones where absent; repeated anchors can be merged into one with their count,
             and a mean is weights of 1/A.
+        cosines: a promise that all inner products lie within ±1, which saves a pass.
     """
     if weights is None:
         weights = anchors.new_ones(len(anchors))
-    return _InfoNCE.apply(anchors, candidates, positives, temperature, weights)
+    needs_shift = not cosines or 1 / temperature > _LARGEST_EXPONENT
+    return _InfoNCE.apply(anchors, candidates, positives, temperature, weights, needs_shift)
 
 
 class _InfoNCE(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, anchors: Tensor, candidates: Tensor, positives: Tensor, temperature: float, weights: Tensor
+        ctx: Any,
+        anchors: Tensor,
+        candidates: Tensor,
+        positives: Tensor,
+        temperature: float,
+        weights: Tensor,
+        needs_shift: bool,
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        scaled = anchors / temperature
-        loss = anchors.new_zeros(())
-        grad_anchors = torch.empty_like(anchors) if with_gradient else None
-        grad_candidates = torch.zeros_like(candidates) if with_gradient else None
+        scaled, d = anchors / temperature, anchors.shape[1]
+        # Candidates as columns, and a row of ones below them that makes one product give Σ_k e_k c_k and Σ_k e_k.
+        columns = torch.cat([candidates.T, candidates.new_ones(1, len(candidates))]).contiguous()  # [d + 1, C]
+        totals = anchors.new_empty(len(anchors))  # ln Σ_k exp(s_bk)
+        grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns[:d])  # [A, d], [d, C]
         block = max(1, _BLOCK_ENTRIES // max(1, len(candidates)))
-        for start in range(0, len(anchors), block):
-            rows = slice(start, start + block)
-            similarity = scaled[rows] @ candidates.T  # [b, C]
-            positive = similarity.gather(1, positives[rows, None]).squeeze(1)  # [b]
-            shift = similarity.amax(1, keepdim=True)
-            weight = weights[rows]
-            exponentials = similarity.sub_(shift).exp_()
-            total = exponentials.sum(1, keepdim=True)
-            loss += (weight * (total.log() + shift).squeeze(1)).sum() - (weight * positive).sum()
-            if grad_anchors is not None and grad_candidates is not None:
-                factor = (weight / temperature).unsqueeze(1)
-                grad_anchors[rows] = exponentials @ candidates * (factor / total)  # Σ_k P_bk c_k
-                grad_candidates.addmm_(exponentials.T, anchors[rows] * (factor / total))
-        if grad_anchors is not None and grad_candidates is not None:
-            factor = (weights / temperature).unsqueeze(1)
-            grad_anchors -= factor * candidates.index_select(0, positives)
-            grad_candidates.index_add_(0, positives, factor * anchors, alpha=-1)
+        for rows in (slice(start, start + block) for start in range(0, len(anchors), block)):
+            exponentials = scaled[rows] @ columns[:d]  # [b, C]
+            shift = exponentials.amax(1) if needs_shift else exponentials.new_zeros(())
+            if needs_shift:
+                exponentials.sub_(shift[:, None])
+            exponentials.exp_()
+            sums = (columns @ exponentials.T).T  # [b, d + 1]
+            totals[rows] = sums[:, d].log() + shift
+            if with_gradient:
+                share = (weights[rows] / (temperature * sums[:, d]))[:, None]  # [b, 1]
+                grad_anchors[rows] = sums[:, :d] * share
+                grad_columns.addmm_((anchors[rows] * share).T, exponentials)
+        chosen = candidates.index_select(0, positives)
+        if with_gradient:
+            factor = (weights / temperature)[:, None]
+            grad_anchors -= factor * chosen
+            grad_candidates = grad_columns.T.contiguous().index_add_(0, positives, factor * anchors, alpha=-1)
             ctx.save_for_backward(grad_anchors, grad_candidates)
-        return loss
+        return (weights * (totals - (scaled * chosen).sum(1))).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_anchors, grad_candidates = ctx.saved_tensors
-        return grad * grad_anchors, grad * grad_candidates, None, None, None
+        return grad * grad_anchors, grad * grad_candidates, None, None, None, None

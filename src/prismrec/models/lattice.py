@@ -1,0 +1,139 @@
+"""LATTICE.
+
+Zhang, Zhu, Liu, Wu, Wang, Wang. "Mining Latent Structures for Multimedia Recommendation." ACM Multimedia 2021.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from prismrec.graph import knn_graph
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import bpr, half_squares, xavier_table
+from prismrec.nn.backbone import Backbone, BackboneGraph, BackboneName
+from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class LATTICEConfig(ModelConfig):
+    """Hyperparameters of LATTICE (defaults: the official code's) and the switches of its tables."""
+
+    batch_size: PositiveInt = 1024
+    """Training pairs per step, B."""
+    learning_rate: PositiveFloat = 5e-4
+    """Step size of Adam at the first epoch."""
+    lr_decay: float = Field(0.96, gt=0, le=1)
+    """The learning rate at epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
+    lr_decay_epochs: PositiveInt = 50
+    """Epochs over which the learning rate falls by the factor lr_decay."""
+    backbone: BackboneName = "LightGCN"
+    """The collaborative filtering that the item graph is plugged into."""
+    layers: NonNegativeInt = 2
+    """Layers L of the backbone; MF has none."""
+    interaction_graph: BackboneGraph = "rw_self"
+    """`rw_self`: mean over neighbours and oneself, as in the official code; `sym`: the graph of LightGCN itself."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of entries dropped after each layer of NGCF in training."""
+    neighbours: NonNegativeInt = 10
+    """Neighbours k that each item keeps per modality, itself among them; 0: no item graph."""
+    inputs: Literal["ids", "features"] = "ids"
+    """What the item graph carries: the items' ID table, or their projected features ("LATTICE/feats").
+    With `neighbours` 0, `ids` is the backbone alone and `features` is "CF+feats"."""
+    item_layers: PositiveInt = 1
+    """Layers of the item graph; only the last is read."""
+    skip: float = Field(0.9, ge=0, le=1)
+    """Share λ of the frozen graph of raw features; the rest is the learned graph of projected ones."""
+    fuse: Literal["paper", "official"] = "paper"
+    """`paper`: normalise each modality's learned graph, then mix; `official`: mix, then normalise once."""
+    train_features: bool = True
+    """Whether the raw features are trained too, as in the official code: three times their memory goes to Adam."""
+    graph_updates: Literal["momentum", "lazy"] = "momentum"
+    """Between two gradients, one epoch apart, the weights of the graph move on by Adam's momentum, as in the official
+    code, or stay."""
+    regulariser: NonNegativeFloat = 1e-5
+    """λ_r, for ½ Σ ‖X‖² / batch_size on the final rows of the batch."""
+
+
+class LATTICE(Recommender):
+    """IDs convolved on an item graph, mined from all modalities and learned, enrich any collaborative filter."""
+
+    paper = "Zhang et al., ACM Multimedia 2021"
+    cost = "2 E d L for the backbone, 2 M k I d per item layer; once per epoch I² M d to learn the graph"
+    min_modalities = 1
+    Config = LATTICEConfig
+    config: LATTICEConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: LATTICEConfig) -> None:
+        super().__init__(train, features, config)
+        d = config.embedding_size
+        self.user_table = xavier_table(self.num_users, d)  # P [U, d]
+        self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
+        self.backbone = Backbone(config.backbone, train, d, config.layers, config.interaction_graph, config.dropout)
+        self.modality_logits = nn.Parameter(torch.full((len(self.features),), 0.5))  # w [M]
+        k, learns = config.neighbours, config.skip < 1
+        self.frozen = SimilarityGraphs(self.features, k) if k else None  # S̃^m [I, I]
+        self.projections = (
+            Projections(self.features, d, train_features=config.train_features)
+            if config.inputs == "features" or (k and learns)
+            else None
+        )
+        self.graphs = OncePerEpoch()
+
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:  # noqa: ARG002  # all alike
+        self.graphs.start_epoch()
+
+    def drifting_parameters(self) -> Iterable[nn.Parameter]:
+        if self.config.graph_updates == "lazy" or self.config.inputs == "features":
+            return ()  # features as input have a gradient at every step
+        return self.modality_logits, *(self.projections.parameters() if self.projections else ())
+
+    def embed(self) -> Embeddings:
+        return Embeddings(*self._final(slice(None), slice(None)))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        users, items = self._final(batch.users, torch.cat([batch.positives, batch.negatives]))
+        ranked = users, *items.split(len(batch))  # each [B, d]
+        fill = len(batch) / self.config.batch_size  # the last batch of an epoch may be short, its divisor is not
+        return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * fill * half_squares(*ranked)}
+
+    def _final(self, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Users x̃_u and items x̃_i + h_i / ‖h_i‖ of the given rows (Eq. 8)."""
+        all_users, all_items = self.backbone(self.user_table, self.item_table)
+        chosen = all_items[items]  # [n, d]
+        if self.config.neighbours or self.config.inputs == "features":
+            chosen = chosen + F.normalize(self._latent(items), dim=1)
+        return all_users[users], chosen
+
+    def _latent(self, rows: Tensor | slice) -> Tensor:
+        """h of the given items, `[n, d]` (Eq. 7)."""
+        if not self.config.neighbours:
+            return self._mixed_features(rows)
+        latent = self.item_table if self.config.inputs == "ids" else self._mixed_features(slice(None))  # h⁰ [I, d]
+        (graph,) = self.graphs(self._mine, training=self.training)
+        for _ in range(self.config.item_layers):
+            latent = graph(latent)
+        return latent[rows]
+
+    def _mixed_features(self, rows: Tensor | slice) -> Tensor:
+        """Σ_m α_m X̃^m of the given items, `[n, d]`."""
+        assert self.projections is not None
+        return torch.einsum("m,mnd->nd", self.modality_logits.softmax(0), torch.stack(self.projections(rows)))
+
+    def _mine(self) -> list[GraphSum]:
+        """A = Σ_m α_m [λ S̃^m + (1 - λ) Ã^m] (Eqs. 3-6), differentiable in w, W, b and X at the entries kept."""
+        assert self.frozen is not None
+        share, skip = self.modality_logits.softmax(0), self.config.skip  # α [M], λ
+        terms = [(graph, skip * part * graph.values) for graph, part in zip(self.frozen, share, strict=True)]
+        if skip < 1:
+            assert self.projections is not None
+            learned = [knn_graph(projected, self.config.neighbours) for projected in self.projections()]
+            degrees = None
+            if self.config.fuse == "official":
+                degrees = torch.stack([graph.degrees for graph in learned], 1) @ share  # [I]
+            for graph, part in zip(learned, share, strict=True):
+                terms.append((graph.pattern, (1 - skip) * part * graph.normalised(degrees)))
+        return [GraphSum(terms)]

@@ -1,0 +1,164 @@
+"""MICRO.
+
+Zhang, Zhu, Liu, Zhang, Wu, Wang. "Latent Structure Mining with Contrastive Modality Fusion for Multimedia
+Recommendation." IEEE TKDE 35(9), 2023.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from prismrec.graph import knn_graph
+from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import bpr, half_squares, info_nce, xavier_table
+from prismrec.nn.backbone import Backbone, BackboneGraph, BackboneName
+from prismrec.nn.fusion import AttentionFusion
+from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
+from prismrec.types import Embeddings, Interactions, Triplets
+
+
+class MICROConfig(ModelConfig):
+    """Hyperparameters of MICRO (defaults: the official code's) and the switches of its tables."""
+
+    batch_size: PositiveInt = 1024
+    """Training pairs per step, B."""
+    learning_rate: PositiveFloat = 5e-4
+    """Step size of Adam at the first epoch."""
+    lr_decay: float = Field(0.96, gt=0, le=1)
+    """The learning rate at epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
+    lr_decay_epochs: PositiveInt = 50
+    """Epochs over which the learning rate falls by the factor lr_decay."""
+    sampler: Literal["interaction", "user"] = "user"
+    """`interaction`: every training pair once per epoch; `user`: users uniformly, then one of their items."""
+    backbone: BackboneName = "LightGCN"
+    """The collaborative filtering that the item graphs are plugged into."""
+    layers: NonNegativeInt = 2
+    """Layers L of the backbone; MF has none."""
+    interaction_graph: BackboneGraph = "rw_self"
+    """`rw_self`: mean over neighbours and oneself, as in the official code; `sym`: the graph of LightGCN itself."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of entries dropped after each layer of NGCF in training."""
+    neighbours: PositiveInt = 10
+    """Neighbours k that each item keeps per modality, itself among them."""
+    inputs: Literal["ids", "features"] = "ids"
+    """What the item graphs carry: the items' ID table, or their projected features."""
+    item_layers: PositiveInt = 1
+    """Layers of the item graphs; only the last is read."""
+    skip: float = Field(0.9, ge=0, le=1)
+    """Share λ of the frozen graph of raw features; the rest is the learned graph of projected ones."""
+    train_features: bool = True
+    """Whether the raw features are trained too, as in the official code: three times their memory goes to Adam."""
+    graph_updates: Literal["momentum", "lazy"] = "momentum"
+    """Between two gradients, one epoch apart, the weights of the graphs move on by Adam's momentum, as in the official
+    code, or stay."""
+    contrast_weight: NonNegativeFloat = 0.03
+    """Weight β of the contrast between each modality and the fusion."""
+    temperature: PositiveFloat = 0.5
+    """Temperature τ of the contrast."""
+    regulariser: NonNegativeFloat = 1e-5
+    """λ_r, for ½ Σ ‖X‖² / batch_size on the final rows of the batch."""
+
+
+class _Items(NamedTuple):
+    """All items, before the backbone's vectors are added."""
+
+    views: Sequence[Tensor]  # h^m [I, d], one per modality
+    fused: Tensor  # h [I, d]
+
+
+class MICRO(Recommender):
+    """LATTICE with a graph per modality, fused by attention after convolution and contrasted with the fusion."""
+
+    paper = "Zhang et al., IEEE TKDE 2023"
+    cost = (
+        "2 M I² d for the contrast, 2 E d L for the backbone, 2 M k I d per item layer; once per epoch I² M d to learn"
+    )
+    min_modalities = 1
+    Config = MICROConfig
+    config: MICROConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MICROConfig) -> None:
+        super().__init__(train, features, config)
+        d = config.embedding_size
+        self.user_table = xavier_table(self.num_users, d)  # P [U, d]
+        self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
+        self.backbone = Backbone(config.backbone, train, d, config.layers, config.interaction_graph, config.dropout)
+        self.frozen = SimilarityGraphs(self.features, config.neighbours)  # S̃^m [I, I]
+        self.projections = (
+            Projections(self.features, d, train_features=config.train_features)
+            if config.inputs == "features" or config.skip < 1
+            else None
+        )
+        self.fusion = AttentionFusion(d) if len(self.features) > 1 else None
+        self.graphs = OncePerEpoch()
+
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:  # noqa: ARG002  # all alike
+        self.graphs.start_epoch()
+
+    def drifting_parameters(self) -> Iterable[nn.Parameter]:
+        if self.config.graph_updates == "lazy" or self.config.inputs == "features" or self.projections is None:
+            return ()  # features as input have a gradient at every step
+        return self.projections.parameters()
+
+    def embed(self) -> Embeddings:
+        return Embeddings(*self._final(self._items(), slice(None), slice(None)))
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        latent = self._items()
+        users, items = self._final(latent, batch.users, torch.cat([batch.positives, batch.negatives]))
+        ranked = users, *items.split(len(batch))  # each [B, d]
+        fill = len(batch) / self.config.batch_size  # the last batch of an epoch may be short, its divisor is not
+        terms = {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * fill * half_squares(*ranked)}
+        if self.config.contrast_weight:
+            contrasts = [fusion_contrast(view, latent.fused, self.config.temperature) for view in latent.views]
+            terms["contrast"] = self.config.contrast_weight * torch.stack(contrasts).sum()
+        return terms
+
+    def _items(self) -> _Items:
+        """Convolution on each modality's graph, then attention."""
+        views: list[Tensor] = [self.item_table] * len(self.features)  # h^{m,0} [I, d]
+        if self.config.inputs == "features":
+            assert self.projections is not None
+            views = self.projections()
+        graphs = self.graphs(self._mine, training=self.training)
+        for _ in range(self.config.item_layers):
+            views = [graph(view) for graph, view in zip(graphs, views, strict=True)]
+        return _Items(views, self.fusion(views) if self.fusion else views[0])
+
+    def _mine(self) -> list[GraphSum]:
+        """λ S̃^m + (1 - λ) Ã^m for each modality, differentiable in W, b and X at the entries kept."""
+        skip = self.config.skip
+        terms = [[(graph, skip * graph.values)] for graph in self.frozen]
+        if skip < 1:
+            assert self.projections is not None
+            for modality, projected in zip(terms, self.projections(), strict=True):
+                learned = knn_graph(projected, self.config.neighbours)
+                modality.append((learned.pattern, (1 - skip) * learned.normalised()))
+        return [GraphSum(modality) for modality in terms]
+
+    def _final(self, latent: _Items, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Users of the backbone and items of the backbone plus h / ‖h‖, of the given rows."""
+        all_users, all_items = self.backbone(self.user_table, self.item_table)
+        return all_users[users], all_items[items] + F.normalize(latent.fused[items], dim=1)
+
+
+def fusion_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
+    """InfoNCE of each item in a modality's view against itself in the fusion, mean over all items.
+
+    The negatives are all other items, in the view and in the fusion alike: with c cosines / τ,
+    ln(Σ_{j≠i} exp(c(h^m_i, h^m_j)) + Σ_j exp(c(h^m_i, h_j))) - c(h^m_i, h_i).
+
+    Args:
+        view: h^m `[I, d]`.
+        fused: h `[I, d]`.
+        temperature: τ.
+    """
+    anchors = F.normalize(view, dim=1)
+    candidates = torch.cat([anchors, F.normalize(fused, dim=1)])  # [2 I, d]
+    own = torch.arange(len(view), device=view.device)
+    mean = anchors.new_full((len(view),), 1 / len(view))
+    return info_nce(anchors, candidates, own + len(view), temperature, mean, excluded=own)

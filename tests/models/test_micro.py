@@ -1,0 +1,168 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.dense_item_graph import dense_backbone, dense_learned_graph, dense_loss, largest_result
+from prismrec.models import LATTICE, MICRO
+from prismrec.models.micro import fusion_contrast
+from prismrec.nn import contrast
+
+from model_contract import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
+
+
+class TestMICRO(RecommenderContract):
+    name = "MICRO"
+    config = {"neighbours": 4}
+    learning = {"lr_decay": 1.0}
+
+
+class TestMICROOfFeatures(RecommenderContract):
+    name = "MICRO"
+    config = {"neighbours": 4, "inputs": "features", "backbone": "NGCF", "train_features": False}
+
+
+def build(modalities: int = 2, **settings: object) -> MICRO:
+    torch.manual_seed(0)
+    values = {"embedding_size": 6, "batch_size": 10, "neighbours": 4, "dropout": 0.0} | settings
+    return MICRO(toy_interactions(), toy_features(modalities), MICRO.Config(**values))
+
+
+def dense_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
+    """As the official code computes it: the anchor's similarity to itself is subtracted."""
+    view, fused = (rows / rows.norm(dim=1, keepdim=True) for rows in (view, fused))
+    within, between = (view @ view.T / temperature).exp(), (view @ fused.T / temperature).exp()
+    return -(between.diagonal() / (within.sum(1) + between.sum(1) - within.diagonal())).log().mean()
+
+
+def dense_terms(model: MICRO, initial: list[Tensor]) -> dict[str, Tensor]:
+    config, views = model.config, []
+    for x, table, linear in zip(initial, model.projections.tables, model.projections.maps, strict=True):
+        projected = table @ linear.weight.T + linear.bias
+        graph = config.skip * dense_learned_graph(x, config.neighbours)
+        graph = graph + (1 - config.skip) * dense_learned_graph(projected, config.neighbours)
+        view = model.item_table if config.inputs == "ids" else projected
+        for _ in range(config.item_layers):
+            view = graph @ view
+        views.append(view)
+    fused = views[0]
+    if len(views) > 1:
+        (linear,) = model.fusion.maps
+        scores = [torch.tanh(view @ linear.weight.T + model.fusion.bias) @ model.fusion.query for view in views]
+        alpha = torch.stack(scores).softmax(0)
+        fused = sum(a[:, None] * view for a, view in zip(alpha, views, strict=True))
+    users, items = dense_backbone(model)
+    terms = dense_loss(users, items + fused / fused.norm(dim=1, keepdim=True), toy_batch(toy_interactions()), 10)
+    return {
+        "bpr": terms["bpr"],
+        "regulariser": config.regulariser * terms["half_squares"],
+        "contrast": config.contrast_weight * sum(dense_contrast(view, fused, config.temperature) for view in views),
+    }
+
+
+@pytest.mark.parametrize("modalities", [1, 2, 3])
+@pytest.mark.parametrize("settings", [{}, {"backbone": "NGCF", "item_layers": 2, "inputs": "features", "skip": 0.3}])
+def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
+    float64: None, modalities: int, settings: dict[str, object]
+) -> None:
+    model = build(modalities, contrast_weight=0.5, **settings)
+    terms = model.loss(toy_batch(toy_interactions()))
+    sum(terms.values()).backward()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    expected = dense_terms(model, [x.double() for x in toy_features(modalities).values()])
+    sum(expected.values()).backward()
+    for name, term in expected.items():
+        torch.testing.assert_close(terms[name], term, rtol=1e-10, atol=1e-12)
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None, name
+        torch.testing.assert_close(gradients[name], weight.grad, rtol=1e-8, atol=1e-13, msg=name)
+        assert weight.grad.any(), name
+
+
+@pytest.mark.parametrize("entries", [1, 100, 1 << 21])
+def test_the_contrast_equals_the_dense_one_whatever_the_block(
+    float64: None, entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", entries)
+    results = []
+    for loss in (fusion_contrast, dense_contrast):
+        torch.manual_seed(1)
+        view, fused = (torch.randn(13, 4, requires_grad=True) for _ in range(2))
+        value = loss(view, fused, 0.2)
+        value.backward()
+        results.append((value, view.grad, fused.grad))
+    for ours, dense in zip(*results, strict=True):
+        torch.testing.assert_close(ours, dense, rtol=1e-10, atol=1e-13)
+
+
+def test_the_contrast_of_orthogonal_items_is_known() -> None:
+    expected = math.log(1 + 2 * (5 - 1) * math.exp(-1 / 0.5))
+    assert fusion_contrast(torch.eye(5), 3 * torch.eye(5), 0.5).item() == pytest.approx(expected)
+
+
+def test_a_single_item_has_nothing_to_be_contrasted_with() -> None:
+    assert fusion_contrast(torch.randn(1, 4), torch.randn(1, 4), 0.5).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_later_steps_keep_the_graphs_and_give_their_weights_no_gradient() -> None:
+    model, batch = build(), toy_batch(toy_interactions())
+    first = model.loss(batch)
+    sum(first.values()).backward()
+    model.zero_grad()
+    with torch.no_grad():
+        for weight in model.drifting_parameters():
+            weight.add_(torch.randn_like(weight))
+    later = model.loss(batch)
+    sum(later.values()).backward()
+    assert {k: v.item() for k, v in later.items()} == pytest.approx({k: v.item() for k, v in first.items()})
+    assert all(weight.grad is None for weight in model.drifting_parameters())
+    assert all(weight.grad.any() for weight in (model.item_table, model.fusion.query))
+
+
+def test_with_one_modality_it_is_lattice_with_a_contrast(float64: None) -> None:
+    batch, shared = toy_batch(toy_interactions()), {"embedding_size": 6, "batch_size": 10, "neighbours": 4}
+    micro = build(1)
+    lattice = LATTICE(toy_interactions(), toy_features(1), LATTICE.Config(**shared))
+    lattice.load_state_dict(micro.state_dict(), strict=False)
+    ours, theirs = micro.loss(batch), lattice.loss(batch)
+    torch.testing.assert_close(ours["bpr"], theirs["bpr"])
+    torch.testing.assert_close(ours["regulariser"], theirs["regulariser"])
+    latent = lattice._latent(slice(None))
+    torch.testing.assert_close(ours["contrast"], 0.03 * fusion_contrast(latent, latent, 0.5))
+
+
+def test_with_one_neighbour_every_view_is_the_id_table() -> None:
+    model = build(neighbours=1, item_layers=3)
+    items = model._items()
+    for view in (*items.views, items.fused):
+        torch.testing.assert_close(view, model.item_table)
+
+
+def test_without_a_query_the_fusion_is_the_mean() -> None:
+    model = build(3)
+    torch.nn.init.zeros_(model.fusion.query)
+    items = model._items()
+    torch.testing.assert_close(items.fused, torch.stack(list(items.views)).mean(0))
+
+
+def test_frozen_graphs_alone_need_no_projection_and_no_contrast_no_term() -> None:
+    model = build(skip=1.0, contrast_weight=0.0)
+    assert model.projections is None
+    assert model.loss(toy_batch(toy_interactions())).keys() == {"bpr", "regulariser"}
+
+
+def test_the_item_graphs_add_a_vector_of_length_one() -> None:
+    model = build().eval()
+    added = model.embed().items - model.backbone(model.user_table, model.item_table)[1]
+    torch.testing.assert_close(added.norm(dim=1), torch.ones(NUM_ITEMS))
+    torch.testing.assert_close(added, F.normalize(added, dim=1))
+
+
+def test_nothing_as_large_as_item_by_item_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prismrec.graph.knn._BLOCK_ENTRIES", 5000)
+    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", 5000)
+    train, config = toy_interactions(items=200), MICRO.Config(embedding_size=6, neighbours=3)
+    assert largest_result(lambda: MICRO(train, toy_features(2, 200), config), train) < 200 * 200 / 4
