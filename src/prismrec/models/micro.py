@@ -161,4 +161,4 @@ def fusion_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
     candidates = torch.cat([anchors, F.normalize(fused, dim=1)])  # [2 I, d]
     own = torch.arange(len(view), device=view.device)
     mean = anchors.new_full((len(view),), 1 / len(view))
-    return info_nce(anchors, candidates, own + len(view), temperature, mean, excluded=own)
+    return info_nce(anchors, candidates, own + len(view), temperature, mean, cosines=True, excluded=own)

@@ -25,6 +25,7 @@ def info_nce(
     weights: Tensor | None = None,
     *,
     cosines: bool = False,
+    excluded: Tensor | None = None,
 ) -> Tensor:
     """Σ_b w_b ℓ_b, a scalar. Normalise rows beforehand where the paper uses cosines.
 
@@ -36,11 +37,12 @@ def info_nce(
         weights: constant `[A]`, all ones where absent; repeated anchors can be merged into one with their count,
             and a mean is weights of 1/A.
         cosines: a promise that all inner products lie within ±1, which saves a pass.
+        excluded: int64 `[A]`, for each anchor one candidate that is none of its own; not its positive.
     """
     if weights is None:
         weights = anchors.new_ones(len(anchors))
     needs_shift = not cosines or 1 / temperature > _LARGEST_EXPONENT
-    return _InfoNCE.apply(anchors, candidates, positives, temperature, weights, needs_shift)
+    return _InfoNCE.apply(anchors, candidates, positives, temperature, weights, needs_shift, excluded)
 
 
 class _InfoNCE(torch.autograd.Function):
@@ -53,6 +55,7 @@ class _InfoNCE(torch.autograd.Function):
         temperature: float,
         weights: Tensor,
         needs_shift: bool,
+        excluded: Tensor | None,
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         scaled, d = anchors / temperature, anchors.shape[1]
@@ -63,6 +66,8 @@ class _InfoNCE(torch.autograd.Function):
         block = max(1, _BLOCK_ENTRIES // max(1, len(candidates)))
         for rows in (slice(start, start + block) for start in range(0, len(anchors), block)):
             exponentials = scaled[rows] @ columns[:d]  # [b, C]
+            if excluded is not None:
+                exponentials.scatter_(1, excluded[rows, None], -torch.inf)
             shift = exponentials.amax(1) if needs_shift else exponentials.new_zeros(())
             if needs_shift:
                 exponentials.sub_(shift[:, None])
@@ -84,4 +89,4 @@ class _InfoNCE(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_anchors, grad_candidates = ctx.saved_tensors
-        return grad * grad_anchors, grad * grad_candidates, None, None, None, None
+        return grad * grad_anchors, grad * grad_candidates, None, None, None, None, None
