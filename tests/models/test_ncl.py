@@ -3,9 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_contract import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 from prismrec.models import NCL, LightGCN
 from prismrec.types import Triplets
+
+from model_contract import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 
 
 class TestNCL(RecommenderContract):

@@ -3,9 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model_contract import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 from prismrec.models import MFBPR, NGCF
 from prismrec.types import Triplets
+
+from model_contract import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 
 
 class TestNGCF(RecommenderContract):

@@ -3,10 +3,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_contract import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 from prismrec.graph import BipartiteGraph
 from prismrec.models import SGL, LightGCN
 from prismrec.types import Interactions, Triplets
+
+from model_contract import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 
 
 class TestSGL(RecommenderContract):

@@ -159,7 +159,9 @@ class Run:
                 "score": found.scores[row, column].numpy(),
             }
         )
-        return table if self.catalog is None else table.hstack(self.catalog[items])
+        if self.catalog is None:
+            return table
+        return table.hstack(self.catalog[items].drop(table.columns, strict=False))
 
 
 def save(run: Run, trained: Trained, folder: Path) -> None:
@@ -170,7 +172,7 @@ def save(run: Run, trained: Trained, folder: Path) -> None:
         save_file({"users": run.embeddings.users, "items": run.embeddings.items}, path)
     items = pl.DataFrame({"item": run.items.ids})
     if run.catalog is not None:
-        items = items.hstack(run.catalog.drop("item_id", "item", strict=False))
+        items = items.hstack(run.catalog.drop("item", strict=False))
     for name, table in (("users", pl.DataFrame({"user": run.users.ids})), ("items", items)):
         with replacing(folder / f"{name}.parquet") as path:
             table.write_parquet(path)

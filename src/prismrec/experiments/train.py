@@ -83,14 +83,13 @@ def train(
     name, settings = canonical_name(model), settings or Settings()
     full = config if isinstance(config, ModelConfig) else make_config(name, config or {})
     manifest = _manifest(name, dataset, full, settings)
+    recommender = build_model(name, dataset, full, settings.seed)
+    validate = _validation(dataset, settings)
     folder = None if out is None else Path(out)
     if folder is not None and not _prepare(folder, manifest, resume):
         return Run.load(folder)
-    recommender = build_model(name, dataset, full, settings.seed)
     checkpoints = CheckpointFolder(folder / "checkpoint") if folder is not None else None
-    trained = fit(
-        recommender, dataset.train, settings, _validation(dataset, settings), checkpoints=checkpoints, report=report
-    )
+    trained = fit(recommender, dataset.train, settings, validate, checkpoints=checkpoints, report=report)
     run = Run(
         folder=folder,
         manifest=manifest,
@@ -100,7 +99,7 @@ def train(
         train=dataset.train,
         valid=dataset.valid,
         test=dataset.test,
-        catalog=dataset.catalog,
+        catalog=None if dataset.catalog is None else dataset.catalog.drop("item_id"),
         history=trained.progress.history,
     )
     if folder is not None:

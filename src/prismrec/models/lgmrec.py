@@ -73,7 +73,7 @@ class LGMRec(Recommender):
     """ID propagation, modality propagation without user IDs, and a learned hypergraph per modality, added up."""
 
     paper = "Guo et al., AAAI 2024"
-    cost = "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, B (U + I) min(A, d) per pair of modalities to contrast"
+    cost = "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, B (U + I) min(A, d) per pair to contrast"
     Config = LGMRecConfig
     config: LGMRecConfig
 
@@ -107,24 +107,20 @@ class LGMRec(Recommender):
         if not len(self.features) or not (self.config.modal or self.config.hypergraph):
             return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), [])
         d, M = self.config.embedding_size, len(self.features)
-        projected, logits = self._project()  # [I, M, d], [I, M, A]
-        gathered = self.neighbours(torch.cat([projected.flatten(1), logits.flatten(1)], 1))  # [U, M d + M A]
-        user_logits = gathered[:, M * d :].unflatten(1, (M, -1))  # a sum over neighbours: T_U = R T_I
-        modal_users = gathered[:, : M * d].unflatten(1, (M, d)) * self.per_neighbour  # a mean
+        weights = zip(self.projections, self.hyperedges, strict=True)
+        both = [
+            x @ torch.cat(pair, 1) for x, pair in zip(self.features, weights, strict=True)
+        ]  # [X W | X V] [I, d + A]
+        gathered = self.neighbours(torch.cat(both, 1)).unflatten(1, (M, -1))  # R [X W | X V]  [U, M, d + A]
+        modal_users = gathered[:, :, :d] * self.per_neighbour  # the mean over neighbours [U, M, d]
         if self.config.shared_user_ids:
             modal_users = self.user_table.unsqueeze(1).expand(-1, M, -1)
-        modal = modal_users.flatten(1), projected.flatten(1)
+        modal = modal_users.flatten(1), torch.cat([each[:, :d] for each in both], 1)
         for _ in range(self.config.modal_layers if self.config.modal else 0):
             modal = self.graph(*modal)
-        hypergraphs = [self._hypergraph(user_logits[:, m], logits[:, m], items) for m in range(M)]
+        # The logits of users are a plain sum over neighbours: T_U = R T_I.
+        hypergraphs = [self._hypergraph(gathered[:, m, d:], both[m][:, d:], items) for m in range(M)]
         return _Forward((users, items), (modal[0].unflatten(1, (M, d)), modal[1].unflatten(1, (M, d))), hypergraphs)
-
-    def _project(self) -> tuple[Tensor, Tensor]:
-        """X W `[I, M, d]` and X V `[I, M, A]`, one product per modality for both."""
-        weights = zip(self.projections, self.hyperedges, strict=True)
-        both = [x @ torch.cat(pair, 1) for x, pair in zip(self.features, weights, strict=True)]  # [I, d + A]
-        stacked = torch.stack(both, 1)
-        return stacked[:, :, : self.config.embedding_size], stacked[:, :, self.config.embedding_size :]
 
     def _hypergraph(self, user_logits: Tensor, item_logits: Tensor, items: Tensor) -> _Hypergraph:
         """Relaxed memberships and hyperedge messages; the H layers collapse into powers of H̄ᵀH̄ `[A, A]`."""
@@ -175,15 +171,19 @@ def _cosine_contrast(
     """
     (members, messages), (other_members, other_messages) = first, second
     anchor_members = members[rows]
-    inverse = _inverse_norms(anchor_members @ messages)
-    other_inverse = _inverse_norms(other_members @ other_messages)
+    inverse = _inverse_norms(anchor_members, messages)
+    other_inverse = _inverse_norms(other_members, other_messages)
     if messages.shape[0] < messages.shape[1]:
         anchors, candidates = anchor_members @ (messages @ other_messages.T), other_members
     else:
         anchors, candidates = anchor_members @ messages, other_members @ other_messages
-    return info_nce(anchors * inverse, candidates * other_inverse, rows, temperature, counts.to(members))
+    anchors, candidates = anchors * inverse, candidates * other_inverse
+    return info_nce(anchors, candidates, rows, temperature, counts.to(members), cosines=True)
 
 
-def _inverse_norms(rows: Tensor) -> Tensor:
+def _inverse_norms(members: Tensor, messages: Tensor) -> Tensor:
+    """1 / ‖H̄ Λ‖ of every row `[n, 1]`, as the root of H̄ (Λ Λᵀ) H̄ᵀ, in double precision because it may cancel."""
+    wide, inner = members.double(), messages.double()
+    squares = ((wide @ (inner @ inner.T)) * wide).sum(1, keepdim=True)
     # Clamped before the root: with dropout whole rows are zero, where the root itself has no gradient.
-    return rows.square().sum(1, keepdim=True).clamp(min=1e-24).rsqrt()
+    return squares.clamp(min=1e-24).rsqrt().to(members)

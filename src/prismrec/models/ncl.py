@@ -73,7 +73,7 @@ class NCL(Recommender):
             self.register_buffer(f"{side}_centroids", torch.zeros(min(config.clusters, nodes), d))  # C [k, d]
             self.register_buffer(f"{side}_clusters", torch.zeros(nodes, dtype=torch.int64))  # the cluster of each node
 
-    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:  # noqa: ARG002  # see _prototypes
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         """The E-step, unless no epoch until the next one reads its result."""
         config = self.config
         self.contrasts_prototypes = epoch >= config.warm_up_epochs and config.prototype_weight > 0

@@ -57,7 +57,7 @@ class SGL(Recommender):
         self.graph = BipartiteGraph(train)
         self.views: tuple[_View, _View] = (self.graph,), (self.graph,)  # thinned at the start of each epoch
 
-    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:  # noqa: ARG002  # all alike
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         if self.config.contrast_weight:
             self.views = self._draw_view(generator), self._draw_view(generator)
 
