@@ -1,11 +1,50 @@
 """The obvious dense definitions that fast code is compared with, and odd graphs to compare them on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import strategies
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prismrec.types import Interactions
+
+DTYPES = strategies.sampled_from([torch.float32, torch.float64])
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """As the fixture `float64`, for tests that hypothesis runs many times over."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Inside this context `entries` follows the size of the largest tensor that any operation gives."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = [x for x in (result if isinstance(result, tuple | list) else [result]) if isinstance(x, Tensor)]
+        self.entries = max([self.entries, *(x.numel() for x in tensors if x.layout == torch.strided)])
+        return result
+
+
+def assert_same(found: Tensor, expected: Tensor, *weights: Tensor) -> None:
+    """Equal values, and equal gradients of a fixed random combination of them."""
+    torch.testing.assert_close(found, expected)
+    direction = random_rows(*expected.shape, seed=99).detach()
+    settings = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+    gradients = (torch.autograd.grad((x * direction).sum(), weights, **settings) for x in (found, expected))
+    torch.testing.assert_close(*gradients)
 
 
 @strategies.composite

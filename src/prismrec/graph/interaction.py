@@ -31,6 +31,7 @@ class BipartiteGraph(nn.Module):
 
     def __init__(self, train: Interactions, normalisation: Normalisation = "sym") -> None:
         super().__init__()
+        self.normalisation = normalisation
         self.symmetric = normalisation in ("sym", "none")
         self.has_self_loops = normalisation == "rw_self"
         user_degrees = train.user_degrees + float(self.has_self_loops)
@@ -72,7 +73,7 @@ class BipartiteGraph(nn.Module):
         Raises:
             ValueError: this graph is not a symmetrically normalised one.
         """
-        if not self.symmetric:
+        if self.normalisation != "sym":
             raise ValueError("only a symmetrically normalised graph can be thinned")
         rows, columns, weight = (
             self.to_users.rows,
@@ -86,7 +87,7 @@ class BipartiteGraph(nn.Module):
     def _with_values(self, values: Tensor) -> "BipartiteGraph":
         twin = BipartiteGraph.__new__(BipartiteGraph)
         nn.Module.__init__(twin)
-        twin.symmetric, twin.has_self_loops = True, False
+        twin.normalisation, twin.symmetric, twin.has_self_loops = "sym", True, False
         twin.to_users = self.to_users.with_values(values)
         return twin
 

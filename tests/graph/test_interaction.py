@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import plain
+from prismrec.graph import BipartiteGraph, Normalisation, mean_over_items
+from prismrec.types import Interactions
+
+TRAIN = Interactions.from_pairs([0, 0, 1, 3, 3, 3], [0, 2, 2, 0, 1, 2], 5, 4)
+"""Users 2 and 4 and item 3 have nothing."""
+
+
+def step(graph: BipartiteGraph, nodes: Tensor) -> Tensor:
+    """One propagation of `[U + I, d]`."""
+    users = len(nodes) - graph.to_users.shape[1]
+    return torch.cat(graph(nodes[:users], nodes[users:]))
+
+
+def operator(train: Interactions, normalisation: Normalisation) -> Tensor:
+    """The square matrix `[U + I, U + I]` by its definition."""
+    square = plain.adjacency(plain.dense(train))
+    if normalisation == "none":
+        return square
+    if normalisation == "sym":
+        return plain.normalised(square)
+    if normalisation == "rw_self":
+        square = square + torch.eye(len(square))
+    return square / square.sum(1, keepdim=True).clamp(min=1)
+
+
+@given(train=plain.odd_graphs(), dtype=plain.DTYPES, normalisation=st.sampled_from(["sym", "rw", "rw_self", "none"]))
+@settings(max_examples=60, deadline=None)
+def test_a_step_is_the_dense_product_in_value_and_gradient(
+    train: Interactions, dtype: torch.dtype, normalisation: Normalisation
+) -> None:
+    with plain.default_dtype(dtype):
+        nodes = plain.random_rows(train.num_users + train.num_items, 3)
+        found = step(BipartiteGraph(train, normalisation), nodes)
+        plain.assert_same(found, operator(train, normalisation) @ nodes, nodes)
+
+
+def test_roots_of_degrees_are_a_fixed_point_of_the_symmetric_operator(float64: None) -> None:
+    roots = torch.from_numpy(np.concatenate([TRAIN.user_degrees, TRAIN.item_degrees])).double().sqrt()[:, None]
+    torch.testing.assert_close(step(BipartiteGraph(TRAIN), roots), roots)
+
+
+@pytest.mark.parametrize("normalisation", ["sym", "none"])
+def test_symmetric_operators_are_self_adjoint_and_the_mean_is_not(normalisation: Normalisation, float64: None) -> None:
+    x, y = plain.random_rows(9, 2), plain.random_rows(9, 2, seed=1)
+    for name, symmetric in ((normalisation, True), ("rw", False)):
+        graph = BipartiteGraph(TRAIN, name)
+        assert graph.symmetric == symmetric
+        assert torch.allclose((x * step(graph, y)).sum(), (step(graph, x) * y).sum()) == symmetric
+
+
+def test_rows_of_a_mean_add_up_to_one_or_nothing() -> None:
+    ones = torch.ones(9, 1)
+    isolated = torch.tensor([0, 0, 1, 0, 1, 0, 0, 0, 1.0])[:, None]
+    torch.testing.assert_close(step(BipartiteGraph(TRAIN, "rw"), ones), 1 - isolated)
+    torch.testing.assert_close(step(BipartiteGraph(TRAIN, "rw_self"), ones), ones)
+    torch.testing.assert_close(step(BipartiteGraph(TRAIN, "none"), ones)[:5, 0], torch.tensor([2.0, 1, 0, 3, 0]))
+
+
+def test_a_node_without_neighbours_receives_nothing_but_itself() -> None:
+    nodes = plain.random_rows(9, 2).detach()
+    for normalisation in ("sym", "rw", "none"):
+        assert not step(BipartiteGraph(TRAIN, normalisation), nodes)[[2, 4, 8]].any()
+    torch.testing.assert_close(step(BipartiteGraph(TRAIN, "rw_self"), nodes)[[2, 4, 8]], nodes[[2, 4, 8]])
+
+
+@given(train=plain.odd_graphs(), dtype=plain.DTYPES, data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_thinned_graph_is_the_graph_of_the_interactions_kept_with_their_own_degrees(
+    train: Interactions, dtype: torch.dtype, data: st.DataObject
+) -> None:
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(train), max_size=len(train))), dtype=bool)
+    rest = Interactions.from_pairs(train.users[kept], train.items[kept], train.num_users, train.num_items)
+    with plain.default_dtype(dtype):
+        nodes = plain.random_rows(train.num_users + train.num_items, 3)
+        thinned = BipartiteGraph(train).thinned(torch.from_numpy(kept))
+        plain.assert_same(step(thinned, nodes), step(BipartiteGraph(rest), nodes), nodes)
+        assert thinned.to_users.values.dtype == dtype
+        # Thinning starts from all interactions again, so that views do not eat each other's edges.
+        back = thinned.thinned(torch.ones(len(train), dtype=torch.bool))
+        torch.testing.assert_close(step(back, nodes), step(BipartiteGraph(train), nodes))
+
+
+@pytest.mark.parametrize("normalisation", ["rw", "rw_self", "none"])
+def test_only_a_symmetrically_normalised_graph_is_thinned(normalisation: Normalisation) -> None:
+    with pytest.raises(ValueError, match="symmetrically normalised"):
+        BipartiteGraph(TRAIN, normalisation).thinned(torch.ones(len(TRAIN), dtype=torch.bool))
+
+
+@given(train=plain.odd_graphs(), dtype=plain.DTYPES)
+@settings(max_examples=20, deadline=None)
+def test_the_mean_over_items_is_the_mean_over_items(train: Interactions, dtype: torch.dtype) -> None:
+    with plain.default_dtype(dtype):
+        items = plain.random_rows(train.num_items, 3)
+        owned = [train.items_of(user) for user in range(train.num_users)]
+        means = torch.stack([items[own].sum(0) / max(len(own), 1) for own in owned])
+        plain.assert_same(mean_over_items(train)(items), means, items)

@@ -1,0 +1,45 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import plain
+from prismrec.nn import bpr, half_squares, mean_norms
+
+
+@given(batch=st.integers(1, 6), width=st.integers(1, 4), dtype=plain.DTYPES)
+@settings(max_examples=20, deadline=None)
+def test_values_and_gradients_are_those_of_the_formulas(batch: int, width: int, dtype: torch.dtype) -> None:
+    with plain.default_dtype(dtype):
+        u, i, j = (plain.random_rows(batch, width, seed=seed) for seed in range(3))
+        margins = torch.stack([u[b] @ i[b] - u[b] @ j[b] for b in range(batch)])
+        plain.assert_same(bpr(u, i, j), -torch.log(1 / (1 + torch.exp(-margins))).mean(), u, i, j)
+        squares = sum(rows[b] @ rows[b] for rows in (u, i, j) for b in range(batch))
+        plain.assert_same(half_squares(u, i, j), squares / 2 / batch, u, i, j)
+        norms = sum(sum(rows[b] @ rows[b] for b in range(batch)) ** 0.5 for rows in (u, i, j))
+        plain.assert_same(mean_norms(u, i, j), norms / batch, u, i, j)
+
+
+def test_ranking_hopelessly_wrong_costs_the_margin_and_still_has_a_gradient() -> None:
+    users = torch.tensor([[1e4]], requires_grad=True)
+    loss = bpr(users, torch.tensor([[-1.0]]), torch.tensor([[1.0]]))
+    assert loss == 2e4
+    assert torch.autograd.grad(loss, users)[0] == 2
+    assert bpr(users, torch.tensor([[1.0]]), torch.tensor([[-1.0]])) == 0
+
+
+def test_equal_scores_cost_the_logarithm_of_two() -> None:
+    rows = torch.ones(3, 2)
+    assert bpr(rows, rows, rows).item() == pytest.approx(torch.tensor(2.0).log().item())
+
+
+def test_a_norm_of_nothing_has_no_gradient_rather_than_nan() -> None:
+    rows = torch.zeros(3, 2, requires_grad=True)
+    assert not torch.autograd.grad(mean_norms(rows), rows)[0].any()
+
+
+def test_repeating_a_batch_leaves_squares_and_shrinks_norms() -> None:
+    rows = plain.random_rows(4, 3).detach()
+    twice = rows.repeat(2, 1)
+    torch.testing.assert_close(half_squares(twice), half_squares(rows))
+    torch.testing.assert_close(mean_norms(twice), mean_norms(rows) / 2**0.5)
