@@ -17,7 +17,7 @@ from prismrec.nn import bpr, normal_table, xavier_table
 from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
 from prismrec.types import Embeddings, Interactions, Triplets
 
-_EDGES_PER_BLOCK = 1 << 14
+_EDGES_PER_BLOCK = 1 << 13
 """Interactions attended to at once; where there are more, a block's activations are computed again for its gradient."""
 
 
@@ -42,9 +42,13 @@ class _Attention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(hidden))  # b [h]
         self.readout = normal_table(hidden, 1)  # w [h, 1]
 
+    def of_users(self, users: Tensor) -> Tensor:
+        """u W₁ + b `[n, h]`: users come first among the inputs, and the bias goes with them."""
+        return users @ self.weights[0] + self.bias
+
     def forward(self, terms: Tensor) -> Tensor:
-        """Σ_k x_k W_k `[..., h]` to scores `[...]`."""
-        return ((terms + self.bias).relu() @ self.readout).squeeze(-1)
+        """Σ_k x_k W_k + b `[..., h]` to scores `[...]`."""
+        return (terms.relu() @ self.readout).squeeze(-1)
 
 
 class _Items(NamedTuple):
@@ -134,19 +138,20 @@ class ACF(Recommender):
         edges, owners = edges_of_rows(self.offsets, users)
         places = items.place_of[self.history[edges]]  # [e]
         own = self.user_table[users]
-        user_terms = own @ self.component_attention.weights[0]  # u W₂ᵤ [n, h]
-        scores = self.component_attention(items.component_terms[places] + user_terms[owners].unsqueeze(1))  # b [e, M]
-        scores = scores.masked_fill(items.absent[places], torch.finfo(scores.dtype).min)
+        user_terms = self.component_attention.of_users(own).index_select(0, owners)  # u W₂ᵤ + b₂ [e, h]
+        terms = items.component_terms.index_select(0, places) + user_terms.unsqueeze(1)  # [e, M, h]
+        absent = items.absent.index_select(0, places)
+        scores = self.component_attention(terms).masked_fill(absent, torch.finfo(terms.dtype).min)  # b [e, M]
         shares = scores.softmax(1).unsqueeze(2)  # β [e, M, 1]
-        terms = (shares * items.content_terms[places]).sum(1)  # x̄ W₁ₓ [e, h]
-        terms = terms + (own @ self.item_attention.weights[0])[owners]
+        terms = (shares * items.content_terms.index_select(0, places)).sum(1)  # x̄ W₁ₓ [e, h]
+        terms = terms + self.item_attention.of_users(own).index_select(0, owners)
         if items.item_terms is not None:
-            terms = terms + items.item_terms[places]
+            terms = terms + items.item_terms.index_select(0, places)
         attention = segment_softmax(self.item_attention(terms), owners, len(users)).unsqueeze(1)  # α [e, 1]
         if items.auxiliary is not None:
-            collected = attention * items.auxiliary[places]  # [e, d]
+            collected = attention * items.auxiliary.index_select(0, places)  # [e, d]
         else:
-            collected = attention * (shares * items.components[places]).sum(1)
+            collected = attention * (shares * items.components.index_select(0, places)).sum(1)
         return own + segment_sum(collected, owners, len(users))
 
     def _squares(self, batch: Triplets) -> Tensor:

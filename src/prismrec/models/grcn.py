@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prismrec.graph import SparseMatrix
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
+from prismrec.nn.normalise import unit_rows
 from prismrec.nn.segments import edge_scores, segment_softmax
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -106,7 +107,7 @@ class GRCN(Recommender):
     def _parts(self) -> list[tuple[Tensor, Tensor]]:
         """Users and items of the ID part `[·, d]` and of each modality `[·, d_C]`."""
         affinities = [
-            self._affinity(prototype, F.normalize(F.leaky_relu(projection(content))))
+            self._affinity(prototype, unit_rows(F.leaky_relu(projection(content))))
             for prototype, projection, content in zip(self.prototypes, self.projections, self.features, strict=True)
         ]
         propagated = self._propagate(*self._weights(affinities))
@@ -116,10 +117,10 @@ class GRCN(Recommender):
 
     def _affinity(self, prototype: Tensor, items: Tensor) -> _Affinity:
         """Route the prototypes `[U, d_C]` to the content `[I, d_C]`, then let both sides attend to each other."""
-        users = F.normalize(prototype)
+        users = unit_rows(prototype)
         for _ in range(self.config.routing_steps if self.config.variant == "paper" else 0):
             attention = self._attention(edge_scores(self.pattern, users, items), by_item=False)
-            users = F.normalize(users + self.pattern.weighted(attention, items))
+            users = unit_rows(users + self.pattern.weighted(attention, items))
         scores = edge_scores(self.pattern, users, items)  # cosines: one for both directions
         to_users, to_items = self._attention(scores, by_item=False), self._attention(scores, by_item=True)
         return _Affinity(
@@ -149,7 +150,7 @@ class GRCN(Recommender):
 
     def _propagate(self, to_users: Tensor, to_items: Tensor) -> tuple[Tensor, Tensor]:
         """Two layers of weighted sums, and the sum of all layers: `[U, d]`, `[I, d]`."""
-        users, items = F.normalize(self.node_table).split([self.num_users, self.num_items])
+        users, items = unit_rows(self.node_table).split([self.num_users, self.num_items])
         total_users, total_items = users, items
         for _ in range(2):
             users, items = (

@@ -16,6 +16,7 @@ from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
+from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -95,7 +96,7 @@ class _Network(nn.Module):
         super().__init__()
         width, d = latent_size or content.shape[1], config.embedding_size
         self.projection = nn.Linear(content.shape[1], width) if latent_size else None
-        self.register_buffer("content", content if latent_size else F.normalize(content), persistent=False)  # [I, F_m]
+        self.register_buffer("content", content if latent_size else unit_rows(content), persistent=False)  # [I, F_m]
         concat = config.combination == "concat"
         self.layers = nn.ModuleList(
             _Layer(d if depth else width, d, concat=concat, is_first=depth == 0) for depth in range(config.depth)
@@ -110,8 +111,8 @@ class _Network(nn.Module):
         item_rows: Tensor | slice,
     ) -> tuple[Tensor, Tensor]:
         """The last X at some users and some items, each `[n, d]`; preference is P `[U, w]`."""
-        users = F.normalize(preference)  # [U, w]
-        items = self.content if self.projection is None else F.normalize(self.projection(self.content))  # [I, w]
+        users = unit_rows(preference)  # [U, w]
+        items = self.content if self.projection is None else unit_rows(self.projection(self.content))  # [I, w]
         for layer in self.layers:
             is_last = layer is self.layers[-1]
             u, i = (user_rows, item_rows) if is_last else (slice(None), slice(None))
