@@ -29,17 +29,21 @@ def dense_loss(model: HCCF, batch: Triplets) -> torch.Tensor:
     R = torch.from_numpy(train.csr.toarray()).double()
     edges = R.nonzero(as_tuple=True)
     Rn = torch.where(R > 0, R / (R.sum(1, keepdim=True) * R.sum(0)).sqrt(), 0)
+
+    def dropout(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(torch.rand_like(x) < config.keep_rate, x / config.keep_rate, 0)
+
     phi = (lambda x: torch.maximum(0.5 * x, x)) if tf else (lambda x: x)
     X = [model.user_table, model.item_table]
     H = [model.user_table @ model.user_factor, model.item_table @ model.item_factor]
     Z, local, spread = list(X), [], []
     for layer in range(config.layers):
-        down, up = (F.dropout(Rn[edges], 1 - config.keep_rate) for _ in range(2))
+        down, up = (dropout(Rn[edges]) for _ in range(2))
         down, up = (torch.zeros_like(R).index_put(edges, kept) for kept in (down, up))
         G = [phi(down @ X[1]), phi(up.T @ X[0])]
         Gamma = []
         for side in (0, 1):
-            Hd = F.dropout(H[side], 1 - config.keep_rate)
+            Hd = dropout(H[side])
             Y = phi(Hd.T @ X[side])
             for M in model.maps.weight[layer, side]:
                 Y = phi(M @ Y) + Y

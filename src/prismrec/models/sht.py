@@ -22,7 +22,7 @@ _LIGHT = {"regulariser": 3e-7, "supervision_weight": 1.0, "lr_decay": 1.0}
 
 
 class SHTConfig(ModelConfig):
-    """Hyperparameters of SHT.
+    """Hyperparameters of SHT (defaults: its Gowalla settings, in the scale of this library).
 
     The weights of the losses are relative to a ranking loss that is a mean over triplets. The TensorFlow program sums
     over the up to 40 pairs of each user, so that its regulariser is two orders of magnitude larger.
