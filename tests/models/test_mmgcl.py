@@ -167,21 +167,11 @@ def test_the_masked_view_does_not_see_what_is_masked() -> None:
     assert channel.users(batch.users).requires_grad  # through the users, who stay
 
 
-@pytest.mark.parametrize("mask", ["random_feature", "node_drop"])
-def test_a_step_draws_exact_numbers_of_edges_and_nodes(mask: str) -> None:
-    train = toy_interactions()
-    draws = build(mask=mask, drop_rate=0.3)._draw()
-    assert draws.kept.sum() == int(len(train) * 0.7)
-    assert (draws.noise is None, draws.connected is None) == (mask == "node_drop", mask != "node_drop")
-    if draws.connected is not None:
-        gone = ~draws.connected.numpy()
-        # Every lost edge has a dropped end: 30 % of users and items account for all of them.
-        lost_users = {u for u in train.users[gone] if (train.users[~gone] != u).all()}
-        lost_items = {i for i in train.items[gone] if (train.items[~gone] != i).all()}
-        assert all(
-            u in lost_users or i in lost_items for u, i in zip(train.users[gone], train.items[gone], strict=True)
-        )
-        assert 0 < gone.sum() < len(train)
+def test_a_step_draws_what_its_mask_needs_and_no_more() -> None:
+    for mask in ("random_feature", "node_drop"):
+        draws = build(mask=mask, drop_rate=0.3)._draw()
+        assert draws.kept.sum() == int(len(toy_interactions()) * 0.7)
+        assert (draws.noise is None) == (draws.connected is not None) == (mask == "node_drop")
 
 
 def test_dropping_nothing_makes_both_views_the_full_graph() -> None:

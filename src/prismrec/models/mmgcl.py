@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
+from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn.channels import ChannelEncoder, Channels, one_sided_mean
 from prismrec.nn.in_batch import in_batch_nce
@@ -79,19 +80,15 @@ class MMGCL(Recommender):
 
     def _draw(self) -> _Draws:
         """One draw per step, shared by all channels."""
-        graph, rate = self.encoder.graph.to_users, self.config.drop_rate
-        device, edges = graph.values.device, len(graph.values)
+        graph, rate = self.encoder.graph, self.config.drop_rate
         noise = connected = None
         if self.config.mask == "node_drop":
-            users, items = (_sample(n, n - int(n * rate), device) for n in graph.shape)
-            connected = users[graph.rows] & items[graph.indices]
+            connected = keep_nodes(graph, rate)
         else:
             noise = nn.init.xavier_uniform_(torch.empty_like(self.encoder.item_table))
         probabilities = torch.tensor(self.config.mask_probabilities or [1.0] * self.modalities)
         masked, swapped = torch.multinomial(probabilities, 1), torch.randint(self.modalities, ())
-        return _Draws(
-            _sample(edges, int(edges * (1 - rate)), device), 1 + int(masked), 1 + int(swapped), noise, connected
-        )
+        return _Draws(keep_edges(graph, rate), 1 + int(masked), 1 + int(swapped), noise, connected)
 
     def _loss(self, batch: Triplets, draws: _Draws) -> dict[str, Tensor]:
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
@@ -139,10 +136,3 @@ class MMGCL(Recommender):
 
     def _is(self, channel: int) -> Tensor:
         return (torch.arange(self.modalities + 1, device=self.encoder.item_table.device) == channel).unsqueeze(1)
-
-
-def _sample(total: int, chosen: int, device: torch.device) -> Tensor:
-    """Bool `[total]`, true at exactly `chosen` uniform places."""
-    mask = torch.zeros(total, dtype=torch.bool, device=device)
-    mask[torch.randperm(total, device=device)[:chosen]] = True
-    return mask

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
+from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, half_squares, layer_mean, xavier_table
 from prismrec.nn.view_contrast import view_contrast
@@ -98,18 +99,8 @@ class SGL(Recommender):
 
     def _draw_view(self, generator: torch.Generator) -> _View:
         """Subsets of exact size, normalised by their own degrees."""
-        ratio, entries = self.config.drop_ratio, self.graph.to_users
+        graph, ratio = self.graph, self.config.drop_ratio
         if self.config.augmentation == "node_dropout":
-            users, items = (_subset(n, n - int(ratio * n), generator) for n in (self.num_users, self.num_items))
-            device = entries.indices.device
-            return (self.graph.thinned(users.to(device)[entries.rows] & items.to(device)[entries.indices]),)
-        edges = len(entries.indices)
+            return (graph.thinned(keep_nodes(graph, ratio, generator)),)
         draws = self.config.layers if self.config.augmentation == "random_walk" else 1
-        return tuple(self.graph.thinned(_subset(edges, int(edges * (1 - ratio)), generator)) for _ in range(draws))
-
-
-def _subset(size: int, kept: int, generator: torch.Generator) -> Tensor:
-    """A mask `[size]` that is true at exactly `kept` random places."""
-    mask = torch.zeros(size, dtype=torch.bool)
-    mask[torch.randperm(size, generator=generator)[:kept]] = True
-    return mask
+        return tuple(graph.thinned(keep_edges(graph, ratio, generator)) for _ in range(draws))
