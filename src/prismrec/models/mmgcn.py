@@ -24,8 +24,9 @@ class MMGCNConfig(ModelConfig):
     """Hyperparameters of MMGCN (defaults: those of the released code where the variant does not say otherwise)."""
 
     variant: Literal["paper", "official"] = "paper"
-    """`paper`: the tables of IDs and preferences are trained, all preferences regularised; `official`: as in the
-    released code and MMRec, where they keep their first random values, so that the regulariser has no effect."""
+    """`paper`: IDs and preferences are trained and all regularised, modalities are summed; `official`: as in the released
+    code and MMRec, both tables keep their first random values, so that the regulariser has no effect, and modalities
+    are averaged."""
     layers: PositiveInt | None = None
     """Layers L; by default the paper's 2, or the 3 that the released code runs whatever it is told."""
     combination: Literal["concat", "elementwise"] = "concat"
@@ -41,14 +42,14 @@ class MMGCNConfig(ModelConfig):
     """Step size of Adam; 5e-4 on TikTok and Kwai."""
 
     @property
-    def trains_tables(self) -> bool:
-        """Whether IDs and preferences are weights."""
+    def is_paper(self) -> bool:
+        """Whether the variant is the paper's."""
         return self.variant == "paper"
 
     @property
     def depth(self) -> int:
         """L, decided."""
-        return self.layers or (2 if self.variant == "paper" else 3)
+        return self.layers or (2 if self.is_paper else 3)
 
 
 class _Layer(nn.Module):
@@ -145,7 +146,7 @@ class MMGCN(Recommender):
             for size, width in zip(latent, widths.values(), strict=True)
         )
         for table in (self.node_table, *self.preferences):
-            table.requires_grad_(config.trains_tables)
+            table.requires_grad_(config.is_paper)
         self.networks = nn.ModuleList(
             _Network(matrix, size, config) for matrix, size in zip(self.features, latent, strict=True)
         )
@@ -166,14 +167,14 @@ class MMGCN(Recommender):
         }
 
     def _fuse(self, user_rows: Tensor | slice, item_rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """The mean over modalities of the last layers."""
+        """The sum over modalities of the last layers, or their mean."""
         ids = self.node_table[: self.num_users], self.node_table[self.num_users :]
         outputs = [
             network(self.graph, preference, ids, user_rows, item_rows)
             for network, preference in zip(self.networks, self.preferences, strict=True)
         ]
-        users, items = (torch.stack(side).mean(0) for side in zip(*outputs, strict=True))
-        return users, items
+        users, items = (torch.stack(side).sum(0) for side in zip(*outputs, strict=True))
+        return (users, items) if self.config.is_paper else (users / len(outputs), items / len(outputs))
 
     def _id_squares(self, batch: Triplets) -> Tensor:
         """The mean square of the batch's users' ID embeddings, and that of its items'."""
@@ -182,4 +183,4 @@ class MMGCN(Recommender):
 
     def _preference_squares(self) -> Tensor:
         squares = torch.stack([preference.square().mean() for preference in self.preferences])
-        return squares.sum() if self.config.variant == "paper" else squares[0]
+        return squares.sum() if self.config.is_paper else squares[0]
