@@ -106,13 +106,13 @@ class MMGCL(Recommender):
         temperature = self.config.temperature
         dropped = self.encoder.propagate(inputs, self.encoder.graph.thinned(draws.kept))
         items = dropped.items(batch.positives)  # [B, M + 1, d]
-        users1, items1 = self._fuse(dropped.users(batch.users), items)  # X¹
+        users1, items1 = self.encoder.directions(dropped.users(batch.users), items)  # X¹
         if self.config.variant == "official":
             return 2 * in_batch_nce(users1, items1, temperature)
         swapped = torch.where(self._is(draws.swapped), dropped.items(batch.negatives), items)
         hard = F.normalize(self.encoder.fuse_items(swapped))  # Y
         masked, replaced = self._is(draws.masked), self._masked_channel(inputs, channels, draws)
-        users2, items2 = self._fuse(  # X²: unmasked channels are those of the full graph
+        users2, items2 = self.encoder.directions(  # X²: unmasked channels are those of the full graph
             torch.where(masked, replaced.users(batch.users), channels.users(batch.users)),
             torch.where(masked, replaced.items(batch.positives), channels.items(batch.positives)),
         )
@@ -129,10 +129,6 @@ class MMGCL(Recommender):
         assert draws.noise is not None
         users, items = one_sided_mean(graph, draws.noise, self.config.layers, side=1)
         return Channels(channels.from_users, (users.unsqueeze(1), items.unsqueeze(1)))
-
-    def _fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Blocks `[B, M + 1, d]` to readouts of length 1, `[B, d]`."""
-        return F.normalize(self.encoder.fuse_users(users)), F.normalize(self.encoder.fuse_items(items))
 
     def _is(self, channel: int) -> Tensor:
         return (torch.arange(self.modalities + 1, device=self.encoder.item_table.device) == channel).unsqueeze(1)

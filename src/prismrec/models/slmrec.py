@@ -70,15 +70,11 @@ class SLMRec(Recommender):
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
         channels = self.encoder.propagate(inputs)
         users, items = channels.users(batch.users), channels.items(batch.positives)  # H [B, M + 1, d]
-        terms = {"main": in_batch_nce(*self._fuse(users, items), self.config.temperature)}
+        terms = {"main": in_batch_nce(*self.encoder.directions(users, items), self.config.temperature)}
         if self.config.task_weight:
             task = self._align(items) if self.config.task == "FAC" else self._two_views(inputs, channels, batch)
             terms[self.config.task] = self.config.task_weight * task
         return terms
-
-    def _fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Blocks `[B, M + 1, d]` to readouts of length 1, `[B, d]`."""
-        return F.normalize(self.encoder.fuse_users(users)), F.normalize(self.encoder.fuse_items(items))
 
     def _align(self, items: Tensor) -> Tensor:
         """FAC: the code of IDs meets one modality after the other, each in its own space; rows `[B, M + 1, d]`."""
@@ -93,14 +89,17 @@ class SLMRec(Recommender):
 
     def _two_views(self, inputs: Tensor, channels: Channels, batch: Triplets) -> Tensor:
         """FD, FM, FD+FM: users and items each recognised from one view to the other."""
-        kept = inputs.new_ones(2, inputs.shape[1], 1)  # [view, M + 1, 1]
+        count, is_official = inputs.shape[1], self.config.variant == "official"
+        kept = inputs.new_ones(2, count, 1)  # [view, M + 1, 1]
         if self.config.task != "FD":
-            never_ids = self.config.variant == "official" and len(kept[0]) == 2
-            masked = torch.randperm(len(kept[0]))[:2] + int(never_ids)  # two different channels, or none for M + 1
-            kept = (torch.arange(len(kept[0])) != masked[:, None]).to(inputs)[:, :, None]
-        deeper = kept.flip(0) if self.config.variant == "official" else kept
+            masked = torch.randperm(count)[:2]  # r_1 ≠ r_2
+            if is_official and count == 2:
+                masked = masked + 1  # the modality in one view, nothing in the other
+            kept = (torch.arange(count) != masked[:, None]).to(inputs)[:, :, None]
+        deeper = kept.flip(0) if is_official else kept
         first_view, second_view = (
-            self._fuse(*self._view(inputs, channels, batch, *masks)) for masks in zip(kept, deeper, strict=True)
+            self.encoder.directions(*self._view(inputs, channels, batch, *masks))
+            for masks in zip(kept, deeper, strict=True)
         )
         temperature = self.config.task_temperature
         users = in_batch_nce(first_view[0], second_view[0], temperature)

@@ -133,6 +133,10 @@ class ChannelEncoder(nn.Module):
         """The readout of items, `[n, M + 1, d]` to `[n, d]`."""
         return self.item_readout(blocks.flatten(1))
 
+    def directions(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Both readouts scaled to length 1, for contrasts of cosines."""
+        return F.normalize(self.fuse_users(users)), F.normalize(self.fuse_items(items))
+
     def embed(self) -> Embeddings:
         """The fused rows of everything, by one channel for users and one for items."""
         inputs = self.inputs()
