@@ -4,7 +4,7 @@ Wei, Wang, Nie, He, Hong, Chua. "MMGCN: Multi-modal Graph Convolution Network fo
 Micro-video." ACM MM 2019.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -24,9 +24,9 @@ class MMGCNConfig(ModelConfig):
     """Hyperparameters of MMGCN (defaults: those of the released code where the variant does not say otherwise)."""
 
     variant: Literal["paper", "official"] = "paper"
-    """`paper`: IDs and preferences are trained and all regularised, modalities are summed; `official`: as in the released
-    code and MMRec, both tables keep their first random values, so that the regulariser has no effect, and modalities
-    are averaged."""
+    """`paper`: ID and preference tables are trained and all regularised, modalities are summed; `official`: as in the
+    released code and MMRec the tables keep their first random values, so that the regulariser has no effect, and
+    modalities are averaged."""
     layers: PositiveInt | None = None
     """Layers L; by default the paper's 2, or the 3 that the released code runs whatever it is told."""
     combination: Literal["concat", "elementwise"] = "concat"
@@ -107,7 +107,7 @@ class _Network(nn.Module):
         self,
         graph: BipartiteGraph,
         preference: Tensor,
-        ids: tuple[Tensor, Tensor],
+        ids: Sequence[Tensor],
         user_rows: Tensor | slice,
         item_rows: Tensor | slice,
     ) -> tuple[Tensor, Tensor]:
@@ -168,7 +168,7 @@ class MMGCN(Recommender):
 
     def _fuse(self, user_rows: Tensor | slice, item_rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """The sum over modalities of the last layers, or their mean."""
-        ids = self.node_table[: self.num_users], self.node_table[self.num_users :]
+        ids = self.node_table.split([self.num_users, self.num_items])
         outputs = [
             network(self.graph, preference, ids, user_rows, item_rows)
             for network, preference in zip(self.networks, self.preferences, strict=True)
