@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_BLOCK_BYTES = {"narrow": 1 << 21, "wide": 1 << 23}
-"""Similarities held at once. Narrow products (d < 16) wait for memory and want a core's own cache; wide ones do not."""
+_BLOCK_ENTRIES = 1 << 19
+"""Similarities held at once, 2 MB in float32: narrow products wait for memory and want a core's own cache."""
+_WIDE = 16
+"""From this d on products wait for arithmetic, and blocks four times as large are faster."""
 _LARGEST_EXPONENT = 40.0
 """Up to here neither exp(s) nor a sum of very many of them leaves float32, and no maximum need be subtracted."""
 
@@ -63,8 +65,8 @@ class _InfoNCE(torch.autograd.Function):
         columns = torch.cat([candidates.T, candidates.new_ones(1, len(candidates))]).contiguous()  # [d + 1, C]
         totals = anchors.new_empty(len(anchors))  # ln Σ_k exp(s_bk)
         grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns[:d])  # [A, d], [d, C]
-        bytes_per_anchor = max(1, len(candidates)) * anchors.element_size()
-        block = max(1, _BLOCK_BYTES["narrow" if d < 16 else "wide"] // bytes_per_anchor)
+        entries = _BLOCK_ENTRIES * (4 if d >= _WIDE else 1)
+        block = max(1, entries // max(1, len(candidates)))
         for rows in (slice(start, start + block) for start in range(0, len(anchors), block)):
             exponentials = scaled[rows] @ columns[:d]  # [b, C]
             if excluded is not None:
