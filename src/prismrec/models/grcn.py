@@ -24,9 +24,9 @@ class GRCNConfig(ModelConfig):
     """Hyperparameters of GRCN (defaults: those of the released code)."""
 
     variant: Literal["paper", "official", "mmrec"] = "paper"
-    """`paper`: users' prototypes are routed to their items' content; `official`: they stay where they are, as the routing
-    of the released code reads the wrong side of the graph; `mmrec`: so too, with projections drawn by Xavier's rule and
-    a penalty also on the first modality's whole prototype table."""
+    """`paper`: users' prototypes are routed to their items' content; `official`: they stay where they are, as the
+    released code's routing reads the wrong side of the graph; `mmrec`: so too, with projections drawn by Xavier's rule
+    and a penalty also on the first modality's whole prototype table."""
     routing_steps: NonNegativeInt = 3
     """Routing iterations T of the prototypes."""
     pruning: Literal["soft", "hard"] | None = None
