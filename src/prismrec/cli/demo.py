@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +13,7 @@ from prismrec.cli.progress import EpochLines
 from prismrec.cli.recommend import show
 from prismrec.data import load
 from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.errors import InputError
 from prismrec.experiments.run import Run
 from prismrec.experiments.train import train
 from prismrec.training import Settings
@@ -23,11 +25,14 @@ _SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 def demo(
     out: Annotated[Path, typer.Option(help="A new folder for the shop and the runs.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the shop and of the training.", min=0)] = 0,
+    users: Annotated[int, typer.Option(help="Customers of the shop.", min=1)] = 2000,
+    items: Annotated[int, typer.Option(help="Items in the shop.", min=1)] = 900,
+    interactions: Annotated[int, typer.Option(help="Purchases to draw.", min=1)] = 25_000,
 ) -> None:
     """Write a small made-up shop as files, train five models on it, compare them, and recommend."""
     console = Console()
     source = out / "shop"
-    write_shop(source, ShopConfig(seed=seed))
+    write_shop(source, _shop(users, items, interactions, seed))
     console.print(f"Wrote a made-up shop to {source}: interactions, items, pictures, features.", highlight=False)
     dataset = load(source)
     table = Table("model", *_SHOWN, "seconds", title="test split", title_justify="left")
@@ -46,3 +51,11 @@ def demo(
     user = dataset.users.id(0)
     show(runs["LGMRec"].recommend_all([user], 10))
     console.print(f"Runs are in {out / 'runs'}. Try: prismrec recommend {out / 'runs/LGMRec'} --user {user}")
+
+
+def _shop(users: int, items: int, interactions: int, seed: int) -> ShopConfig:
+    try:
+        return ShopConfig(users=users, items=items, interactions=interactions, seed=seed)
+    except ValidationError as error:
+        found = f"{users} users, {items} items, {interactions} interactions"
+        raise InputError("the shop", found, error.errors()[0]["msg"]) from error

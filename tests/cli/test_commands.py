@@ -1,0 +1,133 @@
+"""The commands as a person runs them: real processes, exit codes, standard output and error apart."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.models import REGISTRY
+
+Prismrec = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def prismrec() -> Prismrec:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", "NO_COLOR": "1"}
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from prismrec.cli import main; main()", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("commands") / "shop"
+    write_shop(folder, ShopConfig(users=120, items=80, interactions=1200))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(prismrec: Prismrec, shop: Path) -> Path:
+    out = shop.parent / "run"
+    done = prismrec("train", "lgmrec", shop, "--out", out, "--epochs", 2, "--set", "layers=1", "--seed", 3)
+    assert done.returncode == 0, done.stderr
+    assert "best epoch" in done.stdout
+    assert done.stderr.count("\nepoch") + done.stderr.startswith("epoch") == 2  # plain lines where there is no terminal
+    return out
+
+
+def test_train_records_what_was_asked_for(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    assert (config["model"], config["config"]["layers"], config["settings"]["seed"]) == ("LGMRec", 1, 3)
+
+
+def test_train_json_prints_one_object(prismrec: Prismrec, shop: Path) -> None:
+    done = prismrec("train", "most-popular", shop, "--out", shop.parent / "popular", "--json")
+    assert json.loads(done.stdout)["test"]["recall@20"] > 0
+
+
+def test_evaluate_prints_a_table_or_one_object(prismrec: Prismrec, run: Path) -> None:
+    assert "recall" in prismrec("evaluate", run).stdout
+    first, second = (prismrec("evaluate", run, "--split", "valid", "-k", "3,7", "--json").stdout for _ in range(2))
+    assert first == second
+    assert {"recall@3", "ndcg@7", "users", "split"} <= json.loads(first).keys()
+    masked = json.loads(prismrec("evaluate", run, "--mask-valid", "--json").stdout)
+    plain = json.loads(prismrec("evaluate", run, "--json").stdout)
+    assert masked["recall@50"] >= plain["recall@50"]
+    assert masked != plain
+
+
+def test_recommend_for_one_for_some_and_for_all(prismrec: Prismrec, run: Path, tmp_path: Path) -> None:
+    assert "for u005" in prismrec("recommend", run, "--user", "u005", "-k", 3).stdout
+    lists = json.loads(prismrec("recommend", run, "--user", "u005", "--user", "u009", "-k", 3, "--json").stdout)
+    assert [len(rows) for rows in lists.values()] == [3, 3]
+    assert lists["u005"][0]["rank"] == 1
+    for suffix, read in ((".csv", pl.read_csv), (".json", pl.read_json), (".parquet", pl.read_parquet)):
+        out = tmp_path / f"all{suffix}"
+        assert prismrec("recommend", run, "--all", "-k", 3, "--out", out).returncode == 0
+        table = read(out)
+        assert len(table) == 3 * 120
+        assert table.filter(pl.col("user") == "u005")["item"].to_list() == [row["item"] for row in lists["u005"]]
+    assert prismrec("recommend", run, "--all", "-k", 1).stdout.startswith("user,rank,item,score")
+
+
+def test_models_describes_all_and_one(prismrec: Prismrec) -> None:
+    assert json.loads(prismrec("models", "--json").stdout).keys() == REGISTRY.keys()
+    text = prismrec("models", "lightgcn").stdout
+    for word in ("He et al., SIGIR 2020", "layers", "whole number ≥ 0", "cost of a step"):
+        assert word in text
+
+
+def test_demo_compares_and_recommends(prismrec: Prismrec, tmp_path: Path) -> None:
+    done = prismrec("demo", "--out", tmp_path / "demo", "--users", 120, "--items", 80, "--interactions", 1200)
+    assert done.returncode == 0, done.stderr
+    for name in ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec"):
+        assert name in done.stdout
+        assert (tmp_path / "demo/runs" / name / "metrics.json").exists()
+    assert done.stdout.count("│ 10 ") == 1
+    assert (tmp_path / "demo/shop/interactions.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "SVD", "{shop}", "--out", "{tmp}/x"), "model: found 'SVD'"),
+        (("train", "LGMRec", "{tmp}/nowhere", "--out", "{tmp}/x"), "nowhere"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "layers"), "--set: found 'layers'"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "layers=1", "--set", "layers=2"), "two values"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "depth=1"), "no such hyperparameter"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--device", "tpu"), "--device: found 'tpu'"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--metric", "auc@20"), "--metric: found 'auc@20'"),
+        (("train", "LGMRec", "{shop}", "--out", "{run}"), "something there already"),
+        (("train", "LGMRec", "{shop}", "--out", "{run}", "--resume"), "config.json: found config ="),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "learning_rate=1e30"), "embeddings: found"),
+        (("evaluate", "{tmp}"), "found no run"),
+        (("evaluate", "{run}", "--split", "train"), "split: found 'train'"),
+        (("evaluate", "{run}", "-k", "ten"), "--cutoffs: found 'ten'"),
+        (("recommend", "{run}"), "either --user ID or --all"),
+        (("recommend", "{run}", "--user", "nobody"), "user id: found 'nobody'"),
+        (("recommend", "{run}", "--user", "u005", "-k", "0"), "-k: found 0"),
+        (("recommend", "{run}", "--all", "--out", "{tmp}/all.xlsx"), ".csv, .json, .parquet"),
+        (("models", "SVD"), "expected one of most-popular"),
+        (("data", "describe", "{tmp}"), "{tmp}"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    prismrec: Prismrec, shop: Path, run: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    places = {"shop": shop, "run": run, "tmp": tmp_path}
+    done = prismrec(*(word.format(**places) for word in words))
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("prismrec: ")
+    assert message.format(**places) in last
+    assert "Traceback" not in done.stderr
