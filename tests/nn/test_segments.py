@@ -2,33 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from prismrec.graph import SparseMatrix
-from prismrec.nn.segments import edge_scores, edges_of_rows, segment_softmax, segment_sum
+from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
 
 from model_contract import ISOLATED_ITEM, ISOLATED_USER, NUM_ITEMS, NUM_USERS, toy_interactions
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def pattern() -> SparseMatrix:
-    return SparseMatrix(toy_interactions().csr)
-
-
 def dense_softmax(scores: torch.Tensor, mask: torch.Tensor, dim: int) -> torch.Tensor:
     """Softmax over the stored entries only, zeros in rows without any; at the stored entries, row-major."""
     return scores.masked_fill(~mask, -torch.inf).softmax(dim)[mask]
-
-
-def test_edge_scores_are_the_dense_products_at_the_stored_entries_in_value_and_gradient() -> None:
-    mask = torch.from_numpy(toy_interactions().csr.toarray() > 0)
-    users = torch.randn(NUM_USERS, 4, requires_grad=True)
-    items = torch.randn(NUM_ITEMS, 4, requires_grad=True)
-    scores, dense = edge_scores(pattern(), users, items), (users @ items.T)[mask]
-    torch.testing.assert_close(scores, dense)
-    weights = torch.randn(len(scores))
-    found = torch.autograd.grad(scores @ weights, [users, items])
-    expected = torch.autograd.grad(dense @ weights, [users, items])
-    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("bound", [None, 1.0])

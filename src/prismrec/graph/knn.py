@@ -5,7 +5,6 @@ with one. Which neighbours are kept is a constant, so value and gradient are tho
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +66,8 @@ def knn_graph(features: Tensor, k: int) -> NeighbourGraph:
     offsets = np.arange(0, count * k + 1, k)
     ones = np.ones(count * k, dtype=np.float32)
     pattern = SparseMatrix(csr_matrix((ones, nearest.reshape(-1), offsets), shape=(count, count))).to(features.device)
-    cosines = _KeptProducts.apply(_unit_rows(features), pattern).clamp(min=0)
+    unit = _unit_rows(features)
+    cosines = sampled_product(pattern, unit, unit).clamp(min=0)
     # The cosine with itself is 1 whatever the row; so it also is for a zero row.
     return NeighbourGraph(pattern, torch.where(pattern.rows == pattern.indices, 1.0, cosines))
 
@@ -111,19 +111,3 @@ def _unit_rows(features: Tensor) -> Tensor:
     # A zero row is divided by infinity: it stays zero, and so does its gradient.
     norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     return features / torch.where(norms > 0, norms, torch.inf)
-
-
-class _KeptProducts(torch.autograd.Function):
-    """<z_i, z_j> at the stored entries; the gradient is two sparse products instead of gathered rows."""
-
-    @staticmethod
-    def forward(ctx: Any, unit: Tensor, pattern: SparseMatrix) -> Tensor:
-        ctx.save_for_backward(unit)
-        ctx.pattern = pattern
-        return sampled_product(pattern, unit, unit)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (unit,) = ctx.saved_tensors
-        weighted = ctx.pattern.with_values(grad)
-        return weighted(unit) + weighted.transposed(unit), None

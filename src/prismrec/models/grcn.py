@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from prismrec.graph import SparseMatrix
+from prismrec.graph import SparseMatrix, sampled_product
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
-from prismrec.nn.segments import edge_scores, segment_softmax
+from prismrec.nn.segments import segment_softmax
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -119,9 +119,9 @@ class GRCN(Recommender):
         """Route the prototypes `[U, d_C]` to the content `[I, d_C]`, then let both sides attend to each other."""
         users = unit_rows(prototype)
         for _ in range(self.config.routing_steps if self.config.variant == "paper" else 0):
-            attention = self._attention(edge_scores(self.pattern, users, items), by_item=False)
+            attention = self._attention(sampled_product(self.pattern, users, items), by_item=False)
             users = unit_rows(users + self.pattern.weighted(attention, items))
-        scores = edge_scores(self.pattern, users, items)  # cosines: one for both directions
+        scores = sampled_product(self.pattern, users, items)  # cosines: one for both directions
         to_users, to_items = self._attention(scores, by_item=False), self._attention(scores, by_item=True)
         return _Affinity(
             users + self.pattern.weighted(to_users, items),

@@ -1,4 +1,4 @@
-"""Attention over the edges of a sparse pattern: scores, softmax and sums per segment, without padding.
+"""Attention over the edges of a sparse pattern: softmax and sums per segment, without padding.
 
 A segment is the edges of one node, such as a user's history. Edges need no order: each carries the number of its
 segment, so the same edges can be grouped by their users and by their items.
@@ -8,28 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from prismrec.graph import SparseMatrix, sampled_product
-
-
-def edge_scores(pattern: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
-    """<left_i, right_j> for every stored entry (i, j): `[rows, d]`, `[columns, d]` to `[n]`, differentiable in both."""
-    return _EdgeScores.apply(left, right, pattern)
-
-
-class _EdgeScores(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor, pattern: SparseMatrix) -> Tensor:
-        ctx.save_for_backward(left, right)
-        ctx.pattern = pattern
-        return sampled_product(pattern, left, right)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        left, right = ctx.saved_tensors
-        grad_left = ctx.pattern.weighted(grad, right) if ctx.needs_input_grad[0] else None
-        grad_right = ctx.pattern.weighted(grad, left, transposed=True) if ctx.needs_input_grad[1] else None
-        return grad_left, grad_right, None
 
 
 def segment_sum(values: Tensor, segments: Tensor, count: int) -> Tensor:
