@@ -2,6 +2,7 @@
 
     python benchmarks/results.py run --data ../shared/data --work /tmp/results [--only tiktok/LGMRec]
     python benchmarks/results.py table --work /tmp/results > benchmarks/results.json
+    python benchmarks/results.py page > docs/results.md
 
 Each line of `PLAN` is a small grid. Every configuration is trained with seed 0; the best on validation is trained with
 the other seeds too. Runs are ordinary run directories: an interrupted one is resumed, a finished one is not repeated.
@@ -115,13 +116,33 @@ def table(args: argparse.Namespace) -> None:
     print(json.dumps(rows, indent=1))
 
 
+def page(_: argparse.Namespace) -> None:
+    """Print docs/results.md from results.json."""
+    here = Path(__file__).parent
+    lines = [(here / "results_head.md").read_text(encoding="utf-8")]
+    rows = json.loads((here / "results.json").read_text(encoding="utf-8"))
+    for data, group in itertools.groupby(rows, key=lambda row: row["data"]):
+        lines += [f"## {data}", "", f"| model | settings | seeds | {' | '.join(METRICS)} | epochs | s/epoch |"]
+        lines += ["|---" * (5 + len(METRICS)) + "|"]
+        for row in group:
+            cells = [f"{row[m]['mean']:.4f}" + (f" ± {row[m]['sd']:.4f}" if row[m]["sd"] else "") for m in METRICS]
+            epochs = ", ".join(map(str, row["epochs"]))
+            settings = row["settings"].replace(",", ", ") + (
+                f" (of {len(row['tried'])})" if len(row["tried"]) > 1 else ""
+            )
+            cells = [row["model"], settings, str(row["seeds"]), *cells, epochs, f"{row['seconds_per_epoch']:.2f}"]
+            lines += [f"| {' | '.join(cells)} |"]
+        lines += [""]
+    print("\n".join(lines).rstrip())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, command in (("run", run), ("table", table)):
+    for name, command in (("run", run), ("table", table), ("page", page)):
         sub = commands.add_parser(name)
         sub.set_defaults(command=command)
-        sub.add_argument("--work", type=Path, required=True)
+        sub.add_argument("--work", type=Path)
         sub.add_argument("--data", type=Path)
         sub.add_argument("--only", nargs="*", help="entries such as tiktok/LGMRec")
     args = parser.parse_args()

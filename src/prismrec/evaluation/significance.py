@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Alternative = Literal["greater", "two-sided", "less"]
 Float64Array = npt.NDArray[np.float64]
@@ -55,6 +54,8 @@ def compare(
     Raises:
         ValueError: the arrays are not of one length n ≥ 2, or hold NaN or inf.
     """
+    from scipy import stats  # takes longer to import than the rest of this package, and only this function needs it
+
     first, second = np.asarray(model, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
         raise ValueError(f"shapes {first.shape} and {second.shape}, not one length of 2 or more")
