@@ -17,7 +17,7 @@ ALLOWED = {
     "models": BASE | {"graph", "nn"},
     "training": BASE | {"models"},
     "evaluation": {"errors", "types"},
-    "experiments": BASE | {"data", "models", "training", "evaluation"},
+    "experiments": BASE | {"data", "graph", "nn", "models", "training", "evaluation"},
     "cli": BASE | {"data", "models", "training", "evaluation", "experiments"},
 }
 

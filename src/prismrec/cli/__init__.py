@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from prismrec.cli import data, demo, evaluate, models, recommend, train
+from prismrec.cli import bench, data, demo, evaluate, models, recommend, train
 from prismrec.errors import InputError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("models")(models.models)
+app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 
 

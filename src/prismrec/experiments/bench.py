@@ -1,0 +1,115 @@
+"""How long a model's epoch and its evaluation take, and how much memory the process had at most."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from prismrec.data import Dataset
+from prismrec.evaluation import evaluate
+from prismrec.experiments.train import build_model, make_config
+from prismrec.models import Recommender, canonical_name
+from prismrec.training import EpochRecord, Settings, fit
+from prismrec.types import Interactions
+
+METRICS = ("recall", "ndcg", "precision", "map")
+CUTOFFS = (5, 10, 20, 50)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one model needs on one data set.
+
+    Attributes:
+        model: its name.
+        data: the name of the data set.
+        build_seconds: for the model, graphs included, once.
+        epoch_seconds: the median over the epochs after the first.
+        first_epoch_seconds: of the first one, which warms up.
+        evaluation_seconds: embedding everything, ranking all items, all metrics; of `users` users.
+        users: users evaluated.
+        peak_bytes: most memory this process ever held so far, None where the system does not tell.
+    """
+
+    model: str
+    data: str
+    build_seconds: float
+    epoch_seconds: float
+    first_epoch_seconds: float
+    evaluation_seconds: float
+    users: int
+    peak_bytes: int | None
+
+
+def time_model(
+    name: str,
+    dataset: Dataset,
+    config: Mapping[str, object] | None = None,
+    *,
+    epochs: int = 3,
+    device: str = "auto",
+    evaluated: Interactions | None = None,
+) -> Timing:
+    """Train for one epoch and `epochs` more, then rank all items once to warm up and once more on the clock.
+
+    Args:
+        name: of the model.
+        dataset: what to train on.
+        config: hyperparameters that differ from the defaults.
+        epochs: measured, after the first.
+        device: auto, cpu or cuda.
+        evaluated: the held-out pairs; the validation split if not given.
+
+    Raises:
+        InputError: an unknown name, an unusable value, or data that the model cannot learn from.
+    """
+    held_out = dataset.valid if evaluated is None else evaluated
+    start = time.perf_counter()
+    model = build_model(name, dataset, make_config(name, config or {}), seed=0)
+    build = time.perf_counter() - start
+    records: list[EpochRecord] = []
+    settings = Settings.model_validate({"epochs": epochs + 1, "device": device})
+    fit(model, dataset.train, settings, report=records.append)
+    seconds = [record.seconds for record in records] or [0.0]  # a model without weights has no epochs
+    evaluate_once(model, dataset.train, held_out)
+    return Timing(
+        model=canonical_name(name),
+        data=dataset.name,
+        build_seconds=build,
+        epoch_seconds=median(seconds[1:] or seconds),
+        first_epoch_seconds=seconds[0],
+        evaluation_seconds=timed(lambda: evaluate_once(model, dataset.train, held_out)),
+        users=int((held_out.user_degrees > 0).sum()),
+        peak_bytes=peak_bytes(),
+    )
+
+
+def evaluate_once(model: Recommender, train: Interactions, held_out: Interactions) -> dict[str, float]:
+    """Embed everything and rank all items for all users with held-out pairs; training pairs are left out."""
+    model.eval()
+    with torch.no_grad():
+        embeddings = model.embed()
+    return evaluate(embeddings, held_out, mask=[train], metrics=METRICS, cutoffs=CUTOFFS).to_dict()
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that it takes, on the GPU too where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_bytes() -> int | None:
+    """The most memory this process has held; unlike getrusage's figure not that of the process that started it."""
+    if sys.platform != "linux":
+        return None
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

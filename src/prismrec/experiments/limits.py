@@ -1,0 +1,107 @@
+"""The shared operations beside the limits of the machine: its own copy and its own matrix product in the same run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from prismrec.data import Dataset
+from prismrec.evaluation.ranking import rank
+from prismrec.experiments.bench import timed
+from prismrec.graph import SparseMatrix
+from prismrec.nn import info_nce
+from prismrec.types import Embeddings
+
+_COPIED = 1 << 26
+"""Bytes of the copy, far beyond any cache."""
+_SQUARE = 2048
+"""Rows and columns of the machine's own matrix product."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One operation and the machine.
+
+    Attributes:
+        operation: what was run.
+        seconds: the fastest of the repetitions.
+        rate: work per second, 10⁹ units of it.
+        unit: GB/s or GFLOP/s.
+        machine: the rate of the machine's own copy (read and written bytes) or matrix product.
+    """
+
+    operation: str
+    seconds: float
+    rate: float
+    unit: Literal["GB/s", "GFLOP/s"]
+    machine: float
+
+    @property
+    def share(self) -> float:
+        """Of the machine's own rate."""
+        return self.rate / self.machine
+
+
+def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, repeats: int = 7) -> list[Limit]:
+    """The sparse product, the feature product, InfoNCE and the top-k on a data set's sizes, float32, on the CPU.
+
+    What counts as work: for the sparse product the bytes of the matrix, of a row of the operand for every entry and of
+    the result; for the products and InfoNCE (value and gradients) multiplications and additions of their matrix
+    products; for the top-k writing and reading every score once.
+
+    Args:
+        dataset: for the sizes, the pattern and the widest features (4,096 wide random ones if it has none).
+        width: d.
+        anchors: of InfoNCE, against all users.
+        repeats: of each operation, after one to warm up.
+    """
+    train, d, E = dataset.train, width, len(dataset.train)
+    U, num_items = train.num_users, train.num_items
+    users, items = (torch.nn.functional.normalize(torch.randn(rows, d)) for rows in (U, num_items))
+    widest = max(dataset.features.values(), key=lambda matrix: matrix.shape[1], default=None)
+    features = torch.randn(num_items, 4096) if widest is None else torch.from_numpy(widest)
+    weights = torch.randn(features.shape[1], d)
+    matrix = SparseMatrix(train.csr)
+    copy, product = _machine(repeats)
+
+    def against_copy(operation: str, work: float, action: Callable[[], object]) -> Limit:
+        seconds = _fastest(action, repeats)
+        return Limit(operation, seconds, work / seconds / 1e9, "GB/s", copy)
+
+    def against_product(operation: str, work: float, action: Callable[[], object]) -> Limit:
+        seconds = _fastest(action, repeats)
+        return Limit(operation, seconds, work / seconds / 1e9, "GFLOP/s", product)
+
+    def contrast() -> None:
+        chosen = torch.arange(anchors) % U
+        first, second = users[chosen].requires_grad_(), users.clone().requires_grad_()
+        info_nce(first, second, chosen, 0.2, cosines=True).backward()
+
+    embeddings = Embeddings(users, items)
+    gathered = 8 * E + 4 * E * d  # bytes of values, columns and rows of the operand
+    return [
+        against_copy(f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)),
+        against_copy("Aᵀ x of the same", gathered + 4 * num_items * (d + 1), lambda: matrix.transposed(users)),
+        against_product(
+            f"features {num_items}×{features.shape[1]}, d {d}", 2.0 * features.numel() * d, lambda: features @ weights
+        ),
+        against_product(f"InfoNCE {anchors}×{U}, d {d}", 6.0 * anchors * U * d, contrast),
+        against_copy(
+            f"top 50 of {num_items} for {U} users", 8.0 * U * num_items, lambda: rank(embeddings, range(U), 50)
+        ),
+    ]
+
+
+def _machine(repeats: int) -> tuple[float, float]:
+    """GB/s of a copy, GFLOP/s of a matrix product."""
+    source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
+    left, right, out = torch.rand(_SQUARE, _SQUARE), torch.rand(_SQUARE, _SQUARE), torch.empty(_SQUARE, _SQUARE)
+    copy = _fastest(lambda: target.copy_(source), repeats)
+    product = _fastest(lambda: torch.mm(left, right, out=out), repeats)
+    return 2 * _COPIED / copy / 1e9, 2 * _SQUARE**3 / product / 1e9
+
+
+def _fastest(action: Callable[[], object], repeats: int) -> float:
+    action()
+    return min(timed(action) for _ in range(repeats))

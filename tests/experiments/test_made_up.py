@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from prismrec.errors import InputError
+from prismrec.experiments.limits import measure_limits
+from prismrec.experiments.made_up import made_up
+
+
+def test_every_user_and_item_has_a_training_pair_and_the_splits_are_apart() -> None:
+    data = made_up(300, 150, 2400, {"image": 5, "text": 3})
+    assert (len(data.train), len(data.valid), len(data.test)) == (2400, 300, 300)
+    assert min(data.train.user_degrees.min(), data.train.item_degrees.min()) >= 1
+    keys = [split.users.astype(np.int64) * 150 + split.items for split in (data.train, data.valid, data.test)]
+    assert len(np.unique(np.concatenate(keys))) == 3000
+    assert [matrix.shape for matrix in data.features.values()] == [(150, 5), (150, 3)]
+
+
+def test_popularity_has_a_long_tail() -> None:
+    degrees = np.sort(made_up(2000, 1000, 20_000, {}).train.item_degrees)
+    assert degrees[-100:].sum() > 3 * 0.1 * degrees.sum()  # a tenth of the items has more than three tenths of it all
+
+
+def test_the_seed_decides_everything() -> None:
+    first, again, other = (made_up(100, 50, 400, {"image": 4}, seed).fingerprint for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_sizes_that_do_not_go_together_are_refused() -> None:
+    for size in ((100, 50, 99), (10, 10, 90), (0, 50, 100)):
+        with pytest.raises(InputError, match="size"):
+            made_up(*size, {})
+
+
+def test_the_work_of_a_sparse_product_is_counted_in_bytes() -> None:
+    data = made_up(40, 20, 100, {"image": 8})
+    torch.manual_seed(0)
+    sparse = measure_limits(data, width=4, anchors=10, repeats=1)[0]
+    touched = 100 * (4 + 4 + 4 * 4) + 40 * 4 * 4 + 40 * 4  # values, columns, rows of the operand; result; offsets
+    assert sparse.rate * sparse.seconds * 1e9 == pytest.approx(touched)
