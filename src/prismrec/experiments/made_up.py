@@ -68,12 +68,8 @@ def _draw(count: int, users: int, items: int, taken: Int64Array, rng: np.random.
     drawn = np.empty(0, dtype=np.int64)
     while len(drawn) < count:
         more = (count - len(drawn)) * 5 // 4 + 16
-        sides = (
-            np.searchsorted(bounds, rng.random(more) * bounds[-1], side="right")
-            for bounds in (user_bounds, item_bounds)
-        )
-        keys = next(sides) * np.int64(items) + next(sides)
-        drawn = np.setdiff1d(np.concatenate([drawn, keys]), taken)
+        some_users, some_items = (np.searchsorted(each, rng.random(more) * each[-1], side="right") for each in bounds)
+        drawn = np.setdiff1d(np.concatenate([drawn, some_users * np.int64(items) + some_items]), taken)
     return rng.permutation(drawn)[:count]
 
 
