@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, half_squares, xavier_table
 from prismrec.nn.backbone import Backbone, BackboneGraph, BackboneName
 from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
+from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -83,7 +83,7 @@ class LATTICE(Recommender):
         )
         self.graphs = OncePerEpoch()
 
-    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:  # noqa: ARG002  # all alike
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         self.graphs.start_epoch()
 
     def drifting_parameters(self) -> Iterable[nn.Parameter]:
@@ -105,7 +105,7 @@ class LATTICE(Recommender):
         all_users, all_items = self.backbone(self.user_table, self.item_table)
         chosen = all_items[items]  # [n, d]
         if self.config.neighbours or self.config.inputs == "features":
-            chosen = chosen + F.normalize(self._latent(items), dim=1)
+            chosen = chosen + unit_rows(self._latent(items))
         return all_users[users], chosen
 
     def _latent(self, rows: Tensor | slice) -> Tensor:

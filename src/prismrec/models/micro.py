@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from prismrec.nn import bpr, half_squares, info_nce, xavier_table
 from prismrec.nn.backbone import Backbone, BackboneGraph, BackboneName
 from prismrec.nn.fusion import AttentionFusion
 from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
+from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -96,7 +96,7 @@ class MICRO(Recommender):
         self.fusion = AttentionFusion(d) if len(self.features) > 1 else None
         self.graphs = OncePerEpoch()
 
-    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:  # noqa: ARG002  # all alike
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         self.graphs.start_epoch()
 
     def drifting_parameters(self) -> Iterable[nn.Parameter]:
@@ -143,7 +143,7 @@ class MICRO(Recommender):
     def _final(self, latent: _Items, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Users of the backbone and items of the backbone plus h / ‖h‖, of the given rows."""
         all_users, all_items = self.backbone(self.user_table, self.item_table)
-        return all_users[users], all_items[items] + F.normalize(latent.fused[items], dim=1)
+        return all_users[users], all_items[items] + unit_rows(latent.fused[items])
 
 
 def fusion_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
@@ -157,8 +157,8 @@ def fusion_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
         fused: h `[I, d]`.
         temperature: τ.
     """
-    anchors = F.normalize(view, dim=1)
-    candidates = torch.cat([anchors, F.normalize(fused, dim=1)])  # [2 I, d]
+    anchors = unit_rows(view)
+    candidates = torch.cat([anchors, unit_rows(fused)])  # [2 I, d]
     own = torch.arange(len(view), device=view.device)
     mean = anchors.new_full((len(view),), 1 / len(view))
     return info_nce(anchors, candidates, own + len(view), temperature, mean, cosines=True, excluded=own)

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.nn.ngcf_layer import NGCFLayer
+from prismrec.nn.normalise import unit_rows
 from prismrec.nn.propagation import layer_mean
 from prismrec.types import Interactions
 
@@ -53,7 +53,7 @@ class Backbone(nn.Module):
             received = list(self.graph(*nodes))
             if self.layers:
                 nodes = [self.layers[depth](own, arrived) for own, arrived in zip(nodes, received, strict=True)]
-                added = [F.normalize(side, dim=1) for side in nodes]
+                added = [unit_rows(side) for side in nodes]
             else:
                 nodes = added = received
             sums = [total + side for total, side in zip(sums, added, strict=True)]
