@@ -1,0 +1,56 @@
+"""The data sets that both sides read, in the MMRec layout.
+
+    python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing]
+
+`tiktok` as it is (features as float32), `baby` with random features, `clothing` made up with random features. A folder
+that exists is left alone.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+import prismrec
+from prismrec.data import Dataset, write_mmrec
+from prismrec.experiments.made_up import made_up, random_features
+
+WIDE = {"image": 4096, "text": 384}
+"""The widths of the published features of the Amazon sets."""
+CLOTHING = (39_387, 23_033, 197_338)
+"""Users, items, training pairs."""
+NAMES = ("tiktok", "baby", "clothing")
+
+
+def make(name: str, source: Path | None, out: Path) -> None:
+    if out.exists():
+        return
+    if name == "clothing":
+        dataset = made_up(*CLOTHING, WIDE)
+    else:
+        if source is None:
+            raise SystemExit(f"{name} is made from real interactions: say where with --data")
+        dataset = prismrec.load(source / name)
+        dataset = dataset if name == "tiktok" else with_features(dataset)
+    write_mmrec(dataset, out)
+
+
+def with_features(dataset: Dataset) -> Dataset:
+    features = random_features(len(dataset.items), WIDE)
+    present = {name: np.ones(len(dataset.items), dtype=np.bool_) for name in features}
+    return dataclasses.replace(dataset, features=features, present=present)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--data", type=Path, help="folder with tiktok/ and baby/")
+    parser.add_argument("--work", type=Path, required=True)
+    args = parser.parse_args()
+    for name in args.names:
+        make(name, args.data, args.work / name)
+
+
+if __name__ == "__main__":
+    main()

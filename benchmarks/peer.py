@@ -1,0 +1,197 @@
+"""prismrec beside MMRec: the same data, batch size, widths and threads, an epoch of one and then one of the other.
+
+    python benchmarks/data.py --data ../shared/data --work /tmp/bench
+    python benchmarks/peer.py run --peer ../MMRec --work /tmp/bench [--data tiktok baby] [--models LGMRec] [--threads 2]
+    python benchmarks/peer.py table --work /tmp/bench > benchmarks/peer.json
+
+Each side is a process of its own, so its peak memory is its own. One epoch each warms up; the medians are of those
+after it. Every pair of a data set and a model appends one line to WORK/peer.jsonl, and one that is there already is not
+measured again. A side that fails is recorded as failed, with its last line of output.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+DATA = ("tiktok", "baby", "clothing")
+BATCH_SIZE, WIDTH = 2048, 64
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One model as both sides call and configure it."""
+
+    ours: str
+    peer: str
+    our_config: dict[str, object]
+    peer_config: dict[str, object]
+
+
+_MMREC = {"initialiser": "xavier", "regulariser_form": "norms"}
+PAIRS = (
+    Pair("MF-BPR", "BPR", {"regulariser_form": "norms", "regulariser": 0.1}, {"reg_weight": 0.1}),
+    Pair("LightGCN", "LightGCN", {"layers": 2, **_MMREC}, {"n_layers": 2, "reg_weight": 1e-4}),
+    Pair("VBPR", "VBPR", {"regulariser": 0.01}, {"reg_weight": 0.01}),
+    Pair("BM3", "BM3", {}, {"n_layers": 1, "dropout": 0.5, "reg_weight": 0.1}),
+    Pair(
+        "SLMRec",
+        "SLMRec",
+        {"variant": "mmrec", "learning_rate": 1e-3},
+        {"learning_rate": 1e-3, "ssl_temp": 0.2, "ssl_alpha": 0.1, "reg": 1e-4},
+    ),
+    Pair("MMGCN", "MMGCN", {"variant": "official"}, {"reg_weight": 1e-5, "learning_rate": 1e-4}),
+    Pair("GRCN", "GRCN", {"variant": "mmrec"}, {"reg_weight": 1e-5, "learning_rate": 1e-4}),
+    Pair("LATTICE", "LATTICE", {"fuse": "official"}, {"reg_weight": 1e-5, "learning_rate": 5e-4}),
+    Pair(
+        "LGMRec",
+        "LGMRec",
+        {},
+        {
+            "n_ui_layers": 2,
+            "n_mm_layers": 2,
+            "n_hyper_layer": 1,
+            "hyper_num": 4,
+            "keep_rate": 0.5,
+            "alpha": 0.3,
+            "cl_weight": 1e-4,
+            "reg_weight": 1e-6,
+        },
+    ),
+)
+
+
+class Side:
+    """A process that runs an epoch or an evaluation at each command."""
+
+    def __init__(self, script: str, words: list[str], threads: int, log: Path) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        self.log = log
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / script), "--threads", str(threads), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("w"),
+            text=True,
+            env=environment,
+        )
+        self.failure: str | None = None
+
+    def answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            code = self.process.wait()
+            last = ([*self.log.read_text().strip().splitlines(), ""])[-1 if self.log.stat().st_size else 0]
+            self.failure = f"exit {code}: {last}"
+        return json.loads(line) if line else {}
+
+    def ask(self, command: str) -> dict:
+        """The answer, or nothing from a side that has failed."""
+        if self.failure is None:
+            try:
+                print(command, file=self.process.stdin, flush=True)
+            except BrokenPipeError:
+                pass  # told by the answer, which does not come
+            return self.answer()
+        return {}
+
+
+def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
+    """One line of the results."""
+    sides = {}
+    for name, script, model, config, more in (
+        ("ours", "side_ours.py", pair.ours, {"batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.our_config, []),
+        (
+            "peer",
+            "side_peer.py",
+            pair.peer,
+            {"train_batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.peer_config,
+            ["--peer", str(args.peer.resolve())],
+        ),
+    ):
+        words = ["--model", model, "--config", json.dumps(config), "--data", str(args.work / data), *more]
+        sides[name] = Side(script, words, args.threads, args.work / f"{data}-{pair.ours}-{name}.log")
+        first = sides[name].answer()  # one side builds at a time
+        sides[name].found = {"config": config, **first, "epochs": [], "evaluations": []}
+    for kind, command, count in (
+        ("epochs", "epoch", args.epochs + 1),
+        ("evaluations", "evaluate", args.evaluations + 1),
+    ):
+        for _ in range(count):
+            for side in sides.values():
+                if found := side.ask(command):
+                    side.found[kind].append(found)
+    result = {"data": data, "model": pair.ours, "threads": args.threads, "batch_size": BATCH_SIZE, "width": WIDTH}
+    for name, side in sides.items():
+        result[name] = side.found | side.ask("quit") | ({"failure": side.failure} if side.failure else {})
+    return result
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure whatever is missing."""
+    path = args.work / "peer.jsonl"
+    known = {(line["data"], line["model"], line["threads"]) for line in lines(path)}
+    for data in args.data:
+        for pair in PAIRS:
+            if (args.models and pair.ours not in args.models) or (data, pair.ours, args.threads) in known:
+                continue
+            result = measure(data, pair, args)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+            print(json.dumps(summary(result)), flush=True)
+
+
+def table(args: argparse.Namespace) -> None:
+    """Medians and ratios of all that has been measured."""
+    print(json.dumps([summary(line) for line in lines(args.work / "peer.jsonl")], indent=1))
+
+
+def summary(result: dict) -> dict:
+    row = {key: result[key] for key in ("data", "model", "threads", "batch_size", "width")}
+    sides = [result["ours"], result["peer"]]
+    for kind, name in (("epochs", "epoch"), ("evaluations", "evaluation")):
+        for clock in ("seconds", "cpu_seconds"):
+            row[f"{name}_{clock}"] = both([middle(side[kind], clock) for side in sides])
+    row["build_seconds"] = both([side.get("build", {}).get("seconds") for side in sides])
+    row["peak_megabytes"] = both([side["peak_bytes"] / 1e6 if "peak_bytes" in side else None for side in sides])
+    return row | {f"{name}_failure": result[name]["failure"] for name in ("ours", "peer") if "failure" in result[name]}
+
+
+def middle(measured: list[dict], clock: str) -> float | None:
+    return median(each[clock] for each in measured[1:]) if len(measured) > 1 else None
+
+
+def both(values: list[float | None]) -> dict:
+    ours, peer = (None if value is None else round(value, 4) for value in values)
+    return {"ours": ours, "peer": peer, "ratio": round(peer / ours, 2) if ours and peer else None}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, command in (("run", run), ("table", table)):
+        sub = commands.add_parser(name)
+        sub.set_defaults(command=command)
+        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
+        if command is run:
+            sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
+            sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
+            sub.add_argument("--models", nargs="*", choices=[pair.ours for pair in PAIRS])
+            sub.add_argument("--threads", type=int, default=os.cpu_count())
+            sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
+            sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")
+    args = parser.parse_args()
+    args.command(args)
+
+
+if __name__ == "__main__":
+    main()

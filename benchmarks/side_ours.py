@@ -1,0 +1,59 @@
+"""prismrec's side of benchmarks/peer.py: one model on one data set, an epoch or an evaluation at each command.
+
+Commands come as lines on standard input: `epoch`, `evaluate`, `quit`. Answers go as lines of JSON to standard output.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from clock import Clock
+
+import prismrec
+from prismrec.experiments.bench import evaluate_once, peak_bytes
+from prismrec.experiments.train import build_model, make_config
+from prismrec.training import EpochRecord, Settings, fit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--model", "--config", "--threads"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(int(args.threads))
+    imported = peak_bytes()
+    dataset = prismrec.load(args.data)
+    clock = Clock()
+    model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), seed=0)
+    answer({"imported_bytes": imported, "build": clock.read()})
+
+    def serve(_: EpochRecord | None = None) -> None:
+        """Whatever is asked before the next epoch; the trainer calls this when one is done."""
+        nonlocal clock
+        if _ is not None:
+            answer(clock.read())
+        for line in sys.stdin:
+            command = line.strip()
+            clock = Clock()
+            if command == "epoch":
+                return
+            if command == "evaluate":
+                scores = evaluate_once(model, dataset.train, dataset.valid)
+                answer({**clock.read(), "recall@20": scores["recall@20"]})
+            if command == "quit":
+                answer({"peak_bytes": peak_bytes()})
+                sys.exit()
+
+    serve()
+    fit(model, dataset.train, Settings(epochs=10_000), report=serve)
+
+
+def answer(values: dict[str, object]) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    main()
