@@ -65,6 +65,15 @@ def test_evaluate_prints_a_table_or_one_object(prismrec: Prismrec, run: Path) ->
     assert masked != plain
 
 
+def test_evaluate_by_activity_parts_the_users(prismrec: Prismrec, run: Path) -> None:
+    whole = json.loads(prismrec("evaluate", run, "--groups", 3, "--json").stdout)
+    parts = whole["groups"].values()
+    assert sum(part["users"] for part in parts) == whole["users"]
+    assert sum(part["users"] * part["recall@20"] for part in parts) == pytest.approx(
+        whole["users"] * whole["recall@20"]
+    )
+
+
 def test_recommend_for_one_for_some_and_for_all(prismrec: Prismrec, run: Path, tmp_path: Path) -> None:
     assert "for u005" in prismrec("recommend", run, "--user", "u005", "-k", 3).stdout
     lists = json.loads(prismrec("recommend", run, "--user", "u005", "--user", "u009", "-k", 3, "--json").stdout)

@@ -1,6 +1,89 @@
-from model_contract import RecommenderContract
+import math
+
+import pytest
+import torch
+
+from prismrec.models import MFBPR, LightGCN
+from prismrec.types import Triplets
+
+from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 
 class TestMFBPR(RecommenderContract):
     name = "MF-BPR"
     learning = {"regulariser": 0.01}
+
+
+class TestMFBPRNorms(RecommenderContract):
+    name = "MF-BPR"
+    config = {"regulariser_form": "norms"}
+
+
+def build(**settings: object) -> MFBPR:
+    torch.manual_seed(0)
+    return MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6, **settings))
+
+
+def total(model: MFBPR, batch: Triplets) -> torch.Tensor:
+    return torch.stack(list(model.loss(batch).values())).sum()
+
+
+@pytest.mark.parametrize("form", ["squares", "norms"])
+def test_the_loss_is_the_published_formula(float64: None, form: str) -> None:
+    batch = toy_batch(toy_interactions())
+    model = build(regulariser=0.3, regulariser_form=form)
+    u, i, j = model.user_table[batch.users], model.item_table[batch.positives], model.item_table[batch.negatives]
+    ranking = -torch.log(torch.sigmoid((u * i).sum(1) - (u * j).sum(1))).mean()
+    size = sum(x.norm() ** 2 / 2 if form == "squares" else x.norm() for x in (u, i, j))
+    torch.testing.assert_close(total(model, batch), ranking + 0.3 * size / len(batch))
+
+
+def test_only_rows_of_the_batch_get_a_gradient() -> None:
+    batch = toy_batch(toy_interactions())
+    model = build(regulariser=0.1)
+    total(model, batch).backward()
+    for table, rows in (
+        (model.user_table, batch.users),
+        (model.item_table, torch.cat([batch.positives, batch.negatives])),
+    ):
+        touched = torch.zeros(len(table), dtype=torch.bool)
+        touched[rows] = True
+        assert not table.grad[~touched].any()
+        assert table.grad[touched].abs().sum(1).all()
+
+
+def test_zero_embeddings_lose_ln_2() -> None:
+    model = build(regulariser=0.0)
+    torch.nn.init.zeros_(model.user_table)
+    assert total(model, toy_batch(toy_interactions())).item() == pytest.approx(math.log(2))
+
+
+def test_swapping_positive_and_negative_adds_the_mean_difference(float64: None) -> None:
+    batch = toy_batch(toy_interactions())
+    model = build(regulariser=0.0)
+    u, i, j = model.user_table[batch.users], model.item_table[batch.positives], model.item_table[batch.negatives]
+    swapped = total(model, Triplets(batch.users, batch.negatives, batch.positives))
+    torch.testing.assert_close(swapped - total(model, batch), (u * (i - j)).sum(1).mean())
+
+
+def test_a_rotation_of_the_space_changes_nothing(float64: None) -> None:
+    batch, model = toy_batch(toy_interactions()), build(regulariser=0.1)
+    before, scores = total(model, batch), model.embed().scores()
+    rotation = torch.linalg.qr(torch.randn(6, 6)).Q
+    with torch.no_grad():
+        for table in (model.user_table, model.item_table):
+            table.copy_(table @ rotation)
+    torch.testing.assert_close(total(model, batch), before)
+    torch.testing.assert_close(model.embed().scores(), scores)
+
+
+def test_lightgcn_without_layers_is_it() -> None:
+    batch, model = toy_batch(toy_interactions()), build(regulariser=0.1)
+    other = LightGCN(toy_interactions(), {}, LightGCN.Config(embedding_size=6, layers=0, regulariser=0.1))
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(total(model, batch), total(other, batch))
+    for loss, weights in ((total(model, batch), model), (total(other, batch), other)):
+        loss.backward()
+        assert weights.user_table.grad.any()
+    torch.testing.assert_close(model.user_table.grad, other.user_table.grad)
+    torch.testing.assert_close(model.item_table.grad, other.item_table.grad)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from prismrec.errors import InputError
-from prismrec.evaluation import Evaluation, evaluate, rank
+from prismrec.evaluation import Evaluation, UserGroups, evaluate, rank
 from prismrec.files import replacing, write_text
 from prismrec.training import EpochRecord, Settings, Trained
 from prismrec.types import Embeddings, Interactions, Vocabulary
@@ -113,9 +113,16 @@ class Run:
         )
 
     def evaluate(
-        self, split: str = "test", *, cutoffs: Sequence[int] = CUTOFFS, mask_valid: bool = False
+        self,
+        split: str = "test",
+        *,
+        cutoffs: Sequence[int] = CUTOFFS,
+        mask_valid: bool = False,
+        groups: UserGroups | None = None,
     ) -> Evaluation:
         """Full ranking against a held-out split: training items are left out, at test time validation items by choice.
+
+        With `groups`, `by_group` of the result tells users of different activity apart.
 
         Raises:
             InputError: the split is neither "valid" nor "test", or it is empty.
@@ -126,7 +133,7 @@ class Run:
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
-        return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs)
+        return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
 
     def recommend(self, user: str, k: int = 10) -> pl.DataFrame:
         """The best k items for one user, those already interacted with left out.
