@@ -3,6 +3,7 @@
     python benchmarks/data.py --data ../shared/data --work /tmp/bench
     python benchmarks/peer.py run --peer ../MMRec --work /tmp/bench [--data tiktok baby] [--models LGMRec] [--threads 2]
     python benchmarks/peer.py table --work /tmp/bench > benchmarks/peer.json
+    python benchmarks/peer.py plot --work /tmp/bench --out docs/peer.svg
 
 Each side is a process of its own, so its peak memory is its own. One epoch each warms up; the medians are of those
 after it. Every pair of a data set and a model appends one line to WORK/peer.jsonl, and one that is there already is not
@@ -10,6 +11,7 @@ measured again. A side that fails is recorded as failed, with its last line of o
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +19,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from measured import append, lines
 
 HERE = Path(__file__).parent
 DATA = ("tiktok", "baby", "clothing")
@@ -93,10 +97,8 @@ class Side:
     def ask(self, command: str) -> dict:
         """The answer, or nothing from a side that has failed."""
         if self.failure is None:
-            try:
+            with contextlib.suppress(BrokenPipeError):  # told by the answer, which does not come
                 print(command, file=self.process.stdin, flush=True)
-            except BrokenPipeError:
-                pass  # told by the answer, which does not come
             return self.answer()
         return {}
 
@@ -118,17 +120,15 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
         sides[name] = Side(script, words, args.threads, args.work / f"{data}-{pair.ours}-{name}.log")
         first = sides[name].answer()  # one side builds at a time
         sides[name].found = {"config": config, **first, "epochs": [], "evaluations": []}
-    for kind, command, count in (
-        ("epochs", "epoch", args.epochs + 1),
-        ("evaluations", "evaluate", args.evaluations + 1),
-    ):
-        for _ in range(count):
+    for kind, command, count in (("epochs", "epoch", args.epochs), ("evaluations", "evaluate", args.evaluations)):
+        for _ in range(count + 1):
             for side in sides.values():
                 if found := side.ask(command):
                     side.found[kind].append(found)
     result = {"data": data, "model": pair.ours, "threads": args.threads, "batch_size": BATCH_SIZE, "width": WIDTH}
     for name, side in sides.items():
         result[name] = side.found | side.ask("quit") | ({"failure": side.failure} if side.failure else {})
+        side.process.communicate()  # the end of its commands ends it
     return result
 
 
@@ -141,14 +141,26 @@ def run(args: argparse.Namespace) -> None:
             if (args.models and pair.ours not in args.models) or (data, pair.ours, args.threads) in known:
                 continue
             result = measure(data, pair, args)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result) + "\n")
+            append(path, result)
             print(json.dumps(summary(result)), flush=True)
 
 
 def table(args: argparse.Namespace) -> None:
     """Medians and ratios of all that has been measured."""
     print(json.dumps([summary(line) for line in lines(args.work / "peer.jsonl")], indent=1))
+
+
+def plot(args: argparse.Namespace) -> None:
+    """A bar per model and data set: how many times faster an epoch is, on a logarithmic axis."""
+    from matplotlib import pyplot
+
+    rows = [row for row in map(summary, lines(args.work / "peer.jsonl")) if row["epoch_seconds"]["ratio"]]
+    figure, axes = pyplot.subplots(figsize=(7, 0.35 * len(rows) + 1))
+    labels = [f"{row['model']}, {row['data']}, {row['threads']} threads" for row in rows]
+    axes.barh(labels[::-1], [row["epoch_seconds"]["ratio"] for row in rows[::-1]])
+    axes.set(xscale="log", xlabel="seconds per epoch, peer / ours")
+    figure.tight_layout()
+    figure.savefig(args.out)
 
 
 def summary(result: dict) -> dict:
@@ -171,14 +183,10 @@ def both(values: list[float | None]) -> dict:
     return {"ours": ours, "peer": peer, "ratio": round(peer / ours, 2) if ours and peer else None}
 
 
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, command in (("run", run), ("table", table)):
+    for name, command in (("run", run), ("table", table), ("plot", plot)):
         sub = commands.add_parser(name)
         sub.set_defaults(command=command)
         sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
@@ -189,6 +197,8 @@ def main() -> None:
             sub.add_argument("--threads", type=int, default=os.cpu_count())
             sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
             sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")
+        if command is plot:
+            sub.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.command(args)
 

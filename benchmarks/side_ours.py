@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from clock import Clock
+from measured import Clock
 
 import prismrec
 from prismrec.experiments.bench import evaluate_once, peak_bytes
@@ -30,14 +30,13 @@ def main() -> None:
     model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), seed=0)
     answer({"imported_bytes": imported, "build": clock.read()})
 
-    def serve(_: EpochRecord | None = None) -> None:
+    def serve(finished: EpochRecord | None = None) -> None:
         """Whatever is asked before the next epoch; the trainer calls this when one is done."""
         nonlocal clock
-        if _ is not None:
+        if finished is not None:
             answer(clock.read())
         for line in sys.stdin:
-            command = line.strip()
-            clock = Clock()
+            command, clock = line.strip(), Clock()
             if command == "epoch":
                 return
             if command == "evaluate":
@@ -45,7 +44,7 @@ def main() -> None:
                 answer({**clock.read(), "recall@20": scores["recall@20"]})
             if command == "quit":
                 answer({"peak_bytes": peak_bytes()})
-                sys.exit()
+        sys.exit()
 
     serve()
     fit(model, dataset.train, Settings(epochs=10_000), report=serve)

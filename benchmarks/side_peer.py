@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 import torch
-from clock import Clock
+from measured import Clock
 
 
 def supply_what_is_missing() -> None:
@@ -37,7 +37,7 @@ def supply_what_is_missing() -> None:
     except ImportError:
         return
     if not hasattr(torch_geometric.utils, "dropout_adj"):
-        torch_geometric.utils.dropout_adj = lambda edges, p=0.0: (edges, None)
+        torch_geometric.utils.dropout_adj = lambda edges, **_: (edges, None)
     by_keyword = torch_geometric.utils.softmax
     torch_geometric.utils.softmax = lambda src, index, num_nodes=None: by_keyword(src, index, num_nodes=num_nodes)
 
@@ -56,7 +56,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(int(args.threads))
     supply_what_is_missing()
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # too large a model ends itself, nobody else
     data = args.data.resolve()
+    for cached in data.glob("*_adj_*.pt"):
+        cached.unlink()  # LATTICE leaves its graphs there, and would not build them a second time
     os.chdir(args.peer / "src")  # it finds its settings relative to there
     sys.path.insert(0, str(Path.cwd()))
     imported, out = peak_bytes(), sys.stdout
@@ -82,7 +85,6 @@ def main() -> None:
             answer({**clock.read(), "recall@20": scores["recall@20"]})
         if command == "quit":
             answer({"peak_bytes": peak_bytes()})
-            return
 
 
 def build(model: str, data: Path, settings: dict[str, object]) -> tuple[object, tuple[object, object], Clock]:

@@ -1,0 +1,69 @@
+"""The shared operations beside the machine's own copy and matrix product, at the sizes of the data sets.
+
+    python benchmarks/limits.py run --work /tmp/bench [--threads 1 2]
+    python benchmarks/limits.py plot --work /tmp/bench --out docs/limits.svg
+
+Every pair of a data set and a number of threads appends one line to WORK/limits.jsonl, and one that is there already
+is not measured again.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from measured import append, lines
+
+import prismrec
+from prismrec.experiments.limits import measure_limits
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure whatever is missing."""
+    path = args.work / "limits.jsonl"
+    known = {(line["data"], line["threads"]) for line in lines(path)}
+    for name in args.data:
+        for threads in args.threads:
+            if (name, threads) in known:
+                continue
+            torch.set_num_threads(threads)
+            measured = measure_limits(prismrec.load(args.work / name))
+            result = {"data": name, "threads": threads, "limits": [{**asdict(x), "share": x.share} for x in measured]}
+            append(path, result)
+            print(json.dumps(result), flush=True)
+
+
+def plot(args: argparse.Namespace) -> None:
+    """A bar per operation: its share of the machine's own rate."""
+    from matplotlib import pyplot
+
+    measured = lines(args.work / "limits.jsonl")
+    figure, axes = pyplot.subplots(len(measured), 1, figsize=(8, 2.2 * len(measured)), squeeze=False, sharex=True)
+    for line, panel in zip(measured, axes[:, 0], strict=True):
+        operations = line["limits"][::-1]
+        panel.barh([each["operation"] for each in operations], [each["share"] for each in operations])
+        panel.axvline(0.5, color="black", linewidth=0.8)
+        panel.set_title(f"{line['data']}, {line['threads']} threads")
+    axes[-1, 0].set_xlabel("share of the machine's own copy or matrix product")
+    figure.tight_layout()
+    figure.savefig(args.out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    measure, draw = commands.add_parser("run"), commands.add_parser("plot")
+    for sub, command in ((measure, run), (draw, plot)):
+        sub.set_defaults(command=command)
+        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
+    measure.add_argument("--data", nargs="*", default=["baby", "clothing"])
+    measure.add_argument("--threads", nargs="*", type=int, default=[os.cpu_count()])
+    draw.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    args.command(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""What the scripts share: the clocks, and measurements as JSON lines that an interrupted series goes on from."""
+
+import json
+import time
+from pathlib import Path
+
+
+class Clock:
+    """Two clocks at once: the wall's, and the processor time of this process, which others disturb less."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        return {"seconds": time.perf_counter() - self.wall, "cpu_seconds": time.process_time() - self.cpu}
+
+
+def append(path: Path, result: dict) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []

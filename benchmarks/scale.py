@@ -1,0 +1,113 @@
+"""How time and memory grow with the data: made-up power-law data, ten times as many pairs at each step.
+
+    python benchmarks/scale.py run --work /tmp/bench [--pairs 100000 1000000 10000000] [--models LightGCN] [--threads 2]
+    python benchmarks/scale.py plot --work /tmp/bench --out docs/scaling.svg
+
+Users, items and pairs are as 1 : 0.5 : 10; the features are 128 + 64 wide. Every model at every size is a process of
+its own and appends one line to WORK/scale.jsonl; one that is there already is not measured again.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from measured import append, lines
+
+MODELS = ("MF-BPR", "LightGCN", "LATTICE", "LGMRec")
+SIZES = (10**5, 10**6, 10**7)
+WIDTHS = {"image": 128, "text": 64}
+EVALUATED = 10_000
+"""Users of an evaluation."""
+BATCH_SIZE = 2048
+FIGURES = (
+    ("epoch_seconds", "seconds per epoch"),
+    ("evaluation_seconds", f"seconds per evaluation of {EVALUATED:,} users"),
+    ("peak_bytes", "peak memory, bytes"),
+)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure whatever is missing."""
+    path = args.work / "scale.jsonl"
+    known = {(line["model"], line["pairs"], line["threads"]) for line in lines(path)}
+    for pairs, model in product(args.pairs, args.models):
+        if (model, pairs, args.threads) in known:
+            continue
+        words = ["one", model, str(pairs), "--epochs", str(args.epochs), "--threads", str(args.threads)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+        done = subprocess.run(
+            [sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, env=environment, check=False
+        )
+        if done.returncode:
+            print(f"{model} with {pairs} pairs: exit {done.returncode}", file=sys.stderr, flush=True)
+            continue
+        append(path, json.loads(done.stdout))
+        print(done.stdout, end="", flush=True)
+
+
+def one(args: argparse.Namespace) -> None:
+    """Measure one model at one size, in this process."""
+    import torch
+
+    from prismrec.experiments.bench import time_model
+    from prismrec.experiments.made_up import made_up
+    from prismrec.types import Interactions
+
+    torch.set_num_threads(args.threads)
+    data = made_up(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS)
+    users = np.random.default_rng(0).permutation(np.unique(data.valid.users))[:EVALUATED]
+    chosen = np.isin(data.valid.users, users)
+    sizes = (data.valid.num_users, data.valid.num_items)
+    some = Interactions.from_pairs(data.valid.users[chosen], data.valid.items[chosen], *sizes)
+    timing = time_model(args.model, data, {"batch_size": BATCH_SIZE}, epochs=args.epochs, evaluated=some)
+    print(json.dumps({"pairs": args.pairs, "threads": args.threads, **asdict(timing)}))
+
+
+def plot(args: argparse.Namespace) -> None:
+    """Log-log, a panel per figure, a line per model, with the slope of growth in proportion beside them."""
+    from matplotlib import pyplot
+
+    measured = lines(args.work / "scale.jsonl")
+    figure, panels = pyplot.subplots(1, len(FIGURES), figsize=(4.5 * len(FIGURES), 4))
+    for (key, title), panel in zip(FIGURES, panels, strict=True):
+        for model in MODELS:
+            points = sorted((line["pairs"], line[key]) for line in measured if line["model"] == model)
+            if points:
+                panel.loglog(*zip(*points, strict=True), marker="o", label=model)
+        lowest = min(line[key] for line in measured)
+        sizes = sorted({line["pairs"] for line in measured})
+        panel.loglog(sizes, [lowest * size / sizes[0] for size in sizes], "k:", label="in proportion")
+        panel.set(xlabel="training pairs", title=title)
+    panels[0].legend()
+    figure.tight_layout()
+    figure.savefig(args.out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    series, single, draw = (commands.add_parser(name) for name in ("run", "one", "plot"))
+    for sub, command in ((series, run), (single, one), (draw, plot)):
+        sub.set_defaults(command=command)
+    for sub in (series, draw):
+        sub.add_argument("--work", type=Path, required=True, help="where the results go")
+    for sub in (series, single):
+        sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
+        sub.add_argument("--threads", type=int, default=os.cpu_count())
+    series.add_argument("--pairs", nargs="*", type=int, default=SIZES)
+    series.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
+    single.add_argument("model", choices=MODELS)
+    single.add_argument("pairs", type=int)
+    draw.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    args.command(args)
+
+
+if __name__ == "__main__":
+    main()
