@@ -30,6 +30,8 @@ def test_both_products_are_those_of_the_dense_matrix_in_value_and_gradient(
         plain.assert_same(matrix.transposed(users), full.T @ users, users)
         torch.testing.assert_close(matrix.add_product(users, items), users + full @ items)
         torch.testing.assert_close(matrix.add_product(items, users, transposed=True), items + full.T @ users)
+        scaled = matrix.add_product(users, items, scale=0.3)
+        torch.testing.assert_close(scaled, 0.3 * (users + full @ items))
         assert matrix(items).dtype == dtype
 
 

@@ -86,9 +86,10 @@ class SparseMatrix(nn.Module):
         """The product with other values `[n]` on the same pattern; differentiable in values and x."""
         return _Product.apply(values, values.index_select(0, self.t_order), x, self, transposed)
 
-    def add_product(self, base: Tensor, x: Tensor, *, transposed: bool = False) -> Tensor:
-        """base + A x (or base + Aᵀ x) in one pass; not differentiable, for use inside own gradients."""
-        return torch.addmm(base, self._csr(self.values, self.t_values, transposed), x)
+    def add_product(self, base: Tensor, x: Tensor, *, transposed: bool = False, scale: float = 1.0) -> Tensor:
+        """scale · (base + A x), or with Aᵀ, in one pass; not differentiable, for use inside own gradients."""
+        matrix = self._csr(self.values, self.t_values, transposed)
+        return torch.addmm(base, matrix, x, beta=scale, alpha=scale)
 
     def _csr(self, values: Tensor, t_values: Tensor, transposed: bool) -> Tensor:
         offsets, indices, data, shape = (
@@ -97,6 +98,11 @@ class SparseMatrix(nn.Module):
             else (self.offsets, self.indices, values, self.shape)
         )
         return torch.sparse_csr_tensor(offsets, indices, data, shape, check_invariants=False)
+
+    def _product(self, values: Tensor, t_values: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        # torch's own `matrix @ x` fills one matrix with zeros and copies it into another before it begins.
+        result = x.new_zeros(self.shape[1 if transposed else 0], x.shape[1])
+        return result.addmm_(self._csr(values, t_values, transposed), x)
 
 
 class _Product(torch.autograd.Function):
@@ -113,14 +119,14 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(values, t_values, *([x] if ctx.needs_input_grad[0] else []))
         ctx.matrix, ctx.transposed = matrix, transposed
-        return matrix._csr(values, t_values, transposed) @ x
+        return matrix._product(values, t_values, x, transposed)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         values, t_values, *saved = ctx.saved_tensors
         matrix, transposed = ctx.matrix, ctx.transposed
         grad = grad.contiguous()
-        grad_x = matrix._csr(values, t_values, not transposed) @ grad if ctx.needs_input_grad[2] else None
+        grad_x = matrix._product(values, t_values, grad, not transposed) if ctx.needs_input_grad[2] else None
         grad_values = None
         if saved:
             left, right = (saved[0], grad) if transposed else (grad, saved[0])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, xavier_table
+from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -108,9 +109,8 @@ class LGMRec(Recommender):
             return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), [])
         d, M = self.config.embedding_size, len(self.features)
         weights = zip(self.projections, self.hyperedges, strict=True)
-        both = [
-            x @ torch.cat(pair, 1) for x, pair in zip(self.features, weights, strict=True)
-        ]  # [X W | X V] [I, d + A]
+        # [X W | X V] [I, d + A]; weights standing upright have the faster gradient, (gᵀ X)ᵀ instead of Xᵀ g.
+        both = [F.linear(x, torch.cat([W.T, V.T])) for x, (W, V) in zip(self.features, weights, strict=True)]
         gathered = self.neighbours(torch.cat(both, 1)).unflatten(1, (M, -1))  # R [X W | X V]  [U, M, d + A]
         modal_users = gathered[:, :, :d] * self.per_neighbour  # the mean over neighbours [U, M, d]
         if self.config.shared_user_ids:
@@ -143,10 +143,10 @@ class LGMRec(Recommender):
         for side, rows in enumerate((users, items)):
             total = forward.collaborative[side][rows] * float(self.config.collaborative)
             if self.config.modal:
-                total = total + F.normalize(forward.modal[side][rows], dim=2).sum(1)
+                total = total + unit_rows(forward.modal[side][rows]).sum(1)
             if self.config.hypergraph and forward.hypergraphs:
                 spread = [hypergraph[side][rows] @ hypergraph.messages for hypergraph in forward.hypergraphs]
-                total = total + self.config.alpha * F.normalize(torch.stack(spread).sum(0), dim=1)
+                total = total + self.config.alpha * unit_rows(torch.stack(spread).sum(0))
             fused.append(total)
         return fused[0], fused[1]
 

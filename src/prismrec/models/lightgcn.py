@@ -7,6 +7,7 @@ SIGIR 2020.
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
@@ -49,16 +50,9 @@ class LightGCN(Recommender):
         return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        propagated = self.embed()
-        ranked = (
-            propagated.users[batch.users],  # [B, d]
-            propagated.items[batch.positives],
-            propagated.items[batch.negatives],
-        )
-        tables = (
-            self.user_table[batch.users],
-            self.item_table[batch.positives],
-            self.item_table[batch.negatives],
-        )
+        propagated, items = self.embed(), torch.cat([batch.positives, batch.negatives])
+        # Positives and negatives are read at once: every reading costs a whole table of gradients.
+        ranked = propagated.users[batch.users], *propagated.items[items].split(len(batch))  # each [B, d]
+        tables = self.user_table[batch.users], *self.item_table[items].split(len(batch))  # each [B, d]
         penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
         return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * penalty(*tables)}

@@ -6,6 +6,7 @@ Rendle, Freudenthaler, Gantner, Schmidt-Thieme. "BPR: Bayesian Personalized Rank
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
@@ -42,7 +43,9 @@ class MFBPR(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         users = self.user_table[batch.users]  # [B, d]
-        positives, negatives = self.item_table[batch.positives], self.item_table[batch.negatives]  # [B, d]
+        # Read at once: every reading costs a whole table of gradients.
+        items = self.item_table[torch.cat([batch.positives, batch.negatives])]
+        positives, negatives = items.split(len(batch))  # [B, d]
         penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
         return {
             "bpr": bpr(users, positives, negatives),

@@ -108,7 +108,7 @@ class MMGCL(Recommender):
         items = dropped.items(batch.positives)  # [B, M + 1, d]
         users1, items1 = self.encoder.directions(dropped.users(batch.users), items)  # X¹
         if self.config.variant == "official":
-            return 2 * in_batch_nce(users1, items1, temperature)
+            return 2 * in_batch_nce(users1, items1, temperature, cosines=True)
         swapped = torch.where(self._is(draws.swapped), dropped.items(batch.negatives), items)
         hard = F.normalize(self.encoder.fuse_items(swapped))  # Y
         masked, replaced = self._is(draws.masked), self._masked_channel(inputs, channels, draws)

@@ -70,7 +70,7 @@ class SLMRec(Recommender):
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
         channels = self.encoder.propagate(inputs)
         users, items = channels.users(batch.users), channels.items(batch.positives)  # H [B, M + 1, d]
-        terms = {"main": in_batch_nce(*self.encoder.directions(users, items), self.config.temperature)}
+        terms = {"main": in_batch_nce(*self.encoder.directions(users, items), self.config.temperature, cosines=True)}
         if self.config.task_weight:
             task = self._align(items) if self.config.task == "FAC" else self._two_views(inputs, channels, batch)
             terms[self.config.task] = self.config.task_weight * task
@@ -102,8 +102,8 @@ class SLMRec(Recommender):
             for masks in zip(kept, deeper, strict=True)
         )
         temperature = self.config.task_temperature
-        users = in_batch_nce(first_view[0], second_view[0], temperature)
-        return users + in_batch_nce(first_view[1], second_view[1], temperature)
+        users = in_batch_nce(first_view[0], second_view[0], temperature, cosines=True)
+        return users + in_batch_nce(first_view[1], second_view[1], temperature, cosines=True)
 
     def _view(
         self, inputs: Tensor, channels: Channels, batch: Triplets, first: Tensor, deeper: Tensor

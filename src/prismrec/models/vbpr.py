@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, mean_norms, xavier_normal_table, xavier_table
+from prismrec.nn.projected_rows import projected_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -79,13 +80,14 @@ class VBPR(Recommender):
 
     def _items(self, rows: Tensor | None) -> Tensor:
         """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
-        content = self.content if rows is None else self.content[rows]  # [n, f]
         table = self.item_table if rows is None else self.item_table[rows]  # [n, d]
+        weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
+        # [n, d], with the paper's biases [n, d + 1]
+        content = F.linear(self.content, weight) if rows is None else projected_rows(self.content, rows, weight)
         if not self.is_paper:
-            return torch.cat([table, F.linear(content, self.projection, self.projection_bias)], 1)
+            return torch.cat([table, content + self.projection_bias], 1)
         bias = self.item_bias if rows is None else self.item_bias[rows]  # [n, 1]
-        projected = content @ torch.cat([self.projection, self.content_bias]).T  # [n, d + 1]
-        return torch.cat([table, projected + F.pad(bias, (projected.shape[1] - 1, 0))], 1)
+        return torch.cat([table, content + F.pad(bias, (content.shape[1] - 1, 0))], 1)
 
     def _paper_regulariser(self, batch: Triplets) -> Tensor:
         """½ Σ λ ‖·‖² over the rows of the batch, and over the whole projection."""

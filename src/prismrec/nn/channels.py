@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from prismrec.graph import BipartiteGraph
 from prismrec.nn.features import Features
 from prismrec.nn.initialise import xavier_table
+from prismrec.nn.normalise import unit_rows
 from prismrec.nn.propagation import layer_mean
 from prismrec.types import Embeddings, Interactions
 
@@ -135,7 +136,7 @@ class ChannelEncoder(nn.Module):
 
     def directions(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Both readouts scaled to length 1, for contrasts of cosines."""
-        return F.normalize(self.fuse_users(users)), F.normalize(self.fuse_items(items))
+        return unit_rows(self.fuse_users(users)), unit_rows(self.fuse_items(items))
 
     def embed(self) -> Embeddings:
         """The fused rows of everything, by one channel for users and one for items."""

@@ -19,36 +19,44 @@ def layer_sum(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) 
     Raises:
         ValueError: the graph is not its own transpose.
     """
-    if not graph.symmetric:
-        raise ValueError("layer_sum needs a symmetrically normalised graph")
-    return _LayerSum.apply(users, items, graph, layers)
+    return _scaled_sum(graph, users, items, layers, 1.0)
 
 
 def layer_mean(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
     """LightGCN's readout: `layer_sum` / (L + 1)."""
-    summed_users, summed_items = layer_sum(graph, users, items, layers)
-    return summed_users / (layers + 1), summed_items / (layers + 1)
+    return _scaled_sum(graph, users, items, layers, 1 / (layers + 1))
+
+
+def _scaled_sum(
+    graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    if not graph.symmetric:
+        raise ValueError("the sum over layers needs a symmetrically normalised graph")
+    return _LayerSum.apply(users, items, graph, layers, scale)
 
 
 class _LayerSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, layers: int) -> tuple[Tensor, Tensor]:
-        ctx.graph, ctx.layers = graph, layers
-        return _horner(graph, users, items, layers)
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, layers: int, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        ctx.graph, ctx.layers, ctx.scale = graph, layers, scale
+        return _horner(graph, users, items, layers, scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         users, items = (grad.contiguous() for grad in grads)
-        return (*_horner(ctx.graph, users, items, ctx.layers), None, None)
+        return (*_horner(ctx.graph, users, items, ctx.layers, ctx.scale), None, None, None)
 
 
-def _horner(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
+def _horner(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, scale: float) -> tuple[Tensor, Tensor]:
+    if layers == 0:
+        return users * scale, items * scale
     sum_users, sum_items = users, items
-    for _ in range(layers):
+    for layer in range(1, layers + 1):
+        factor = scale if layer == layers else 1.0
         sum_users, sum_items = (
-            graph.to_users.add_product(users, sum_items),
-            graph.to_users.add_product(items, sum_users, transposed=True),
+            graph.to_users.add_product(users, sum_items, scale=factor),
+            graph.to_users.add_product(items, sum_users, transposed=True, scale=factor),
         )
-    if layers == 0:  # autograd must not be handed its own inputs back
-        return users.clone(), items.clone()
     return sum_users, sum_items

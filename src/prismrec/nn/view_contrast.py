@@ -1,9 +1,9 @@
 """The contrast of a node with itself in another view, against all nodes there."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.nn.contrast import info_nce
+from prismrec.nn.normalise import unit_rows
 
 
 def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: float) -> Tensor:
@@ -19,5 +19,5 @@ def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: flo
         temperature: τ.
     """
     rows, counts = nodes.unique(return_counts=True)
-    anchors, candidates = F.normalize(first[rows], dim=1), F.normalize(second, dim=1)
-    return info_nce(anchors, candidates, rows, temperature, counts.to(anchors))
+    anchors, candidates = unit_rows(first[rows]), unit_rows(second)
+    return info_nce(anchors, candidates, rows, temperature, counts.to(anchors), cosines=True)
