@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from prismrec.cli.data import app, parse_size, split_spec
+from prismrec.cli.data import app
+from prismrec.cli.source import parse_size, split_spec
 from prismrec.data import SplitSpec, load
 from prismrec.errors import InputError
 

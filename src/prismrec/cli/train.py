@@ -6,26 +6,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from prismrec.cli.data import (
-    By,
-    Fill,
-    Format,
-    ItemColumn,
-    KCore,
-    MemoryLimit,
-    Modality,
-    NpyOrder,
-    Ratios,
-    Source,
-    SplitColumn,
-    TimeColumn,
-    UserColumn,
-    read,
-    split_spec,
-)
 from prismrec.cli.progress import EpochLines
+from prismrec.cli.source import SourceOptions, with_source
 from prismrec.cli.tables import metrics_table
-from prismrec.data import ColumnNames
 from prismrec.errors import InputError
 from prismrec.experiments.train import make_config
 from prismrec.experiments.train import train as train_run
@@ -35,9 +18,10 @@ Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", sho
 Out = Annotated[Path, typer.Option("--out", help="Folder for the run.", show_default=False)]
 
 
+@with_source
 def train(
     model: Model,
-    source: Source,
+    data: SourceOptions,
     out: Out,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter as name=value; may be repeated.")
@@ -50,19 +34,6 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    layout: Format = None,
-    by: By = None,
-    ratios: Ratios = None,
-    split_seed: Annotated[int | None, typer.Option(help="Of a random split; 0 if not given.", min=0)] = None,
-    fill: Fill = "mean",
-    k_core: KCore = 0,
-    modality: Modality = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    time_column: TimeColumn = None,
-    split_column: SplitColumn = None,
-    npy_order: NpyOrder = None,
-    memory_limit: MemoryLimit = None,
 ) -> None:
     """Train a model, keep the epoch that is best on validation, and measure it on the test split."""
     config = make_config(model, parse_settings(set_ or []))
@@ -77,9 +48,7 @@ def train(
         device=cast(Any, device),
         **given,
     )
-    columns = ColumnNames(user_column, item_column, time_column, split_column)
-    spec = split_spec(by, ratios, split_seed)
-    dataset = read(source, layout, spec, fill, k_core, modality, columns, npy_order, memory_limit)
+    dataset = data.read()
     with EpochLines(settings) as lines:
         run = train_run(model, dataset, config, settings, out=out, resume=resume, report=lines.epoch)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
