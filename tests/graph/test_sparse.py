@@ -79,6 +79,13 @@ def test_a_gradient_that_is_not_contiguous_is_taken(float64: None) -> None:
     torch.testing.assert_close(turned, torch.autograd.grad(((full @ items).T @ torch.ones(2, 3)).square().sum(), items))
 
 
+def test_what_was_in_memory_before_does_not_reach_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, size: self.new_full(size, torch.nan))
+    for matrix in (csr_matrix((4, 3)), csr_matrix(np.diag([1.0, 0, 2]))):  # without entries, with an empty row
+        rows = plain.random_rows(3, 2).detach()
+        torch.testing.assert_close(SparseMatrix(matrix)(rows), torch.as_tensor(matrix.toarray()).float() @ rows)
+
+
 def test_columns_may_come_unsorted() -> None:
     jumbled = csr_matrix((np.array([1.0, 2.0, 3.0]), np.array([2, 0, 1]), np.array([0, 2, 3])), shape=(2, 3))
     matrix = SparseMatrix(jumbled)

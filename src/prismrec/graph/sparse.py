@@ -100,9 +100,12 @@ class SparseMatrix(nn.Module):
         return torch.sparse_csr_tensor(offsets, indices, data, shape, check_invariants=False)
 
     def _product(self, values: Tensor, t_values: Tensor, x: Tensor, transposed: bool) -> Tensor:
-        # torch's own `matrix @ x` fills one matrix with zeros and copies it into another before it begins.
-        result = x.new_zeros(self.shape[1 if transposed else 0], x.shape[1])
-        return result.addmm_(self._csr(values, t_values, transposed), x)
+        # torch's own `matrix @ x` fills one matrix with zeros and copies it into another before it begins. Where β = 0
+        # only multiplies what is there, which may be NaN, zeros are needed; MKL and a GPU do not read it.
+        size = (self.shape[1 if transposed else 0], x.shape[1])
+        reads_it = x.is_cpu and not torch.backends.mkl.is_available()
+        result = x.new_zeros(size) if reads_it else x.new_empty(size)
+        return result.addmm_(self._csr(values, t_values, transposed), x, beta=0)
 
 
 class _Product(torch.autograd.Function):

@@ -112,14 +112,17 @@ class LGMRec(Recommender):
         # [X W | X V] [I, d + A]; weights standing upright have the faster gradient, (gᵀ X)ᵀ instead of Xᵀ g.
         both = [F.linear(x, torch.cat([W.T, V.T])) for x, (W, V) in zip(self.features, weights, strict=True)]
         gathered = self.neighbours(torch.cat(both, 1)).unflatten(1, (M, -1))  # R [X W | X V]  [U, M, d + A]
-        modal_users = gathered[:, :, :d] * self.per_neighbour  # the mean over neighbours [U, M, d]
+        modal_users, user_logits = gathered.split([d, self.config.hyperedges], 2)  # [U, M, d], [U, M, A]
+        modal_items, item_logits = zip(*(each.split([d, self.config.hyperedges], 1) for each in both), strict=True)
+        modal_users = modal_users * self.per_neighbour  # the mean over neighbours
         if self.config.shared_user_ids:
             modal_users = self.user_table.unsqueeze(1).expand(-1, M, -1)
-        modal = modal_users.flatten(1), torch.cat([each[:, :d] for each in both], 1)
+        modal = modal_users.flatten(1), torch.cat(modal_items, 1)
         for _ in range(self.config.modal_layers if self.config.modal else 0):
             modal = self.graph(*modal)
         # The logits of users are a plain sum over neighbours: T_U = R T_I.
-        hypergraphs = [self._hypergraph(gathered[:, m, d:], both[m][:, d:], items) for m in range(M)]
+        logits = zip(user_logits.unbind(1), item_logits, strict=True)
+        hypergraphs = [self._hypergraph(*sides, items) for sides in logits]
         return _Forward((users, items), (modal[0].unflatten(1, (M, d)), modal[1].unflatten(1, (M, d))), hypergraphs)
 
     def _hypergraph(self, user_logits: Tensor, item_logits: Tensor, items: Tensor) -> _Hypergraph:

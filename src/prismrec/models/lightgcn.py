@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
@@ -51,8 +52,8 @@ class LightGCN(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         propagated, items = self.embed(), torch.cat([batch.positives, batch.negatives])
-        # Positives and negatives are read at once: every reading costs a whole table of gradients.
-        ranked = propagated.users[batch.users], *propagated.items[items].split(len(batch))  # each [B, d]
-        tables = self.user_table[batch.users], *self.item_table[items].split(len(batch))  # each [B, d]
+        # Positives and negatives are read at once: every reading costs a whole table of gradients. Each [B, d].
+        ranked = F.embedding(batch.users, propagated.users), *F.embedding(items, propagated.items).split(len(batch))
+        tables = F.embedding(batch.users, self.user_table), *F.embedding(items, self.item_table).split(len(batch))
         penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
         return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * penalty(*tables)}

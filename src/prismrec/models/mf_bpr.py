@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
@@ -42,9 +43,9 @@ class MFBPR(Recommender):
         return Embeddings(self.user_table, self.item_table)
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users = self.user_table[batch.users]  # [B, d]
+        users = F.embedding(batch.users, self.user_table)  # [B, d]
         # Read at once: every reading costs a whole table of gradients.
-        items = self.item_table[torch.cat([batch.positives, batch.negatives])]
+        items = F.embedding(torch.cat([batch.positives, batch.negatives]), self.item_table)
         positives, negatives = items.split(len(batch))  # [B, d]
         penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
         return {

@@ -66,7 +66,7 @@ class VBPR(Recommender):
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         # Only items of the batch are projected: the features are far wider than everything else here.
         items, places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
-        positives, negatives = self._items(items)[places].split(len(batch))  # [B, 2d] or [B, 2d + 1]
+        positives, negatives = F.embedding(places, self._items(items)).split(len(batch))  # [B, 2d] or [B, 2d + 1]
         users = self._users(batch.users)
         ranking = bpr(users, positives, negatives)
         if self.is_paper:
@@ -75,12 +75,12 @@ class VBPR(Recommender):
 
     def _users(self, rows: Tensor | None) -> Tensor:
         """Θ, all rows or some; with the paper's biases a 1 as the last column, which meets them."""
-        users = self.user_table if rows is None else self.user_table[rows]
+        users = self.user_table if rows is None else F.embedding(rows, self.user_table)
         return F.pad(users, (0, 1), value=1.0) if self.is_paper else users
 
     def _items(self, rows: Tensor | None) -> Tensor:
         """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
-        table = self.item_table if rows is None else self.item_table[rows]  # [n, d]
+        table = self.item_table if rows is None else F.embedding(rows, self.item_table)  # [n, d]
         weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
         # [n, d], with the paper's biases [n, d + 1]
         content = F.linear(self.content, weight) if rows is None else projected_rows(self.content, rows, weight)

@@ -28,7 +28,7 @@ class _ProjectedRows(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(table, rows)
         columns = weight.T.contiguous()
-        return torch.cat([table[part] @ columns for part in _blocks(table, rows)])
+        return torch.cat([table.index_select(0, part) @ columns for part in _blocks(table, rows)])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -36,7 +36,7 @@ class _ProjectedRows(torch.autograd.Function):
         grad_weight = grad.new_zeros(grad.shape[1], table.shape[1])
         blocks = _blocks(table, rows)
         for part, grads in zip(blocks, grad.split(len(blocks[0])), strict=True):
-            grad_weight.addmm_(grads.T, table[part])
+            grad_weight.addmm_(grads.T, table.index_select(0, part))
         return None, None, grad_weight
 
 
