@@ -40,6 +40,8 @@ def plot(args: argparse.Namespace) -> None:
     from matplotlib import pyplot
 
     measured = lines(args.work / "limits.jsonl")
+    if not measured:
+        raise SystemExit("nothing is measured yet: limits.py run")
     figure, axes = pyplot.subplots(len(measured), 1, figsize=(8, 2.2 * len(measured)), squeeze=False, sharex=True)
     for line, panel in zip(measured, axes[:, 0], strict=True):
         operations = line["limits"][::-1]
