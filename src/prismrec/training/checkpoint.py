@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -104,7 +104,7 @@ class CheckpointFolder:
             tensors = load_file(self._state)
             best = self._best(progress)
             best_weights = load_file(best) if progress.best_epoch else {}
-        except (OSError, KeyError, ValueError, RuntimeError, _safetensors_error()) as error:
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(self._state, str(error), "a checkpoint that this program wrote") from error
         groups: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
         for key, tensor in tensors.items():
@@ -114,12 +114,6 @@ class CheckpointFolder:
 
     def _best(self, progress: Progress) -> Path:
         return self.folder / f"best-{progress.best_epoch:06d}.safetensors"
-
-
-def _safetensors_error() -> type[Exception]:
-    from safetensors import SafetensorError
-
-    return SafetensorError
 
 
 def copy_weights(module: torch.nn.Module) -> dict[str, Tensor]:
