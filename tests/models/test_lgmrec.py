@@ -234,3 +234,11 @@ def test_training_noise_is_gumbel_and_evaluation_has_none_unless_asked() -> None
     torch.testing.assert_close(model.eval()._memberships(logits), torch.full((20_000, 2), 0.5))
     noisy = build(toy_interactions(), eval_noise=True)
     assert not torch.equal(embed(noisy).users, embed(noisy).users)
+
+
+def test_memberships_of_logits_far_apart_are_no_denormal_numbers() -> None:
+    """Training drives logits apart; products on denormal numbers take several times as long."""
+    model = build(toy_interactions()).eval()
+    members = model._memberships(torch.tensor([[0.0, -19.0, -30.0, 3.0]]) / 0.5)
+    assert members[0, :3].min() > torch.finfo(torch.float32).tiny
+    torch.testing.assert_close(members, torch.tensor([[0.0, 0.0, 0.0, 1.0]]))

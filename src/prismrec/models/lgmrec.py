@@ -138,7 +138,11 @@ class LGMRec(Recommender):
         """Gumbel softmax over hyperedges, then dropout; in eval mode the plain softmax."""
         if self.training or self.config.eval_noise:
             logits = logits - torch.empty_like(logits).exponential_().log()
-        return F.dropout((logits / self.config.temperature).softmax(1), 1 - self.config.keep_rate, self.training)
+        logits = logits / self.config.temperature
+        # Logits drift apart in training. Memberships under e^-60 are as good as none, and would be denormal numbers, on
+        # which the products below run many times slower.
+        powers = (logits - logits.detach().amax(1, keepdim=True)).clamp(min=-60).exp()
+        return F.dropout(powers / powers.sum(1, keepdim=True), 1 - self.config.keep_rate, self.training)
 
     def _fuse(self, forward: _Forward, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for the given rows (Eq. 13)."""
