@@ -35,9 +35,25 @@ class Pair:
     peer: str
     our_config: dict[str, object]
     peer_config: dict[str, object]
+    precision: str = "float32"
+    """Of our products with features; the peer's are always float32."""
+
+    @property
+    def name(self) -> str:
+        return self.ours if self.precision == "float32" else f"{self.ours} {self.precision}"
 
 
 _MMREC = {"initialiser": "xavier", "regulariser_form": "norms"}
+_LGMREC = {
+    "n_ui_layers": 2,
+    "n_mm_layers": 2,
+    "n_hyper_layer": 1,
+    "hyper_num": 4,
+    "keep_rate": 0.5,
+    "alpha": 0.3,
+    "cl_weight": 1e-4,
+    "reg_weight": 1e-6,
+}
 PAIRS = (
     Pair("MF-BPR", "BPR", {"regulariser_form": "norms", "regulariser": 0.1}, {"reg_weight": 0.1}),
     Pair("LightGCN", "LightGCN", {"layers": 2, **_MMREC}, {"n_layers": 2, "reg_weight": 1e-4}),
@@ -52,21 +68,8 @@ PAIRS = (
     Pair("MMGCN", "MMGCN", {"variant": "official"}, {"reg_weight": 1e-5, "learning_rate": 1e-4}),
     Pair("GRCN", "GRCN", {"variant": "mmrec"}, {"reg_weight": 1e-5, "learning_rate": 1e-4}),
     Pair("LATTICE", "LATTICE", {"fuse": "official"}, {"reg_weight": 1e-5, "learning_rate": 5e-4}),
-    Pair(
-        "LGMRec",
-        "LGMRec",
-        {},
-        {
-            "n_ui_layers": 2,
-            "n_mm_layers": 2,
-            "n_hyper_layer": 1,
-            "hyper_num": 4,
-            "keep_rate": 0.5,
-            "alpha": 0.3,
-            "cl_weight": 1e-4,
-            "reg_weight": 1e-6,
-        },
-    ),
+    Pair("LGMRec", "LGMRec", {}, _LGMREC),
+    Pair("LGMRec", "LGMRec", {}, _LGMREC, "bf16"),
 )
 
 
@@ -107,7 +110,13 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
     """One line of the results."""
     sides = {}
     for name, script, model, config, more in (
-        ("ours", "side_ours.py", pair.ours, {"batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.our_config, []),
+        (
+            "ours",
+            "side_ours.py",
+            pair.ours,
+            {"batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.our_config,
+            ["--precision", pair.precision],
+        ),
         (
             "peer",
             "side_peer.py",
@@ -117,7 +126,7 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
         ),
     ):
         words = ["--model", model, "--config", json.dumps(config), "--data", str(args.work / data), *more]
-        sides[name] = Side(script, words, args.threads, args.work / f"{data}-{pair.ours}-{name}.log")
+        sides[name] = Side(script, words, args.threads, args.work / f"{data}-{pair.name}-{name}.log")
         first = sides[name].answer()  # one side builds at a time
         sides[name].found = {"config": config, **first, "epochs": [], "evaluations": []}
     for kind, command, count in (("epochs", "epoch", args.epochs), ("evaluations", "evaluate", args.evaluations)):
@@ -125,7 +134,7 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
             for side in sides.values():
                 if found := side.ask(command):
                     side.found[kind].append(found)
-    result = {"data": data, "model": pair.ours, "threads": args.threads, "batch_size": BATCH_SIZE, "width": WIDTH}
+    result = {"data": data, "model": pair.name, "threads": args.threads, "batch_size": BATCH_SIZE, "width": WIDTH}
     for name, side in sides.items():
         result[name] = side.found | side.ask("quit") | ({"failure": side.failure} if side.failure else {})
         side.process.communicate()  # the end of its commands ends it
@@ -138,7 +147,7 @@ def run(args: argparse.Namespace) -> None:
     known = {(line["data"], line["model"], line["threads"]) for line in lines(path)}
     for data in args.data:
         for pair in PAIRS:
-            if (args.models and pair.ours not in args.models) or (data, pair.ours, args.threads) in known:
+            if (args.models and pair.name not in args.models) or (data, pair.name, args.threads) in known:
                 continue
             result = measure(data, pair, args)
             append(path, result)

@@ -22,12 +22,14 @@ def main() -> None:
     for name in ("--model", "--config", "--threads"):
         parser.add_argument(name, required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--precision", default="float32")
     args = parser.parse_args()
     torch.set_num_threads(int(args.threads))
     imported = peak_bytes()
     dataset = prismrec.load(args.data)
     clock = Clock()
-    model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), seed=0)
+    settings = Settings(epochs=10_000, precision=args.precision)
+    model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), settings)
     answer({"imported_bytes": imported, "build": clock.read()})
 
     def serve(finished: EpochRecord | None = None) -> None:
@@ -47,7 +49,7 @@ def main() -> None:
         sys.exit()
 
     serve()
-    fit(model, dataset.train, Settings(epochs=10_000), report=serve)
+    fit(model, dataset.train, settings, report=serve)
 
 
 def answer(values: dict[str, object]) -> None:

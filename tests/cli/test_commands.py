@@ -114,6 +114,11 @@ def test_demo_compares_and_recommends(prismrec: Prismrec, tmp_path: Path) -> Non
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "layers=1", "--set", "layers=2"), "two values"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "depth=1"), "no such hyperparameter"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--device", "tpu"), "--device: found 'tpu'"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--precision", "int8"), "--precision: found 'int8'"),
+        (
+            ("train", "LightGCN", "{shop}", "--out", "{tmp}/x", "--precision", "bf16"),
+            "no products of constant features",
+        ),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--metric", "auc@20"), "--metric: found 'auc@20'"),
         (("train", "LGMRec", "{shop}", "--out", "{run}"), "something there already"),
         (("train", "LGMRec", "{shop}", "--out", "{run}", "--resume"), "config.json: found config ="),

@@ -1,13 +1,16 @@
 """LGMRec against a dense reading of its equations, and the checks of its specification."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prismrec.experiments.made_up import made_up
 from prismrec.models import LGMRec, LightGCN, Recommender
+from prismrec.training import Settings, fit
 from prismrec.types import Embeddings, Interactions, Triplets
 
 from model_contract import (
@@ -61,8 +64,15 @@ def dense_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
     return R, scale[:, None] * A * scale
 
 
+def dense_members(model: LGMRec, logits: Tensor) -> Tensor:
+    """Gumbel noise and dropout in training mode only, drawn as the model draws them."""
+    if model.training:
+        logits = logits - torch.empty_like(logits).exponential_().log()
+    return F.dropout((logits / model.config.temperature).softmax(1), 1 - model.config.keep_rate, model.training)
+
+
 def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """E* `[U + I, d]` and (G_U, G_I) per modality, steps 1 to 8 of the specification written out, no noise."""
+    """E* `[U + I, d]` and (G_U, G_I) per modality, steps 1 to 8 of the specification written out."""
     config, (R, A) = model.config, dense_adjacency(train)
     layers = [torch.cat([model.user_table, model.item_table])]
     for _ in range(config.layers):
@@ -76,9 +86,8 @@ def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[t
         for _ in range(config.modal_layers):
             Z = A @ Z
         total = total + F.normalize(Z)
-        item_members = ((X @ V) / config.temperature).softmax(1)
-        user_members = ((R @ X @ V) / config.temperature).softmax(1)
-        G = C[NUM_USERS:]
+        item_members, user_members = (dense_members(model, logits) for logits in (X @ V, R @ X @ V))
+        G = C[train.num_users :]
         for _ in range(config.hyper_layers):
             messages = item_members.T @ G
             G = item_members @ messages
@@ -89,7 +98,7 @@ def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[t
 
 def dense_loss(model: LGMRec, train: Interactions, batch: Triplets) -> Tensor:
     config, (E, spreads) = model.config, dense_embeddings(model, train)
-    rows = E[batch.users], E[NUM_USERS + batch.positives], E[NUM_USERS + batch.negatives]
+    rows = E[batch.users], E[train.num_users + batch.positives], E[train.num_users + batch.negatives]
     scores = (rows[0] * rows[1]).sum(1) - (rows[0] * rows[2]).sum(1)
     loss = -scores.sigmoid().log().mean() + config.regulariser * sum(row.norm() for row in rows) / len(batch)
     for side, anchors in enumerate((batch.users, batch.positives)):
@@ -113,6 +122,30 @@ def test_loss_and_every_gradient_equal_the_dense_reading(float64: None, hyperedg
     for mine, dense in zip(gradients, torch.autograd.grad(expected, list(model.parameters())), strict=True):
         torch.testing.assert_close(mine, dense, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close(torch.cat([embed(model).users, embed(model).items]), dense_embeddings(model, train)[0])
+
+
+class PlainLGMRec(LGMRec):
+    """LGMRec with the loss of its dense reading."""
+
+    def __init__(self, train: Interactions, *rest: Any) -> None:
+        super().__init__(train, *rest)
+        self.train_pairs = train
+
+    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+        return {"all": dense_loss(self, self.train_pairs, batch)}
+
+
+def test_five_epochs_of_training_follow_those_of_the_dense_reading() -> None:
+    data = made_up(150, 80, 1500, {"image": 12, "text": 5})
+    features = {name: torch.from_numpy(matrix) for name, matrix in data.features.items()}
+    config = LGMRec.Config(embedding_size=16, batch_size=128, contrast_weight=1e-3)
+    curves = []
+    for model in (LGMRec, PlainLGMRec):
+        torch.manual_seed(0)
+        history = fit(model(data.train, features, config), data.train, Settings(epochs=5)).progress.history
+        curves.append([sum(record.loss.values()) for record in history])
+    assert curves[0][-1] < curves[0][0]
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)
 
 
 def test_without_modal_and_hypergraph_it_is_lightgcn(float64: None) -> None:
@@ -242,3 +275,26 @@ def test_memberships_of_logits_far_apart_are_no_denormal_numbers() -> None:
     members = model._memberships(torch.tensor([[0.0, -19.0, -30.0, 3.0]]) / 0.5)
     assert members[0, :3].min() > torch.finfo(torch.float32).tiny
     torch.testing.assert_close(members, torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
+
+
+def test_bfloat16_features_change_embeddings_and_loss_by_their_rounding_only() -> None:
+    train, features = toy_interactions(), toy_features(2)
+    config = LGMRec.Config(embedding_size=6, batch_size=8)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        model = LGMRec(train, {name: matrix.to(dtype) for name, matrix in features.items()}, config)
+        model.eval()
+        found.append((model.embed(), torch.stack(list(model.loss(toy_batch(train)).values()))))
+    (exact, exact_loss), (rounded, loss) = found
+    assert rounded.items.dtype == torch.float32
+    assert not torch.equal(rounded.items, exact.items)
+    torch.testing.assert_close(rounded.users, exact.users, atol=0.05, rtol=0)
+    torch.testing.assert_close(rounded.items, exact.items, atol=0.05, rtol=0)
+    torch.testing.assert_close(loss, exact_loss, rtol=0.02, atol=0)
+
+
+def test_a_model_without_products_of_features_refuses_bfloat16() -> None:
+    features = {name: matrix.bfloat16() for name, matrix in toy_features(1).items()}
+    with pytest.raises(ValueError, match="bfloat16"):
+        LightGCN(toy_interactions(), features, LightGCN.Config())

@@ -33,14 +33,17 @@ def bench(
     items: Annotated[int, typer.Option(help="Of the made-up data.")] = 5_000,
     interactions: Annotated[int, typer.Option(help="Training pairs of the made-up data.")] = 60_000,
     device: Annotated[str, typer.Option(help="For the models: auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of products with features: float32 or bf16.")] = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Time an epoch and an evaluation of some models, and the shared operations beside the limits of the machine."""
     if device not in ("auto", "cpu", "cuda"):
         raise InputError("--device", repr(device), "auto, cpu or cuda")
+    if precision not in ("float32", "bf16"):
+        raise InputError("--precision", repr(precision), "float32 or bf16")
     names = [canonical_name(each) for each in model]
     dataset = load(source) if source else made_up(users, items, interactions, _WIDTHS)
-    timings = [time_model(name, dataset, epochs=epochs, device=device) for name in names]
+    timings = [time_model(name, dataset, epochs=epochs, device=device, precision=precision) for name in names]
     measured = measure_limits(dataset) if limits else []
     if as_json:
         typer.echo(json.dumps({**_machine(), **_report(dataset, timings, measured)}, ensure_ascii=False))

@@ -32,6 +32,7 @@ def train(
     validate_every: Annotated[int, typer.Option(help="Epochs between validations.", min=1)] = 1,
     metric: Annotated[str, typer.Option(help="The validation metric that chooses the epoch.")] = "recall@20",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of products with features: float32 or bf16.")] = "float32",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -39,6 +40,8 @@ def train(
     config = make_config(model, parse_settings(set_ or []))
     if device not in ("auto", "cpu", "cuda"):
         raise InputError("--device", repr(device), "auto, cpu or cuda")
+    if precision not in ("float32", "bf16"):
+        raise InputError("--precision", repr(precision), "float32 or bf16")
     given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     settings = Settings(
         seed=seed,
@@ -46,6 +49,7 @@ def train(
         validate_every=validate_every,
         metric=metric,
         device=cast(Any, device),
+        precision=cast(Any, precision),
         **given,
     )
     dataset = data.read()

@@ -52,6 +52,7 @@ def time_model(
     *,
     epochs: int = 3,
     device: str = "auto",
+    precision: str = "float32",
     evaluated: Interactions | None = None,
 ) -> Timing:
     """Train for one epoch and `epochs` more, then rank all items once to warm up and once more on the clock.
@@ -62,17 +63,18 @@ def time_model(
         config: hyperparameters that differ from the defaults.
         epochs: measured, after the first.
         device: auto, cpu or cuda.
+        precision: float32 or bf16.
         evaluated: the held-out pairs; the validation split if not given.
 
     Raises:
         InputError: an unknown name, an unusable value, or data that the model cannot learn from.
     """
     held_out = dataset.valid if evaluated is None else evaluated
+    settings = Settings.model_validate({"epochs": epochs + 1, "device": device, "precision": precision})
     start = time.perf_counter()
-    model = build_model(name, dataset, make_config(name, config or {}), seed=0)
+    model = build_model(name, dataset, make_config(name, config or {}), settings)
     build = time.perf_counter() - start
     records: list[EpochRecord] = []
-    settings = Settings.model_validate({"epochs": epochs + 1, "device": device})
     fit(model, dataset.train, settings, report=records.append)
     seconds = [record.seconds for record in records] or [0.0]  # a model without weights has no epochs
     evaluate_once(model, dataset.train, held_out)

@@ -40,19 +40,24 @@ def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
         raise InputError(f"--set {name}", repr(first["input"]), first["msg"]) from error
 
 
-def build_model(name: str, dataset: Dataset, config: ModelConfig, seed: int) -> Recommender:
+def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Recommender:
     """A fresh model; the seed decides its first weights.
 
     Raises:
-        InputError: the data set lacks the modalities that the model needs.
+        InputError: the data set lacks the modalities that the model needs, or the model knows no such precision.
     """
     model = REGISTRY[canonical_name(name)]
     if len(dataset.features) < model.min_modalities:
         raise InputError(
             dataset.name, f"{len(dataset.features)} modalities", f"{model.min_modalities} or more for {name}"
         )
-    torch.manual_seed(seed)
     features = {name: torch.from_numpy(matrix) for name, matrix in dataset.features.items()}
+    if settings.precision == "bf16":
+        if not model.bf16_features:
+            able = ", ".join(other for other, kind in REGISTRY.items() if kind.bf16_features)
+            raise InputError(f"--precision bf16, model {name}", "no products of constant features", f"one of {able}")
+        features = {name: matrix.bfloat16() for name, matrix in features.items()}
+    torch.manual_seed(settings.seed)
     return model(dataset.train, features, config)
 
 
@@ -83,7 +88,7 @@ def train(
     name, settings = canonical_name(model), settings or Settings()
     full = config if isinstance(config, ModelConfig) else make_config(name, config or {})
     manifest = _manifest(name, dataset, full, settings)
-    recommender = build_model(name, dataset, full, settings.seed)
+    recommender = build_model(name, dataset, full, settings)
     validate = _validation(dataset, settings)
     folder = None if out is None else Path(out)
     if folder is not None and not _prepare(folder, manifest, resume):

@@ -45,6 +45,7 @@ class Recommender(nn.Module, ABC):
         cost: multiply-adds of one step, forward; the gradient takes about twice as many again.
         takes_features: whether it looks at modality features at all.
         min_modalities: how many modalities it needs at least.
+        bf16_features: whether it can compute with features in bfloat16.
         config: the hyperparameters it was built with.
     """
 
@@ -53,17 +54,19 @@ class Recommender(nn.Module, ABC):
     cost: ClassVar[str]
     takes_features: ClassVar[bool] = True
     min_modalities: ClassVar[int] = 0
+    bf16_features: ClassVar[bool] = False
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: ModelConfig) -> None:
         """Keep sizes and features; subclasses add weights and graphs.
 
         Args:
             train: the training interactions, R `[U, I]`.
-            features: modality name to feature matrix `[I, F_m]`, in declared order.
+            features: modality name to feature matrix `[I, F_m]`, in declared order; of any float type, but bfloat16
+                only where the class has `bf16_features`, which then keeps it.
             config: of the type `Config` of the class.
 
         Raises:
-            ValueError: too few modalities, or a feature matrix without I rows.
+            ValueError: too few modalities, a feature matrix without I rows or in a precision it cannot use.
         """
         super().__init__()
         if len(features) < self.min_modalities:
@@ -73,11 +76,14 @@ class Recommender(nn.Module, ABC):
         for name, matrix in features.items():
             if matrix.ndim != 2 or len(matrix) != train.num_items:
                 raise ValueError(f"modality {name!r} has shape {tuple(matrix.shape)}, expected [{train.num_items}, F]")
+            if matrix.dtype == torch.bfloat16 and not self.bf16_features:
+                raise ValueError(f"modality {name!r} is bfloat16, which {type(self).__name__} cannot compute with")
         self.config = config
         self.num_users, self.num_items = train.num_users, train.num_items
         dtype = torch.get_default_dtype()
         used = features if self.takes_features else {}
-        self.features = Features({name: matrix.to(dtype) for name, matrix in used.items()})
+        kept = {name: x if x.dtype == torch.bfloat16 else x.to(dtype) for name, x in used.items()}
+        self.features = Features(kept)
 
     @abstractmethod
     def embed(self) -> Embeddings:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, xavier_table
+from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, project, xavier_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -75,6 +75,7 @@ class LGMRec(Recommender):
 
     paper = "Guo et al., AAAI 2024"
     cost = "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, B (U + I) min(A, d) per pair to contrast"
+    bf16_features = True
     Config = LGMRecConfig
     config: LGMRecConfig
 
@@ -109,8 +110,8 @@ class LGMRec(Recommender):
             return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), [])
         d, M = self.config.embedding_size, len(self.features)
         weights = zip(self.projections, self.hyperedges, strict=True)
-        # [X W | X V] [I, d + A]; weights standing upright have the faster gradient, (gᵀ X)ᵀ instead of Xᵀ g.
-        both = [F.linear(x, torch.cat([W.T, V.T])) for x, (W, V) in zip(self.features, weights, strict=True)]
+        # [X W | X V] [I, d + A]
+        both = [project(x, torch.cat([W.T, V.T])) for x, (W, V) in zip(self.features, weights, strict=True)]
         gathered = self.neighbours(torch.cat(both, 1)).unflatten(1, (M, -1))  # R [X W | X V]  [U, M, d + A]
         modal_users, user_logits = gathered.split([d, self.config.hyperedges], 2)  # [U, M, d], [U, M, A]
         modal_items, item_logits = zip(*(each.split([d, self.config.hyperedges], 1) for each in both), strict=True)

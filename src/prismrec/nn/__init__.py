@@ -1,7 +1,7 @@
 """Mathematics that more than one paper uses, written once."""
 
 from prismrec.nn.contrast import info_nce
-from prismrec.nn.features import Features
+from prismrec.nn.features import Features, project
 from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_table
 from prismrec.nn.losses import bpr, half_squares, mean_norms
 from prismrec.nn.propagation import layer_mean, layer_sum
@@ -15,6 +15,7 @@ __all__ = [
     "layer_sum",
     "mean_norms",
     "normal_table",
+    "project",
     "xavier_normal_table",
     "xavier_table",
 ]
