@@ -53,13 +53,13 @@ MMREC = {"initialiser": ("xavier",), "regulariser_form": ("norms",)}
 NORMS = {"regulariser_form": ("norms",)}
 PLAN = (
     Entry("tiktok", "most-popular", seeds=(0,)),
-    Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS},), patience=50),
+    Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS}, {"regulariser": (0.01, 0.03, 0.1)}), patience=50),
     Entry("tiktok", "NGCF"),
     Entry("tiktok", "LightGCN", ({"layers": (2,), **MMREC},), patience=50),
     Entry("tiktok", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("tiktok", "NCL"),
     Entry("tiktok", "HCCF", ({"contrast_weight": (1e-5, 1e-4)},)),
-    Entry("tiktok", "SHT", ({"supervision_weight": (1e-5, 1e-4)},)),
+    Entry("tiktok", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2)},)),
     Entry("tiktok", "VBPR", ({"regulariser": (0.01,)},), patience=50),
     Entry("tiktok", "ACF"),
     Entry("tiktok", "MMGCN", ({"learning_rate": (1e-3,)},)),
@@ -78,7 +78,7 @@ PLAN = (
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("baby", "NCL"),
     Entry("baby", "HCCF", ({"contrast_weight": (1e-5, 1e-4)},)),
-    Entry("baby", "SHT", ({"supervision_weight": (1e-5, 1e-4)},)),
+    Entry("baby", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2)},)),
 )
 REFERENCE = {
     "tiktok/MF-BPR": 0.0483,

@@ -9,7 +9,7 @@ ROOT = Path(prismrec.__file__).parent
 BASE = {"errors", "files", "types"}
 ALLOWED = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "types": {"errors"},
     "data": BASE,
     "graph": BASE,

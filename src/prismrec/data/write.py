@@ -1,9 +1,5 @@
 """A `Dataset` back to files, in the tabular or the MMRec layout; a folder is whole or not there."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +7,7 @@ import polars as pl
 
 from prismrec.data.dataset import Dataset
 from prismrec.data.split import SPLIT_NAMES
-from prismrec.errors import InputError
+from prismrec.files import new_folder
 
 
 def write_table(dataset: Dataset, out: Path) -> None:
@@ -23,7 +19,7 @@ def write_table(dataset: Dataset, out: Path) -> None:
     Raises:
         InputError: `out` exists and is not an empty folder.
     """
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         pairs = _pairs(dataset)
         pl.DataFrame(
             {
@@ -58,7 +54,7 @@ def write_mmrec(dataset: Dataset, out: Path) -> None:
     Raises:
         InputError: `out` exists and is not an empty folder.
     """
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         _pairs(dataset).rename({"user": "userID", "item": "itemID", "label": "x_label"}).write_csv(
             folder / f"{out.resolve().name}.inter", separator="\t"
         )
@@ -79,21 +75,3 @@ def _pairs(dataset: Dataset) -> pl.DataFrame:
             "label": np.repeat(np.arange(3, dtype=np.int32), [len(split) for split in splits]),
         }
     )
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name only after everything in it was written."""
-    out = out.resolve()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(out, "something already there", "a new or empty folder to write to")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(out, str(error.strerror), "a place where a folder can be made") from None
-    try:
-        yield temporary
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

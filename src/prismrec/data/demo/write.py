@@ -1,7 +1,5 @@
 """The made-up shop as ordinary files, in the tabular layout."""
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import polars as pl
 from prismrec.data.demo.shop import DEFAULT, Shop, ShopConfig, make_shop
 from prismrec.data.split import SPLIT_NAMES
 from prismrec.data.write import write_table
-from prismrec.errors import InputError
+from prismrec.files import new_folder
 
 _README = """\
 A made-up shop
@@ -40,19 +38,12 @@ def write_shop(folder: Path, config: ShopConfig = DEFAULT) -> None:
     Raises:
         InputError: something is at `folder` already, or the extra `demo` is not installed.
     """
-    folder = folder.resolve()
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(folder, "something already there", "a new or empty folder to write the shop to")
-    shop = make_shop(config)
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.shop")
-    try:
+    with new_folder(folder) as unfinished:
+        shop = make_shop(config)
         write_table(shop.dataset(), unfinished)
         _add_timestamps(shop, unfinished / "interactions.csv")
         _write_pictures(shop, unfinished / "images")
         (unfinished / "README.txt").write_text(_README.format(**config.model_dump()), encoding="utf-8")
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _add_timestamps(shop: Shop, path: Path) -> None:
