@@ -1,6 +1,7 @@
 """The shared operations beside the machine's own copy and matrix product, at the sizes of the data sets.
 
     python benchmarks/limits.py run --work /tmp/bench [--threads 1 2]
+    python benchmarks/limits.py table --work /tmp/bench > benchmarks/limits.json
     python benchmarks/limits.py plot --work /tmp/bench --out docs/limits.svg
 
 Every pair of a data set and a number of threads appends one line to WORK/limits.jsonl, and one that is there already
@@ -35,6 +36,11 @@ def run(args: argparse.Namespace) -> None:
             print(json.dumps(result), flush=True)
 
 
+def table(args: argparse.Namespace) -> None:
+    """Print all that has been measured as JSON."""
+    print(json.dumps(lines(args.work / "limits.jsonl"), indent=1))
+
+
 def plot(args: argparse.Namespace) -> None:
     """A bar per operation: its share of the machine's own rate."""
     from matplotlib import pyplot
@@ -56,8 +62,8 @@ def plot(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    measure, draw = commands.add_parser("run"), commands.add_parser("plot")
-    for sub, command in ((measure, run), (draw, plot)):
+    measure, tell, draw = (commands.add_parser(name) for name in ("run", "table", "plot"))
+    for sub, command in ((measure, run), (tell, table), (draw, plot)):
         sub.set_defaults(command=command)
         sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
     measure.add_argument("--data", nargs="*", default=["baby", "clothing"])

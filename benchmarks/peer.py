@@ -4,6 +4,7 @@
     python benchmarks/peer.py run --peer ../MMRec --work /tmp/bench [--data tiktok baby] [--models LGMRec] [--threads 2]
     python benchmarks/peer.py table --work /tmp/bench > benchmarks/peer.json
     python benchmarks/peer.py plot --work /tmp/bench --out docs/peer.svg
+    python benchmarks/peer.py page > docs/performance.md
 
 Each side is a process of its own, so its peak memory is its own. One epoch each warms up; the medians are of those
 after it. Every pair of a data set and a model appends one line to WORK/peer.jsonl, and one that is there already is not
@@ -159,6 +160,43 @@ def table(args: argparse.Namespace) -> None:
     print(json.dumps([summary(line) for line in lines(args.work / "peer.jsonl")], indent=1))
 
 
+def page(_: argparse.Namespace) -> None:
+    """Print docs/performance.md from performance_head.md, peer.json and limits.json."""
+    head, rows = (
+        (HERE / "performance_head.md").read_text(encoding="utf-8"),
+        json.loads((HERE / "peer.json").read_text()),
+    )
+    columns = ["data", "model", "threads", "epoch, s", "peer, s", "ratio", "evaluation, s", "peer, s", "ratio"]
+    columns += ["peak, MB", "peer, MB", "ratio"]
+    parts = [markdown(columns, [peer_cells(row) for row in rows])]
+    machine = json.loads((HERE / "limits.json").read_text())
+    cells = [
+        [
+            line["data"],
+            str(line["threads"]),
+            each["operation"],
+            *(f"{each[key]:.0f} {each['unit']}" for key in ("rate", "machine")),
+            f"{each['share']:.0%}",
+        ]
+        for line in machine
+        for each in line["limits"]
+    ]
+    parts.append(markdown(["data", "threads", "operation", "reached", "machine", "share"], cells))
+    print(head.replace("PEER_TABLE", parts[0]).replace("LIMITS_TABLE", parts[1]), end="")
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows])
+
+
+def peer_cells(row: dict) -> list[str]:
+    cells = [row["data"], row["model"], str(row["threads"])]
+    for kind, digits in (("epoch_seconds", 2), ("evaluation_seconds", 2), ("peak_megabytes", 0)):
+        cells += ["–" if row[kind][side] is None else f"{row[kind][side]:.{digits}f}" for side in ("ours", "peer")]
+        cells.append("–" if row[kind]["ratio"] is None else f"{row[kind]['ratio']:.1f} ×")
+    return cells
+
+
 def plot(args: argparse.Namespace) -> None:
     """A bar per model and data set: how many times faster an epoch is, on a logarithmic axis."""
     from matplotlib import pyplot
@@ -195,14 +233,16 @@ def both(values: list[float | None]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, command in (("run", run), ("table", table), ("plot", plot)):
-        sub = commands.add_parser(name)
+    for command in (run, table, plot, page):
+        sub = commands.add_parser(command.__name__)
         sub.set_defaults(command=command)
+        if command is page:
+            continue
         sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
         if command is run:
             sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
             sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
-            sub.add_argument("--models", nargs="*", choices=[pair.ours for pair in PAIRS])
+            sub.add_argument("--models", nargs="*", choices=[pair.name for pair in PAIRS])
             sub.add_argument("--threads", type=int, default=os.cpu_count())
             sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
             sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")
