@@ -59,7 +59,7 @@ PLAN = (
     Entry("tiktok", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("tiktok", "NCL"),
     Entry("tiktok", "HCCF", ({"contrast_weight": (1e-5, 1e-4)},)),
-    Entry("tiktok", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2)},)),
+    Entry("tiktok", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2, 1e-1)},)),
     Entry("tiktok", "VBPR", ({"regulariser": (0.01,)},), patience=50),
     Entry("tiktok", "ACF"),
     Entry("tiktok", "MMGCN", ({"learning_rate": (1e-3,)},)),
@@ -78,7 +78,7 @@ PLAN = (
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("baby", "NCL"),
     Entry("baby", "HCCF", ({"contrast_weight": (1e-5, 1e-4)},)),
-    Entry("baby", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2)},)),
+    Entry("baby", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2, 1e-1)},)),
 )
 REFERENCE = {
     "tiktok/MF-BPR": 0.0483,
