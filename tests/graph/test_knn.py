@@ -60,7 +60,7 @@ def test_the_root_of_the_degrees_is_a_fixed_point(features: Tensor) -> None:
 
 def test_of_equals_itself_comes_first_then_the_lowest_number() -> None:
     a, b = [3.0, 4.0], [-4.0, 3.0]
-    assert nearest_neighbours(torch.tensor([a, b, a, a, b, a]), 2).tolist() == [
+    assert nearest_neighbours(torch.tensor([a, b, a, a, b, a]), 2).rows.tolist() == [
         [0, 2],
         [1, 4],
         [0, 2],
@@ -94,7 +94,7 @@ def test_the_length_of_a_vector_does_not_matter(features: Tensor, scale: float) 
 
 
 def test_more_neighbours_than_rows_are_all_rows() -> None:
-    assert nearest_neighbours(torch.eye(3), 7).tolist() == [[0, 1, 2]] * 3
+    assert nearest_neighbours(torch.eye(3), 7).rows.tolist() == [[0, 1, 2]] * 3
 
 
 def test_no_neighbour_at_all_is_refused() -> None:
