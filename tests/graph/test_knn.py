@@ -32,6 +32,7 @@ def test_it_equals_the_dense_graph_whatever_the_block(
     features: Tensor, k: int, entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(knn, "_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(knn, "_LEAST_ROWS", 1)
     graph = knn_graph(features, k)
     similarities, normalised = dense_graph(features, k)
     torch.testing.assert_close(to_dense(graph, graph.similarities), similarities, rtol=0, atol=1e-12)
