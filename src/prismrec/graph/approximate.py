@@ -1,44 +1,46 @@
-"""Approximate nearest neighbours by an inverted file of faiss, whose accuracy is measured before it is used.
+"""Approximate nearest neighbours by cells, whose accuracy is measured before they are used.
 
-Jégou, Douze, Schmid. "Product Quantization for Nearest Neighbor Search." TPAMI 2011 (the inverted file); Johnson,
-Douze, Jégou. "Billion-scale similarity search with GPUs." 2017 (faiss). k-means parts the rows into cells, and a row
-is compared with those in the cells nearest to it alone. How many cells that must be depends on the data: it is doubled
-until the neighbours of a sample of rows, which are also sought exactly, are found.
+k-means parts the rows into cells, and a row is compared with those in the cells nearest to it alone: the inverted file
+of Jégou, Douze and Schmid (TPAMI 2011). How many cells that must be depends on the data. It is doubled until nearly
+all neighbours of a sample of rows are found, whose true ones are sought too.
+
+All rows that look into a cell are compared with it in one dense product; faiss's inverted file, which goes from row to
+row, took ten times as long on the same cells.
 """
 
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from prismrec.graph.cluster import kmeans, nearest
 
 WANTED_RECALL = 0.97
 """Share of the true neighbours that the sample must find: 0.95 and a margin, since it is a sample."""
 _SAMPLE = 500
 """Rows whose neighbours are sought both ways."""
 _CELLS_PER_ROOT = 4
-"""Cells are so many times √I: with more, finding the cells would cost more than looking into them."""
-_ROWS_PER_CELL = 40
-"""Rows of a cell that k-means learns from; faiss warns below 39."""
+"""Cells are so many times √n: with more, finding the cells would cost more than looking into them."""
+_LEARNED_PER_CELL = 40
+"""Rows of a cell that k-means learns from."""
 _ITERATIONS = 5
 """Of k-means; more change the recall by less than one more cell does."""
 _EXACT_PAYS = 8
-"""Where more than 1/8 of the cells had to be looked into, comparing all with all in dense blocks is faster."""
-_BLOCK = 1 << 16
-"""Rows added, or asked for, at a time."""
-
-Int64Array = npt.NDArray[np.int64]
-Float32Array = npt.NDArray[np.float32]
+"""Where more than 1/8 of the cells had to be looked into, comparing all with all is about as fast."""
+_FOUND_AT_ONCE = 1 << 23
+"""Neighbours found in single cells and not merged yet: 96 MB."""
+_BLOCK_ENTRIES = 1 << 20
+"""Similarities held at once: 4 MB in float32."""
+_LEAST_ROWS = 64
+"""Yet never fewer rows of them."""
 
 
 class Found(NamedTuple):
     """Neighbours and how good they are.
 
     Attributes:
-        rows: int64 `[n, k]`, in no order.
+        rows: int64 `[n, k]`.
         recall: share of the true neighbours among those found for the sample, a row itself not counted.
     """
 
@@ -46,73 +48,88 @@ class Found(NamedTuple):
     recall: float
 
 
-def is_installed() -> bool:
-    """Whether faiss, the extra `ann`, is there."""
-    return find_spec("faiss") is not None
+class _Cells(NamedTuple):
+    centroids: Tensor  # [C, F]
+    rows: Tensor  # int64 [n], cell after cell
+    sizes: list[int]  # [C]
 
 
 def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tensor]) -> Found | None:
-    """The k rows of nearly the largest inner product with each row, itself among them; of equals any.
+    """The k rows of nearly the largest inner product with each row, itself among them, in no order; of equals any.
 
-    The same rows give the same result: the seed is fixed.
+    The seed is fixed: the same rows have the same neighbours.
 
     Args:
-        unit: rows of length 1, `[n, F]`, on the CPU.
+        unit: rows of length 1, `[n, F]`.
         k: at least 2, at most n.
         exact: from row numbers `[b]` to their true neighbours `[b, k]`.
 
     Returns:
-        None where the rows hardly gather in cells, so that an exact search is faster.
+        None where the rows hardly gather in cells, so that an exact search is as fast.
     """
-    vectors = np.ascontiguousarray(unit.float().numpy())
-    index = _filled_index(vectors)
-    sample = np.random.default_rng(0).choice(len(vectors), min(_SAMPLE, len(vectors)), replace=False)
-    truth = exact(torch.from_numpy(sample)).numpy()
-    index.nprobe, recall = 1, 0.0
+    generator = torch.Generator().manual_seed(0)
+    cells = _cells(unit, generator)
+    sample = torch.randperm(len(unit), generator=generator)[:_SAMPLE].to(unit.device)
+    truth = exact(sample)
+    probes, recall = 1, _recall(unit, sample, truth, _search(unit, cells, sample, k, 1))
     while recall < WANTED_RECALL:
-        if index.nprobe * _EXACT_PAYS > index.nlist:
+        probes *= 2
+        if probes * _EXACT_PAYS > len(cells.sizes):
             return None
-        recall = _recall(vectors, sample, truth, _search(index, vectors, sample, k))
-        index.nprobe *= 2
-    index.nprobe //= 2
-    blocks = (np.arange(start, min(start + _BLOCK, len(vectors))) for start in range(0, len(vectors), _BLOCK))
-    nearest = torch.from_numpy(np.concatenate([_search(index, vectors, rows, k) for rows in blocks]))
-    short = (nearest < 0).any(1).nonzero().squeeze(1)  # fewer than k rows in the cells looked into
+        recall = _recall(unit, sample, truth, _search(unit, cells, sample, k, probes))
+    found = torch.empty(len(unit), k, dtype=torch.int64, device=unit.device)
+    # Neighbours in the list look into the same cells.
+    for rows in cells.rows.split(max(1, _FOUND_AT_ONCE // (probes * k))):
+        found[rows] = _search(unit, cells, rows, k, probes)
+    short = (found < 0).any(1).nonzero().squeeze(1)  # fewer than k rows in the cells looked into
     if len(short):
-        nearest[short] = exact(short)
-    return Found(nearest, recall)
+        found[short] = exact(short)
+    return Found(found, recall)
 
 
-def _filled_index(vectors: Float32Array) -> Any:
-    import faiss
-
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    count, width = vectors.shape
-    cells = max(1, min(int(_CELLS_PER_ROOT * count**0.5), count // _ROWS_PER_CELL))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.niter, index.cp.spherical = _ITERATIONS, True
-    index.cp.max_points_per_centroid = _ROWS_PER_CELL
-    learned = np.random.default_rng(1).choice(count, min(cells * _ROWS_PER_CELL, count), replace=False)
-    index.train(vectors[np.sort(learned)])
-    for start in range(0, count, _BLOCK):
-        index.add(vectors[start : start + _BLOCK])
-    return index
+def _cells(unit: Tensor, generator: torch.Generator) -> _Cells:
+    count = max(1, min(int(_CELLS_PER_ROOT * len(unit) ** 0.5), len(unit) // _LEARNED_PER_CELL))
+    learned = torch.randperm(len(unit), generator=generator)[: count * _LEARNED_PER_CELL].sort().values
+    centroids = kmeans(unit[learned.to(unit.device)], count, generator, _ITERATIONS)
+    of_row = nearest(unit, centroids)
+    return _Cells(centroids, of_row.argsort(stable=True), of_row.bincount(minlength=count).tolist())
 
 
-def _search(index: Any, vectors: Float32Array, rows: Int64Array, k: int) -> Int64Array:
-    """`[len(rows), k]`, each row among its own; -1 where there are too few."""
-    nearest: Int64Array = index.search(vectors[rows], k)[1]
-    missing = ~(nearest == rows[:, None]).any(1)  # k rows or more are equal to it
-    nearest[missing, -1] = rows[missing]
-    return nearest
+def _search(unit: Tensor, cells: _Cells, rows: Tensor, k: int, probes: int) -> Tensor:
+    """`[b, k]`, each of the `rows` `[b]` among its own; -1 where the cells hold too few."""
+    queries = unit[rows]
+    probed = _nearest_cells(queries, cells.centroids, probes).view(-1)  # [b p]
+    # In slot b p + j: what query b found in the j-th of its cells.
+    similarities = unit.new_full((len(probed), k), -torch.inf)
+    found = rows.new_full((len(probed), k), -1)
+    asking = probed.argsort(stable=True).split(probed.bincount(minlength=len(cells.sizes)).tolist())
+    for members, slots in zip(cells.rows.split(cells.sizes), asking, strict=True):
+        if not len(slots) or not len(members):
+            continue
+        columns, kept = unit[members].T, min(k, len(members))
+        for part in slots.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(members))):
+            best = (queries[part // probes] @ columns).topk(kept, sorted=False)
+            similarities[part, :kept], found[part, :kept] = best.values, members[best.indices]
+    chosen = similarities.view(len(rows), -1).topk(k).indices
+    nearest_rows = found.view(len(rows), -1).gather(1, chosen)
+    missing = ~(nearest_rows == rows[:, None]).any(1)  # others are equal to it
+    nearest_rows[missing, -1] = rows[missing]
+    return nearest_rows
 
 
-def _recall(vectors: Float32Array, rows: Int64Array, truth: Int64Array, found: Int64Array) -> float:
-    """Share of the found that are as near as the farthest of the true, so that it is no matter which of equals."""
+def _nearest_cells(queries: Tensor, centroids: Tensor, probes: int) -> Tensor:
+    """The cells nearest to each query, `[b, probes]`; the measure is that of `nearest`."""
+    offsets = centroids.square().sum(1) / -2
+    blocks = queries.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(centroids)))
+    return torch.cat([torch.addmm(offsets, block, centroids.T).topk(probes, sorted=False).indices for block in blocks])
 
-    def similarities(neighbours: Int64Array) -> Float32Array:
-        values = np.einsum("bf,bkf->bk", vectors[rows], vectors[neighbours])
-        return np.where((neighbours >= 0) & (neighbours != rows[:, None]), values, np.nan)
 
-    bound = np.nanmin(similarities(truth), axis=1, keepdims=True)
+def _recall(unit: Tensor, rows: Tensor, truth: Tensor, found: Tensor) -> float:
+    """Share of the found that are as near as the farthest of the true: which of equals is found does not matter."""
+
+    def similarities(neighbours: Tensor) -> Tensor:
+        values = torch.einsum("bf,bkf->bk", unit[rows], unit[neighbours])
+        return values.masked_fill((neighbours < 0) | (neighbours == rows[:, None]), torch.nan)
+
+    bound = similarities(truth).nan_to_num(torch.inf).amin(1, keepdim=True)
     return float((similarities(found) >= bound - 1e-6).sum() / (len(rows) * (truth.shape[1] - 1)))

@@ -5,7 +5,6 @@ of those kept are then computed again with one. Which neighbours are kept is a c
 of the dense way.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +13,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from prismrec.errors import InputError
-from prismrec.graph.approximate import Found, approximate_neighbours, is_installed
+from prismrec.graph.approximate import Found, approximate_neighbours
 from prismrec.graph.sparse import SparseMatrix, sampled_product
 
 _BLOCK_ENTRIES = 1 << 19
@@ -23,7 +21,7 @@ _BLOCK_ENTRIES = 1 << 19
 _LEAST_ROWS = 64
 """Yet never fewer rows of them: all vectors are read once per block."""
 EXACT_UP_TO = 1 << 15
-"""Rows up to which `auto` is exact on a CPU."""
+"""Rows up to which `auto` is exact."""
 
 Method = Literal["auto", "exact", "approximate"]
 
@@ -74,7 +72,6 @@ def knn_graph(features: Tensor, k: int, method: Method = "auto") -> NeighbourGra
 
     Raises:
         ValueError: k is below 1.
-        InputError: `approximate` without the extra `ann`, or on a GPU.
     """
     unit = _unit_rows(features)
     found = _nearest(unit.detach(), k, method)
@@ -100,16 +97,12 @@ def nearest_neighbours(features: Tensor, k: int, method: Method = "auto") -> Fou
     Args:
         features: `[I, F]`.
         k: neighbours per row, itself among them.
-        method: `exact`, `approximate`, or `auto`: approximate on a CPU above `EXACT_UP_TO` rows. Approximate ones are
-            sought by an index of faiss that finds at least 0.97 of the true neighbours of a sample of rows; where
-            that takes longer than an exact search, since the rows hardly gather in clusters, they are exact after all.
+        method: `exact`, `approximate`, or `auto`: approximate above `EXACT_UP_TO` rows. An approximate search finds at
+            least 0.97 of the true neighbours of a sample of rows; where the rows gather in clusters so little that it
+            would be no faster than an exact one, it is exact after all.
 
     Raises:
         ValueError: k is below 1.
-        InputError: `approximate` without the extra `ann`, or on a GPU.
-
-    Warns:
-        RuntimeWarning: `auto` would be approximate, yet is exact because the extra `ann` is not installed.
     """
     return _nearest(_unit_rows(features), k, method)
 
@@ -119,42 +112,25 @@ def _nearest(unit: Tensor, k: int, method: Method) -> Found:
     if k < 1:
         raise ValueError(f"k is {k}, expected 1 or more")
     k = min(k, len(unit))
-    if k > 1 and _is_approximate(unit, method):
-        filled = unit.any(1).nonzero().squeeze(1)
-        found = _approximate(unit, filled, k) if len(filled) >= k else None
+    if k > 1 and (method == "approximate" or (method == "auto" and len(unit) > EXACT_UP_TO)):
+        found = _approximate(unit, k)
         if found is not None:
             return found
     return Found(_exact(unit, torch.arange(len(unit), device=unit.device), k), 1.0)
 
 
-def _is_approximate(unit: Tensor, method: Method) -> bool:
-    if method == "exact" or (method == "auto" and (len(unit) <= EXACT_UP_TO or not unit.is_cpu)):
-        return False
-    if not unit.is_cpu:
-        raise InputError("method", "'approximate' on a GPU", "'exact' or 'auto' there, or features on the CPU")
-    if is_installed():
-        return True
-    remedy = "faiss: pip install 'prismrec[ann]'"
-    if method == "approximate":
-        raise InputError("method", "'approximate' without faiss", remedy)
-    warnings.warn(
-        f"the neighbours of {len(unit):,} rows are sought exactly, which takes time in proportion to the square of "
-        f"that; an approximate search needs {remedy}",
-        RuntimeWarning,
-        stacklevel=4,
-    )
-    return False
-
-
-def _approximate(unit: Tensor, filled: Tensor, k: int) -> Found | None:
+def _approximate(unit: Tensor, k: int) -> Found | None:
     """Zero rows are left out of the search: theirs are the lowest numbers, as in an exact one."""
+    filled = unit.any(1).nonzero().squeeze(1)
+    if len(filled) < k:
+        return None
     vectors = unit if len(filled) == len(unit) else unit[filled]
     found = approximate_neighbours(vectors, k, lambda rows: _exact(vectors, rows, k))
     if found is None:
         return None
-    nearest = torch.arange(k).expand(len(unit), k).clone()
-    missing = torch.arange(k, len(unit))
-    nearest[missing, -1] = missing
+    numbers = torch.arange(len(unit), device=unit.device)
+    nearest = numbers[:k].repeat(len(unit), 1)
+    nearest[k:, -1] = numbers[k:]
     nearest[filled] = filled[found.rows]
     return Found(nearest.sort(1).values, found.recall)
 
