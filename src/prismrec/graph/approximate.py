@@ -54,6 +54,13 @@ class _Cells(NamedTuple):
     sizes: list[int]  # [C]
 
 
+class _Best(NamedTuple):
+    """What each query found in each of its cells."""
+
+    similarities: Tensor  # [b, p, k], -inf where nothing was
+    rows: Tensor  # int64 [b, p, k], -1 there
+
+
 def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tensor]) -> Found | None:
     """The k rows of nearly the largest inner product with each row, itself among them, in no order; of equals any.
 
@@ -98,30 +105,44 @@ def _cells(unit: Tensor, generator: torch.Generator) -> _Cells:
 def _search(unit: Tensor, cells: _Cells, rows: Tensor, k: int, probes: int) -> Tensor:
     """`[b, k]`, each of the `rows` `[b]` among its own; -1 where the cells hold too few."""
     queries = unit[rows]
-    probed = _nearest_cells(queries, cells.centroids, probes).view(-1)  # [b p]
-    # In slot b p + j: what query b found in the j-th of its cells.
-    similarities = unit.new_full((len(probed), k), -torch.inf)
-    found = rows.new_full((len(probed), k), -1)
-    asking = probed.argsort(stable=True).split(probed.bincount(minlength=len(cells.sizes)).tolist())
+    probed = _nearest_cells(queries, cells.centroids, probes)  # [b, p]
+    best = _Best(unit.new_full((*probed.shape, k), -torch.inf), rows.new_full((*probed.shape, k), -1))
+    _look(unit, cells, queries, probed[:, :1], best, queries.new_full((len(rows),), -torch.inf))
+    if probes > 1:
+        # Few cells but the nearest hold anything better than the k-th best of that one, and most need no sorting.
+        bound = best.similarities[:, 0].amin(1)
+        others = _Best(best.similarities[:, 1:], best.rows[:, 1:])
+        _look(unit, cells, queries, probed[:, 1:], others, bound)
+    chosen = best.similarities.view(len(rows), -1).topk(k).indices
+    found = best.rows.view(len(rows), -1).gather(1, chosen)
+    missing = ~(found == rows[:, None]).any(1)  # others are equal to it
+    found[missing, -1] = rows[missing]
+    return found
+
+
+def _look(unit: Tensor, cells: _Cells, queries: Tensor, probed: Tensor, best: _Best, bound: Tensor) -> None:
+    """Compare queries `[b, F]` with the cells `probed` `[b, p]`, and note in `best` the k of each above the bound."""
+    flat, width, k = probed.reshape(-1), probed.shape[1], best.rows.shape[2]
+    asking = flat.argsort(stable=True).split(flat.bincount(minlength=len(cells.sizes)).tolist())
     for members, slots in zip(cells.rows.split(cells.sizes), asking, strict=True):
         if not len(slots) or not len(members):
             continue
         columns, kept = unit[members].T, min(k, len(members))
         for part in slots.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(members))):
-            best = (queries[part // probes] @ columns).topk(kept, sorted=False)
-            similarities[part, :kept], found[part, :kept] = best.values, members[best.indices]
-    chosen = similarities.view(len(rows), -1).topk(k).indices
-    nearest_rows = found.view(len(rows), -1).gather(1, chosen)
-    missing = ~(nearest_rows == rows[:, None]).any(1)  # others are equal to it
-    nearest_rows[missing, -1] = rows[missing]
-    return nearest_rows
+            query = part // width
+            similarities = queries[query] @ columns
+            better = (similarities.amax(1) > bound[query]).nonzero().squeeze(1)
+            top = similarities[better].topk(kept, sorted=False)
+            query, place = query[better], part[better] % width
+            best.similarities[query, place, :kept] = top.values
+            best.rows[query, place, :kept] = members[top.indices]
 
 
 def _nearest_cells(queries: Tensor, centroids: Tensor, probes: int) -> Tensor:
-    """The cells nearest to each query, `[b, probes]`; the measure is that of `nearest`."""
+    """The cells nearest to each query, nearest first, `[b, probes]`; the measure is that of `nearest`."""
     offsets = centroids.square().sum(1) / -2
     blocks = queries.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(centroids)))
-    return torch.cat([torch.addmm(offsets, block, centroids.T).topk(probes, sorted=False).indices for block in blocks])
+    return torch.cat([torch.addmm(offsets, block, centroids.T).topk(probes).indices for block in blocks])
 
 
 def _recall(unit: Tensor, rows: Tensor, truth: Tensor, found: Tensor) -> float:
