@@ -4,10 +4,10 @@
     python benchmarks/scale.py table --work /tmp/bench
     python benchmarks/scale.py plot --work /tmp/bench --out docs/scaling.svg
 
-Users, items and pairs are as 1 : 0.5 : 10; the features are 128 + 64 wide, those of some 50 items alike. With a batch of
-fixed size a model that propagates over the whole graph at every step takes time in proportion to the square of the
-pairs; so the batch is a fiftieth of the pairs, an epoch 50 steps, yet never fewer pairs than 2,048. LGMRec's contrast
-compares a batch with all users and all items, again a square: above 100,000 pairs 4,096 of each stand for all.
+Users, items and pairs are as 1 : 0.5 : 10; the features are 128 + 64 wide, those of some 50 items alike. With a fixed
+batch a model that propagates over the whole graph at every step takes time in proportion to the square of the pairs; so
+the batch is a fiftieth of the pairs, an epoch 50 steps, yet never fewer pairs than 2,048. LGMRec's contrast compares a
+batch with all users and all items, again a square: above 100,000 pairs 4,096 of each stand for all.
 
 Every model at every size is a process of its own and appends one line to WORK/scale.jsonl, its settings among the
 figures; one that is there already is not measured again.
