@@ -1,10 +1,16 @@
 """How time and memory grow with the data: made-up power-law data, ten times as many pairs at each step.
 
     python benchmarks/scale.py run --work /tmp/bench [--pairs 100000 1000000 10000000] [--models LightGCN] [--threads 2]
+    python benchmarks/scale.py table --work /tmp/bench
     python benchmarks/scale.py plot --work /tmp/bench --out docs/scaling.svg
 
-Users, items and pairs are as 1 : 0.5 : 10; the features are 128 + 64 wide. Every model at every size is a process of
-its own and appends one line to WORK/scale.jsonl; one that is there already is not measured again.
+Users, items and pairs are as 1 : 0.5 : 10; the features are 128 + 64 wide, those of some 50 items alike. With a fixed
+batch a model that propagates over the whole graph at every step takes time in proportion to the square of the pairs; so
+the batch is a fiftieth of the pairs, an epoch 50 steps, yet never fewer pairs than 2,048. LGMRec's contrast compares a
+batch with all users and all items, again a square: above 100,000 pairs 4,096 of each stand for all.
+
+Every model at every size is a process of its own and appends one line to WORK/scale.jsonl, its settings among the
+figures; one that is there already is not measured again.
 """
 
 import argparse
@@ -24,10 +30,12 @@ SIZES = (10**5, 10**6, 10**7)
 WIDTHS = {"image": 128, "text": 64}
 EVALUATED = 10_000
 """Users of an evaluation."""
-BATCH_SIZE = 2048
+ALIKE = 50
+LEAST_BATCH, STEPS = 2048, 50
+EXACT_CONTRAST_UP_TO, CONTRAST_CANDIDATES = 10**5, 4096
 FIGURES = (
-    ("epoch_seconds", "seconds per epoch"),
-    ("evaluation_seconds", f"seconds per evaluation of {EVALUATED:,} users"),
+    ("epoch_cpu_seconds", "processor seconds per epoch"),
+    ("evaluation_cpu_seconds", f"processor seconds per evaluation of {EVALUATED:,} users"),
     ("peak_bytes", "peak memory, bytes"),
 )
 
@@ -51,6 +59,14 @@ def run(args: argparse.Namespace) -> None:
         print(done.stdout, end="", flush=True)
 
 
+def settings(model: str, pairs: int) -> dict[str, int]:
+    """What a model is told that depends on the size."""
+    chosen = {"batch_size": max(LEAST_BATCH, pairs // STEPS)}
+    if model == "LGMRec" and pairs > EXACT_CONTRAST_UP_TO:
+        chosen["contrast_candidates"] = CONTRAST_CANDIDATES
+    return chosen
+
+
 def one(args: argparse.Namespace) -> None:
     """Measure one model at one size, in this process."""
     import torch
@@ -60,13 +76,32 @@ def one(args: argparse.Namespace) -> None:
     from prismrec.types import Interactions
 
     torch.set_num_threads(args.threads)
-    data = made_up(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS)
+    data = made_up(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, alike=ALIKE)
     users = np.random.default_rng(0).permutation(np.unique(data.valid.users))[:EVALUATED]
     chosen = np.isin(data.valid.users, users)
     sizes = (data.valid.num_users, data.valid.num_items)
     some = Interactions.from_pairs(data.valid.users[chosen], data.valid.items[chosen], *sizes)
-    timing = time_model(args.model, data, {"batch_size": BATCH_SIZE}, epochs=args.epochs, evaluated=some)
-    print(json.dumps({"pairs": args.pairs, "threads": args.threads, **asdict(timing)}))
+    chosen = settings(args.model, args.pairs)
+    timing = time_model(args.model, data, chosen, epochs=args.epochs, evaluated=some)
+    print(json.dumps({"pairs": args.pairs, "threads": args.threads, "config": chosen, **asdict(timing)}))
+
+
+def table(args: argparse.Namespace) -> None:
+    """A row of Markdown per model and size, with how many times as much as at the size before."""
+    print("| model | pairs | batch | build, s | epoch, s | epoch, CPU s | evaluation, CPU s | memory, GB |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    measured = lines(args.work / "scale.jsonl")
+    for model in MODELS:
+        before = None
+        for line in sorted((line for line in measured if line["model"] == model), key=lambda line: line["pairs"]):
+            cells = [model, f"{line['pairs']:,}", f"{line['config']['batch_size']:,}", f"{line['build_seconds']:.1f}"]
+            cells += [f"{line['epoch_seconds']:.1f}"]
+            for key, _ in FIGURES:
+                scale = 1e-9 if key == "peak_bytes" else 1.0
+                growth = f" (×{line[key] / before[key]:.1f})" if before else ""
+                cells.append(f"{line[key] * scale:.1f}{growth}")
+            print(f"| {' | '.join(cells)} |")
+            before = line
 
 
 def plot(args: argparse.Namespace) -> None:
@@ -85,6 +120,7 @@ def plot(args: argparse.Namespace) -> None:
         panel.loglog(sizes, [lowest * size / sizes[0] for size in sizes], "k:", label="in proportion")
         panel.set(xlabel="training pairs", title=title)
     panels[0].legend()
+    figure.suptitle(f"batch: a fiftieth of the pairs; contrast of LGMRec: {CONTRAST_CANDIDATES:,} candidates above 10⁵")
     figure.tight_layout()
     figure.savefig(args.out)
 
@@ -92,10 +128,10 @@ def plot(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    series, single, draw = (commands.add_parser(name) for name in ("run", "one", "plot"))
-    for sub, command in ((series, run), (single, one), (draw, plot)):
+    series, single, show, draw = (commands.add_parser(name) for name in ("run", "one", "table", "plot"))
+    for sub, command in ((series, run), (single, one), (show, table), (draw, plot)):
         sub.set_defaults(command=command)
-    for sub in (series, draw):
+    for sub in (series, show, draw):
         sub.add_argument("--work", type=Path, required=True, help="where the results go")
     for sub in (series, single):
         sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")

@@ -21,6 +21,16 @@ def test_popularity_has_a_long_tail() -> None:
     assert degrees[-100:].sum() > 3 * 0.1 * degrees.sum()  # a tenth of the items has more than three tenths of it all
 
 
+def test_items_that_are_alike_gather_around_centres() -> None:
+    def share_of_near_neighbours(alike: int) -> float:
+        features = made_up(300, 200, 2400, {"image": 64}, alike=alike).features["image"]
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return float((np.sort(unit @ unit.T, axis=1)[:, -5] > 0.4).mean())  # the fourth neighbour is similar by half
+
+    assert share_of_near_neighbours(20) > 0.9
+    assert share_of_near_neighbours(1) < 0.1
+
+
 def test_the_seed_decides_everything() -> None:
     first, again, other = (made_up(100, 50, 400, {"image": 4}, seed).fingerprint for seed in (1, 1, 2))
     assert first == again != other

@@ -256,5 +256,6 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> N
 
 def test_nothing_as_large_as_item_by_item_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prismrec.graph.knn._BLOCK_ENTRIES", 5000)
+    monkeypatch.setattr("prismrec.graph.knn._LEAST_ROWS", 1)
     train, config = toy_interactions(items=200), LATTICE.Config(embedding_size=6, neighbours=3)
     assert largest_result(lambda: LATTICE(train, toy_features(2, 200), config), train) < 200 * 200 / 4

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor
 
 from prismrec.experiments.made_up import made_up
@@ -40,6 +41,11 @@ class TestLGMRecManyHyperedges(RecommenderContract):
 class TestLGMRecSharedUserIds(RecommenderContract):
     name = "LGMRec"
     config = {"shared_user_ids": True, "modal_layers": 1}
+
+
+class TestLGMRecSampledContrast(RecommenderContract):
+    name = "LGMRec"
+    config = {"contrast_candidates": 3, "contrast_weight": 0.01}
 
 
 def build(train: Interactions, modalities: int = 2, seed: int = 0, **settings: object) -> LGMRec:
@@ -298,3 +304,35 @@ def test_a_model_without_products_of_features_refuses_bfloat16() -> None:
     features = {name: matrix.bfloat16() for name, matrix in toy_features(1).items()}
     with pytest.raises(ValueError, match="bfloat16"):
         LightGCN(toy_interactions(), features, LightGCN.Config())
+
+
+@pytest.mark.parametrize("candidates", [max(NUM_USERS, NUM_ITEMS), 10_000])
+def test_contrast_candidates_that_are_all_of_them_change_nothing(candidates: int) -> None:
+    train = toy_interactions()
+    losses = []
+    for settings in ({}, {"contrast_candidates": candidates}):
+        torch.manual_seed(1)
+        model = build(train, **settings).train()
+        torch.manual_seed(2)
+        losses.append(model.loss(toy_batch(train))["contrast"].item())
+    assert losses[0] == losses[1]
+
+
+def test_a_sampled_contrast_follows_the_seed_and_is_near_the_exact_one_on_average() -> None:
+    train = toy_interactions()
+    model = build(train, contrast_weight=1.0, contrast_candidates=4).eval()
+    exact = build(train, contrast_weight=1.0).eval().loss(toy_batch(train))["contrast"].item()
+
+    def contrast(seed: int) -> float:
+        torch.manual_seed(seed)
+        return model.loss(toy_batch(train))["contrast"].item()
+
+    values = torch.tensor([contrast(seed) for seed in range(60)])
+    assert contrast(7) == values[7]
+    assert values.std() > 0
+    assert values.mean().item() == pytest.approx(exact, rel=0.03)
+
+
+def test_fewer_than_two_contrast_candidates_are_refused() -> None:
+    with pytest.raises(ValidationError):
+        LGMRec.Config(contrast_candidates=1)

@@ -73,6 +73,7 @@ def test_anchors_may_be_their_own_candidates() -> None:
 def test_the_size_of_blocks_does_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     anchors, candidates, positives = case()
     monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
     expected = definition(anchors, candidates, positives, 0.2, torch.ones(5))
     plain.assert_same(info_nce(anchors, candidates, positives, 0.2), expected, anchors, candidates)
 
@@ -81,6 +82,7 @@ def test_no_more_than_a_block_of_similarities_is_ever_held(monkeypatch: pytest.M
     anchors, candidates = plain.random_rows(50, 2), plain.random_rows(40, 2)
     positives = torch.arange(50) % 40
     monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", 160)
+    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
     with plain.LargestTensor() as largest:
         info_nce(anchors, candidates, positives, 0.2).backward()
     assert largest.entries == 160
@@ -120,3 +122,58 @@ def test_a_factor_on_the_loss_scales_its_gradient() -> None:
     anchors, candidates, positives = case()
     single, threefold = (factor * info_nce(anchors, candidates, positives, 0.2) for factor in (1, 3))
     plain.assert_same(threefold, 3 * single, anchors, candidates)
+
+
+def sampled_definition(anchors: Tensor, candidates: Tensor, positives: Tensor, sample: Tensor) -> Tensor:
+    """ln (exp s_bp + r_b Σ_{k in S, k ≠ p} exp s_bk) - s_bp at τ = 0.2, r_b others for each of those in the sample."""
+    total = anchors.new_zeros(())
+    for anchor, positive in zip(anchors, positives.tolist(), strict=True):
+        logits = (candidates @ anchor) / 0.2
+        others = [k for k in sample.tolist() if k != positive]
+        scale = (len(candidates) - 1) / len(others)
+        total = total + (logits[positive].exp() + scale * logits[others].exp().sum()).log() - logits[positive]
+    return total
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("sample", [[0, 3], [1, 2, 4], [0, 1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("cosines", [False, True])
+@pytest.mark.parametrize("block", [1, 1 << 19])
+def test_a_sample_stands_for_all_candidates_and_the_positive_for_itself(
+    sample: list[int], cosines: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    anchors, candidates, positives = case()
+    drawn = torch.tensor(sample)
+    found = info_nce(anchors, candidates, positives, 0.2, cosines=cosines, sample=drawn)
+    plain.assert_same(found, sampled_definition(anchors, candidates, positives, drawn), anchors, candidates)
+    if len(sample) == len(candidates):
+        plain.assert_same(found, info_nce(anchors, candidates, positives, 0.2), anchors, candidates)
+
+
+@pytest.mark.usefixtures("float64")
+def test_over_many_samples_value_and_gradient_come_near_those_of_all_candidates() -> None:
+    anchors, candidates = (torch.nn.functional.normalize(plain.random_rows(n, 4)) for n in (5, 200))
+    anchors, candidates = (x.detach().requires_grad_() for x in (anchors, candidates))
+    positives = torch.tensor([2, 0, 2, 5, 150])
+    generator = torch.Generator().manual_seed(0)
+
+    def value_and_gradients(sample: Tensor | None) -> Tensor:
+        loss = info_nce(anchors, candidates, positives, 0.5, sample=sample)
+        gradients = torch.autograd.grad(loss, (anchors, candidates))
+        return torch.cat([loss.detach()[None], *(x.flatten() for x in gradients)])
+
+    draws = [torch.randperm(200, generator=generator)[:50].sort().values for _ in range(400)]
+    samples = torch.stack([value_and_gradients(sample) for sample in draws])
+    exact = value_and_gradients(None)
+    error = samples.mean(0) - exact
+    assert abs(error[0] / exact[0]) < 0.005
+    assert error[1:].norm() < 0.1 * exact[1:].norm()
+    assert (samples - exact)[:, 0].std() > 0  # else nothing was sampled
+
+
+def test_a_sample_does_not_go_with_excluded_candidates() -> None:
+    anchors, candidates, positives = case()
+    with pytest.raises(ValueError, match="excluded"):
+        info_nce(anchors, candidates, positives, 0.2, excluded=positives, sample=positives)

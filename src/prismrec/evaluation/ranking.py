@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 SCORES_AT_ONCE = {"cpu": 2**21, "cuda": 2**26}
 """Scores held at a time where no block size is given; fixed, because a matrix product may round by its shape."""
+_LEAST_USERS = 16
+"""Yet never fewer users than that: the embeddings of all items are read once per block."""
 
 
 class Ranking(NamedTuple):
@@ -88,7 +90,7 @@ def map_blocks(
     w = max(num_items // (4 * kept), 1)  # items in a run; item j is in run j modulo C
     C = -(-num_items // w)
     masked = [pairs_of(numbers, pairs) for pairs in mask]
-    size = block_size or max(SCORES_AT_ONCE.get(device.type, 2**21) // num_items, 1)
+    size = block_size or max(SCORES_AT_ONCE.get(device.type, 2**21) // num_items, _LEAST_USERS)
 
     def work(start: int) -> T:
         part = slice(start, min(start + size, len(numbers)))

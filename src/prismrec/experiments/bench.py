@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +31,9 @@ class Timing:
         build_seconds: for the model, graphs included, once.
         epoch_seconds: the median over the epochs after the first.
         first_epoch_seconds: of the first one, which warms up.
+        epoch_cpu_seconds: the median of the processor time of the same epochs, which other work disturbs less.
         evaluation_seconds: embedding everything, ranking all items, all metrics; of `users` users.
+        evaluation_cpu_seconds: its processor time.
         users: users evaluated.
         peak_bytes: most memory this process ever held so far, None where the system does not tell.
     """
@@ -40,7 +43,9 @@ class Timing:
     build_seconds: float
     epoch_seconds: float
     first_epoch_seconds: float
+    epoch_cpu_seconds: float
     evaluation_seconds: float
+    evaluation_cpu_seconds: float
     users: int
     peak_bytes: int | None
 
@@ -75,16 +80,27 @@ def time_model(
     model = build_model(name, dataset, make_config(name, config or {}), settings)
     build = time.perf_counter() - start
     records: list[EpochRecord] = []
-    fit(model, dataset.train, settings, report=records.append)
+    cpu = [time.process_time()]
+
+    def note(record: EpochRecord) -> None:
+        records.append(record)
+        cpu.append(time.process_time())
+
+    fit(model, dataset.train, settings, report=note)
     seconds = [record.seconds for record in records] or [0.0]  # a model without weights has no epochs
+    cpu_seconds = [after - before for before, after in pairwise(cpu)] or [0.0]
     evaluate_once(model, dataset.train, held_out)
+    before = time.process_time()
+    evaluation = timed(lambda: evaluate_once(model, dataset.train, held_out))
     return Timing(
         model=canonical_name(name),
         data=dataset.name,
         build_seconds=build,
         epoch_seconds=median(seconds[1:] or seconds),
         first_epoch_seconds=seconds[0],
-        evaluation_seconds=timed(lambda: evaluate_once(model, dataset.train, held_out)),
+        epoch_cpu_seconds=median(cpu_seconds[1:] or cpu_seconds),
+        evaluation_seconds=evaluation,
+        evaluation_cpu_seconds=time.process_time() - before,
         users=int((held_out.user_degrees > 0).sum()),
         peak_bytes=peak_bytes(),
     )

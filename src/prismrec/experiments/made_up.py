@@ -18,7 +18,7 @@ _HELD_OUT = 8
 """One validation and one test pair for so many training pairs."""
 
 
-def made_up(users: int, items: int, pairs: int, widths: Mapping[str, int], seed: int = 0) -> Dataset:
+def made_up(users: int, items: int, pairs: int, widths: Mapping[str, int], seed: int = 0, *, alike: int = 1) -> Dataset:
     """Random pairs with power-law activity and popularity, and random features.
 
     Every user and every item has a training pair. There is nothing to be learned.
@@ -29,6 +29,7 @@ def made_up(users: int, items: int, pairs: int, widths: Mapping[str, int], seed:
         pairs: training pairs, exactly; validation and test get an eighth of that each.
         widths: modality to F_m.
         seed: of everything.
+        alike: items per group of similar features, as a catalogue's pictures and texts have them; 1: none are similar.
 
     Raises:
         InputError: so many users, items and pairs do not go together.
@@ -48,7 +49,7 @@ def made_up(users: int, items: int, pairs: int, widths: Mapping[str, int], seed:
         train=_interactions(train, users, items),
         valid=_interactions(valid, users, items),
         test=_interactions(test, users, items),
-        features=random_features(items, widths, seed),
+        features=random_features(items, widths, seed, alike=alike),
         present={name: np.ones(items, dtype=np.bool_) for name in widths},
         users=_numbers(users, "user"),
         items=_numbers(items, "item"),
@@ -56,10 +57,16 @@ def made_up(users: int, items: int, pairs: int, widths: Mapping[str, int], seed:
     )
 
 
-def random_features(items: int, widths: Mapping[str, int], seed: int = 0) -> dict[str, FloatArray]:
-    """Normal numbers, float32 `[I, F_m]` for each modality."""
+def random_features(items: int, widths: Mapping[str, int], seed: int = 0, *, alike: int = 1) -> dict[str, FloatArray]:
+    """Normal numbers, float32 `[I, F_m]` for each modality; where `alike` is above 1, around the centres of groups."""
     rng = np.random.default_rng([seed, items])
-    return {name: rng.standard_normal((items, width), dtype=np.float32) for name, width in widths.items()}
+    features = {name: rng.standard_normal((items, width), dtype=np.float32) for name, width in widths.items()}
+    if alike == 1:
+        return features
+    groups = -(-items // alike)
+    of_item = rng.integers(0, groups, items)
+    centres = {name: rng.standard_normal((groups, width), dtype=np.float32) for name, width in widths.items()}
+    return {name: matrix + centres[name][of_item] for name, matrix in features.items()}
 
 
 def _draw(count: int, users: int, items: int, taken: Int64Array, rng: np.random.Generator) -> Int64Array:

@@ -1,20 +1,29 @@
 """The k-nearest-neighbour graph of feature vectors by cosine, without ever holding an I x I matrix.
 
-The neighbours are found block by block, without a gradient; the similarities of those kept are then computed again
-with one. Which neighbours are kept is a constant, so value and gradient are those of the dense way.
+The neighbours are found block by block, or above a size by an approximate index, without a gradient; the similarities
+of those kept are then computed again with one. Which neighbours are kept is a constant, so value and gradient are those
+of the dense way.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from prismrec.graph.approximate import Found, approximate_neighbours
 from prismrec.graph.sparse import SparseMatrix, sampled_product
 
 _BLOCK_ENTRIES = 1 << 19
 """Similarities held at once: 2 MB in float32."""
+_LEAST_ROWS = 64
+"""Yet never fewer rows of them: all vectors are read once per block."""
+EXACT_UP_TO = 1 << 15
+"""Rows up to which `auto` is exact."""
+
+Method = Literal["auto", "exact", "approximate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +33,12 @@ class NeighbourGraph:
     Attributes:
         pattern: where entries are stored; its own values mean nothing.
         similarities: the entries, cosines with negative ones set to 0, row-major `[I k]`.
+        recall: share of the true neighbours among those kept, measured on a sample; 1 where the search was exact.
     """
 
     pattern: SparseMatrix
     similarities: Tensor
+    recall: float
 
     @property
     def degrees(self) -> Tensor:
@@ -49,7 +60,7 @@ class NeighbourGraph:
         return self.pattern.with_values(self.normalised().detach())
 
 
-def knn_graph(features: Tensor, k: int) -> NeighbourGraph:
+def knn_graph(features: Tensor, k: int, method: Method = "auto") -> NeighbourGraph:
     """The graph of each row's k largest cosines, itself included (LATTICE, Zhang et al., MM 2021, Eqs. 1-2).
 
     A zero row is similar to itself alone, with 1. The kept cosines are differentiable in `features`.
@@ -57,40 +68,82 @@ def knn_graph(features: Tensor, k: int) -> NeighbourGraph:
     Args:
         features: `[I, F]`.
         k: neighbours per row, its own node among them; at most I are there.
+        method: how the neighbours are sought, as in `nearest_neighbours`.
 
     Raises:
         ValueError: k is below 1.
     """
-    nearest = nearest_neighbours(features.detach(), k).cpu().numpy()
+    unit = _unit_rows(features)
+    found = _nearest(unit.detach(), k, method)
+    nearest = found.rows.cpu().numpy()
     count, k = nearest.shape
     offsets = np.arange(0, count * k + 1, k)
     ones = np.ones(count * k, dtype=np.float32)
     pattern = SparseMatrix(csr_matrix((ones, nearest.reshape(-1), offsets), shape=(count, count))).to(features.device)
-    unit = _unit_rows(features)
     cosines = sampled_product(pattern, unit, unit).clamp(min=0)
     # The cosine with itself is 1 whatever the row; so it also is for a zero row.
-    return NeighbourGraph(pattern, torch.where(pattern.rows == pattern.indices, 1.0, cosines))
+    similarities = torch.where(pattern.rows == pattern.indices, 1.0, cosines)
+    return NeighbourGraph(pattern, similarities, found.recall)
 
 
 @torch.no_grad()
-def nearest_neighbours(features: Tensor, k: int) -> Tensor:
+def nearest_neighbours(features: Tensor, k: int, method: Method = "auto") -> Found:
     """The k rows most similar by cosine to each row of `features` `[I, F]`: int64 `[I, min(k, I)]`, ascending.
 
-    Exact, in memory of one block of rows. A row is its own nearest; among equals the lowest number is nearest.
+    Exact, in memory of one block of rows, and then of equals the lowest number is nearest; or approximate, and then
+    any of equals. A row is its own nearest either way; a zero row is as similar, 0, to all others, so its neighbours
+    are those of the lowest numbers.
+
+    Args:
+        features: `[I, F]`.
+        k: neighbours per row, itself among them.
+        method: `exact`, `approximate`, or `auto`: approximate above `EXACT_UP_TO` rows. An approximate search finds at
+            least 0.97 of the true neighbours of a sample of rows; where the rows gather in clusters so little that it
+            would be no faster than an exact one, it is exact after all.
 
     Raises:
         ValueError: k is below 1.
     """
+    return _nearest(_unit_rows(features), k, method)
+
+
+@torch.no_grad()
+def _nearest(unit: Tensor, k: int, method: Method) -> Found:
     if k < 1:
         raise ValueError(f"k is {k}, expected 1 or more")
-    unit = _unit_rows(features)
+    k = min(k, len(unit))
+    if k > 1 and (method == "approximate" or (method == "auto" and len(unit) > EXACT_UP_TO)):
+        found = _approximate(unit, k)
+        if found is not None:
+            return found
+    return Found(_exact(unit, torch.arange(len(unit), device=unit.device), k), 1.0)
+
+
+def _approximate(unit: Tensor, k: int) -> Found | None:
+    """Zero rows are left out of the search: theirs are the lowest numbers, as in an exact one."""
+    filled = unit.any(1).nonzero().squeeze(1)
+    if len(filled) < k:
+        return None
+    vectors = unit if len(filled) == len(unit) else unit[filled]
+    found = approximate_neighbours(vectors, k, lambda rows: _exact(vectors, rows, k))
+    if found is None:
+        return None
+    numbers = torch.arange(len(unit), device=unit.device)
+    nearest = numbers[:k].repeat(len(unit), 1)
+    nearest[k:, -1] = numbers[k:]
+    nearest[filled] = filled[found.rows]
+    return Found(nearest.sort(1).values, found.recall)
+
+
+def _exact(unit: Tensor, rows: Tensor, k: int) -> Tensor:
+    """The k nearest of the given rows `[n]`: `[n, k]`, ascending."""
     count = len(unit)
-    k = min(k, count)
-    nearest = torch.empty(count, k, dtype=torch.int64, device=features.device)
-    block = max(1, _BLOCK_ENTRIES // max(1, count))
-    for start in range(0, count, block):
-        similarity = unit[start : start + block] @ unit.T  # [b, I]
-        similarity.diagonal(start).fill_(torch.inf)
+    nearest = torch.empty(len(rows), k, dtype=torch.int64, device=unit.device)
+    block = max(_LEAST_ROWS, _BLOCK_ENTRIES // max(1, count))
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        similarity = unit[part] @ unit.T  # [b, I]
+        similarity.scatter_(1, part[:, None], torch.inf)
         best = similarity.topk(min(k + 1, count))
         chosen = best.indices[:, :k].sort(1).values
         if k < count:

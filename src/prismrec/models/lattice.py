@@ -62,7 +62,7 @@ class LATTICE(Recommender):
     """IDs convolved on an item graph, mined from all modalities and learned, enrich any collaborative filter."""
 
     paper = "Zhang et al., ACM Multimedia 2021"
-    cost = "2 E d L for the backbone, 2 M k I d per item layer; once per epoch I² M d to learn the graph"
+    cost = "2 E d L for the backbone, 2 M k I d per item layer; per epoch I² M d (many items: I^1.5) to learn it"
     min_modalities = 1
     Config = LATTICEConfig
     config: LATTICEConfig

@@ -48,6 +48,10 @@ class LGMRecConfig(ModelConfig):
     """Whether global embeddings enter the sum; off: "w/o GHE"; with modal off too: "w/o MM"."""
     contrast: bool = True
     """Whether the hypergraphs of two modalities are contrasted; off: "w/o HCL"."""
+    contrast_candidates: int | None = Field(None, ge=2)
+    """So many users, and items, drawn uniformly at each step, stand for all others in the contrast of an anchor with
+    its own. None: all of them, as in the paper. A number is an approximation, for data where the product of batch and
+    catalogue outgrows all other work."""
     shared_user_ids: bool = False
     """"w/ SUID": users enter the modality graphs by their ID embedding instead of their items' features."""
     eval_noise: bool = False
@@ -166,12 +170,25 @@ class LGMRec(Recommender):
             rows, counts = anchors.unique(return_counts=True)
             for first, second in pairs:
                 views = (first[side], first.messages), (second[side], second.messages)
-                terms.append(_cosine_contrast(*views, rows, counts, self.config.temperature))
+                sample = _sample(len(first[side]), self.config.contrast_candidates, rows.device)
+                terms.append(_cosine_contrast(*views, rows, counts, self.config.temperature, sample))
         return torch.stack(terms).sum() / len(pairs)
 
 
+def _sample(count: int, size: int | None, device: torch.device) -> Tensor | None:
+    """That many of the numbers below `count`, ascending; None if that is all of them."""
+    if size is None or size >= count:
+        return None
+    return torch.randperm(count, device=device)[:size].sort().values
+
+
 def _cosine_contrast(
-    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], rows: Tensor, counts: Tensor, temperature: float
+    first: tuple[Tensor, Tensor],
+    second: tuple[Tensor, Tensor],
+    rows: Tensor,
+    counts: Tensor,
+    temperature: float,
+    sample: Tensor | None,
 ) -> Tensor:
     """InfoNCE of cosines between G = H̄ Λ of two modalities, in the narrower of hyperedge and embedding space.
 
@@ -186,7 +203,7 @@ def _cosine_contrast(
     else:
         anchors, candidates = anchor_members @ messages, other_members @ other_messages
     anchors, candidates = anchors * inverse, candidates * other_inverse
-    return info_nce(anchors, candidates, rows, temperature, counts.to(members), cosines=True)
+    return info_nce(anchors, candidates, rows, temperature, counts.to(members), cosines=True, sample=sample)
 
 
 def _inverse_norms(members: Tensor, messages: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
+from prismrec.graph.cluster import kmeans, nearest
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, xavier_table
-from prismrec.nn.cluster import kmeans, nearest
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 

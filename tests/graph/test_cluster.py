@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prismrec.nn.cluster import kmeans, nearest
+from prismrec.graph.cluster import kmeans, nearest
 
 
 def seeded(seed: int = 0) -> torch.Generator:
