@@ -87,3 +87,19 @@ def test_a_weight_read_before_it_caught_up_is_an_error() -> None:
         for has_gradient in (True, False, True):
             ours[1].grad = torch.ones_like(ours[1]) if has_gradient else None
             optimizer.step()
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_sparse_gradients_move_every_row_as_their_dense_forms_do(weight_decay: float, dtype: torch.dtype) -> None:
+    ours, theirs = weights(dtype), weights(dtype)
+    optimizer = Adam(ours, [], lr=0.01, weight_decay=weight_decay)
+    plain = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, fused=True)
+    for step, rows in enumerate([[1, 4, 1], [0, 9], [4], [2, 2, 2]]):  # repeated rows, rows that momentum alone moves
+        targets = torch.randn(len(rows), 5, generator=torch.Generator().manual_seed(step)).to(dtype)
+        for pair, adam in ((ours, optimizer), (theirs, plain)):
+            adam.zero_grad()
+            read = torch.nn.functional.embedding(torch.tensor(rows), pair[1], sparse=pair is ours)
+            ((read * targets).sum() + pair[0].square().sum()).backward()
+            adam.step()
+    torch.testing.assert_close(ours, theirs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
@@ -87,25 +88,42 @@ class SparseMatrix(nn.Module):
         return _Product.apply(values, values.index_select(0, self.t_order), x, self, transposed)
 
     def add_product(self, base: Tensor, x: Tensor, *, transposed: bool = False, scale: float = 1.0) -> Tensor:
-        """scale · (base + A x), or with Aᵀ, in one pass; not differentiable, for use inside own gradients."""
+        """scale · (base + A x), or with Aᵀ; not differentiable, for use inside own gradients."""
+        if _is_bag(x):
+            values = self.t_values if transposed else self.values
+            scaled = values if scale == 1 else values * scale
+            return self._product(scaled, scaled, x, transposed).add_(base, alpha=scale)
         matrix = self._csr(self.values, self.t_values, transposed)
         return torch.addmm(base, matrix, x, beta=scale, alpha=scale)
 
+    def _stored(self, values: Tensor, t_values: Tensor, transposed: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Offsets, indices and values of A or Aᵀ, row by row."""
+        if transposed:
+            return self.t_offsets, self.t_indices, t_values
+        return self.offsets, self.indices, values
+
     def _csr(self, values: Tensor, t_values: Tensor, transposed: bool) -> Tensor:
-        offsets, indices, data, shape = (
-            (self.t_offsets, self.t_indices, t_values, self.shape[::-1])
-            if transposed
-            else (self.offsets, self.indices, values, self.shape)
-        )
-        return torch.sparse_csr_tensor(offsets, indices, data, shape, check_invariants=False)
+        shape = self.shape[::-1] if transposed else self.shape
+        return torch.sparse_csr_tensor(*self._stored(values, t_values, transposed), shape, check_invariants=False)
 
     def _product(self, values: Tensor, t_values: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        if _is_bag(x):
+            offsets, indices, data = self._stored(values, t_values, transposed)
+            return F.embedding_bag(indices, x, offsets, mode="sum", per_sample_weights=data, include_last_offset=True)
         # torch's own `matrix @ x` fills one matrix with zeros and copies it into another before it begins. Where β = 0
         # only multiplies what is there, which may be NaN, zeros are needed; MKL and a GPU do not read it.
         size = (self.shape[1 if transposed else 0], x.shape[1])
         reads_it = x.is_cpu and not torch.backends.mkl.is_available()
         result = x.new_zeros(size) if reads_it else x.new_empty(size)
         return result.addmm_(self._csr(values, t_values, transposed), x, beta=0)
+
+
+def _is_bag(x: Tensor) -> bool:
+    """Whether a product with x is taken as a weighted sum of rows, whose kernel for float32 fetches rows ahead.
+
+    With 64 columns it takes three quarters of the time of MKL's general sparse product, or less.
+    """
+    return x.is_cpu and x.dtype == torch.float32
 
 
 class _Product(torch.autograd.Function):

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import Features, layer_mean, xavier_table
+from prismrec.nn.dropout import dropout
+from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -73,17 +75,20 @@ class BM3(Recommender):
         users, user_places = batch.users.unique(return_inverse=True)
         items, item_places, counts = batch.positives.unique(return_inverse=True, return_counts=True)
         # Each node of the batch is projected, predicted and masked once, however often it occurs.
-        online_users, target_users = self._views(all_users[users])  # [n_U, d]
-        online_items, target_items = self._views(all_items[items])  # [n_I, d]
+        online_users, target_users = self._views(F.embedding(users, all_users))  # [n_U, d]
+        online_items, target_items = self._views(F.embedding(items, all_items))  # [n_I, d]
+        # The targets are constants: those that a node meets in the batch are added up first.
+        met_by_users = torch.zeros_like(target_users).index_add_(0, user_places, target_items[item_places])
+        met_by_items = torch.zeros_like(target_items).index_add_(0, item_places, target_users[user_places])
+        pairs = (online_users * met_by_users).sum() + (online_items * met_by_items).sum()
         share = counts / len(batch)  # of each item in the batch [n_I]
-        pairs = (online_users[user_places] * target_items[item_places]).sum(1).mean()
-        pairs = pairs + (online_items[item_places] * target_users[user_places]).sum(1).mean()
         modal = []
         for table, project in zip(self.tables, self.projections, strict=True):
-            online, target = self._views(project(table[items]))  # [n_I, d]
+            # A dense gradient of a table as wide as features would cost more than all else here.
+            online, target = self._views(project(F.embedding(items, table, sparse=True)))  # [n_I, d]
             modal.append(2 - share @ (online * (target_items + target)).sum(1))
         return {
-            "reconstruction": 2 - pairs,
+            "reconstruction": 2 - pairs / len(batch),
             "modal": self.config.modal_weight * torch.stack(modal).sum(),
             "regulariser": self.config.regulariser * self._regulariser(all_users, all_items, batch),
         }
@@ -95,8 +100,8 @@ class BM3(Recommender):
 
     def _views(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The prediction g(h) and its target, h with dropout and without gradient; rows of length 1."""
-        target = F.dropout(rows.detach(), self.config.dropout, self.training)
-        return F.normalize(self.predictor(rows), eps=1e-8), F.normalize(target, eps=1e-8)
+        target = dropout(rows.detach(), self.config.dropout, self.training)
+        return unit_rows(self.predictor(rows), 1e-8), unit_rows(target, 1e-8)
 
     def _regulariser(self, users: Tensor, items: Tensor, batch: Triplets) -> Tensor:
         if self.config.regulariser_form == "norms":

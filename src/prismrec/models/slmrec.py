@@ -5,7 +5,7 @@ Multimedia 2022.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
-from prismrec.nn.in_batch import in_batch_nce
+from prismrec.nn.merged_nce import merged_nce
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -42,11 +42,22 @@ class SLMRecConfig(ModelConfig):
     masked; `mmrec`: in `FAC` one more linear map before the last alignment. Otherwise as `paper`."""
 
 
+class _Rows(NamedTuple):
+    """The distinct users `[n_U]` and items `[n_I]` of a batch, and where each pair finds its own, `[B]`."""
+
+    users: Tensor
+    user_places: Tensor
+    items: Tensor
+    item_places: Tensor
+
+
 class SLMRec(Recommender):
     """Each user's items told from the rest of the batch, with a LightGCN per modality supervised by the others."""
 
     paper = "Tao et al., IEEE TMM 2022"
-    cost = "I Σ F_m d to project, E d (M + 2) L to propagate (FD: 4 E d (M + 1) L more), B² d (M + 1) to contrast"
+    cost = (
+        "I Σ F_m d to project, E d (M + 2) L to propagate (FD: 4 E d (M + 1) L more), at most B² d (M + 1) to contrast"
+    )
     min_modalities = 1
     Config = SLMRecConfig
     config: SLMRecConfig
@@ -69,25 +80,32 @@ class SLMRec(Recommender):
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
         channels = self.encoder.propagate(inputs)
-        users, items = channels.users(batch.users), channels.items(batch.positives)  # H [B, M + 1, d]
-        terms = {"main": in_batch_nce(*self.encoder.directions(users, items), self.config.temperature, cosines=True)}
+        # Users and items that repeat within the batch are computed once: n_U and n_I of them.
+        batch_rows = _Rows(*batch.users.unique(return_inverse=True), *batch.positives.unique(return_inverse=True))
+        users, items = channels.users(batch_rows.users), channels.items(batch_rows.items)  # H [n, M + 1, d]
+        sides = self.encoder.directions(users, items)
+        places = batch_rows.user_places, batch_rows.item_places
+        terms = {"main": merged_nce(*sides, *places, self.config.temperature, cosines=True)}
         if self.config.task_weight:
-            task = self._align(items) if self.config.task == "FAC" else self._two_views(inputs, channels, batch)
+            if self.config.task == "FAC":
+                task = self._align(items, batch_rows.item_places)
+            else:
+                task = self._two_views(inputs, channels, batch_rows)
             terms[self.config.task] = self.config.task_weight * task
         return terms
 
-    def _align(self, items: Tensor) -> Tensor:
-        """FAC: the code of IDs meets one modality after the other, each in its own space; rows `[B, M + 1, d]`."""
+    def _align(self, items: Tensor, places: Tensor) -> Tensor:
+        """FAC: the code of IDs meets one modality after the other, each in its own space; rows `[n_I, M + 1, d]`."""
         code, terms = items[:, 0], []
         heads = zip(self.code_heads, self.modality_heads, items[:, 1:].unbind(1), strict=True)
         for number, (code_head, modality_head, rows) in enumerate(heads, start=1):
             if self.config.variant == "mmrec" and 1 < number == len(self.code_heads):
                 code = self.extra_head(code)
-            code = code_head(code)  # r_k = S_k(r_{k-1}) [B, d], the last [B, d / 2]
-            terms.append(in_batch_nce(code, modality_head(rows), self.config.task_temperature))
+            code = code_head(code)  # r_k = S_k(r_{k-1}) [n_I, d], the last [n_I, d / 2]
+            terms.append(merged_nce(code, modality_head(rows), places, places, self.config.task_temperature))
         return torch.stack(terms).sum()
 
-    def _two_views(self, inputs: Tensor, channels: Channels, batch: Triplets) -> Tensor:
+    def _two_views(self, inputs: Tensor, channels: Channels, batch: _Rows) -> Tensor:
         """FD, FM, FD+FM: users and items each recognised from one view to the other."""
         count, is_official = inputs.shape[1], self.config.variant == "official"
         kept = inputs.new_ones(2, count, 1)  # [view, M + 1, 1]
@@ -101,26 +119,30 @@ class SLMRec(Recommender):
             self.encoder.directions(*self._view(inputs, channels, batch, *masks))
             for masks in zip(kept, deeper, strict=True)
         )
-        temperature = self.config.task_temperature
-        users = in_batch_nce(first_view[0], second_view[0], temperature, cosines=True)
-        return users + in_batch_nce(first_view[1], second_view[1], temperature, cosines=True)
+        terms = (
+            merged_nce(first, second, places, places, self.config.task_temperature, cosines=True)
+            for first, second, places in zip(
+                first_view, second_view, (batch.user_places, batch.item_places), strict=True
+            )
+        )
+        return torch.stack(list(terms)).sum()
 
     def _view(
-        self, inputs: Tensor, channels: Channels, batch: Triplets, first: Tensor, deeper: Tensor
+        self, inputs: Tensor, channels: Channels, batch: _Rows, first: Tensor, deeper: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Rows `[B, M + 1, d]` of users and items with item inputs masked by 0 or 1 per channel `[M + 1, 1]`.
+        """Rows `[n, M + 1, d]` of users and items with item inputs masked by 0 or 1 per channel `[M + 1, 1]`.
 
         Layer 0 is masked by `first`, the layers 1..L by `deeper`.
         """
         layers = self.config.layers + 1
-        rows = inputs[batch.positives]
+        rows = inputs[batch.items]
         if self.config.task == "FM":  # a masked channel holds what came from users alone
             users = channels.from_users[0][batch.users] + deeper * channels.from_items[0][batch.users]
-            propagated = channels.from_items[1][batch.positives] - rows / layers
-            return users, channels.from_users[1][batch.positives] + deeper * propagated + first * rows / layers
+            propagated = channels.from_items[1][batch.items] - rows / layers
+            return users, channels.from_users[1][batch.items] + deeper * propagated + first * rows / layers
         all_users, all_items = self._dropped_layers(inputs * deeper)
         users = self.encoder.user_table[batch.users].unsqueeze(1) + all_users[batch.users]
-        return users / layers, (first * rows + all_items[batch.positives]) / layers
+        return users / layers, (first * rows + all_items[batch.items]) / layers
 
     def _dropped_layers(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of layers 1..L, entries dropped after each: users `[U, M + 1, d]` and items `[I, M + 1, d]`."""

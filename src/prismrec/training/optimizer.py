@@ -8,6 +8,9 @@ by
     -m Σ_r a_r / (b_r √v + ε),   a_r = η β₁^r / (1 - β₁^(t+r)),   b_r = √(β₂^r / (1 - β₂^(t+r))),
 
 a sum over s points b_r with masses a_r, which Gauss's quadrature for these points replaces by one over a few.
+
+A table of which a batch reads few rows may come with a sparse gradient. It is written into a table of zeros that lives
+as long as the optimiser, and after the step only the rows it touched are zeroed again.
 """
 
 from collections.abc import Iterable
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _ACCURACY = 1e-10
 """Relative error of the drift allowed to the quadrature."""
@@ -42,9 +45,10 @@ class Adam(torch.optim.Adam):
         """
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, fused=True)
         self._put_off = dict.fromkeys(drifting, 0)
+        self._dense_gradients: dict[nn.Parameter, Tensor] = {}  # zeros between steps
 
     def step(self, closure: Any = None) -> Any:
-        """One step.
+        """One step; sparse gradients are used up by it.
 
         Raises:
             RuntimeError: a weight whose drift is put off has a gradient, so it was read too early.
@@ -58,7 +62,27 @@ class Adam(torch.optim.Adam):
                     parameter.grad = torch.zeros_like(parameter)
                 else:
                     self._put_off[parameter] = steps + 1
-        return super().step(closure)
+        written = [self._write_out(parameter) for parameter in self._with_sparse_gradient()]
+        result = super().step(closure)
+        for parameter, rows in written:
+            self._dense_gradients[parameter].index_fill_(0, rows, 0)
+            parameter.grad = None
+        return result
+
+    def _with_sparse_gradient(self) -> list[nn.Parameter]:
+        (group,) = self.param_groups
+        return [parameter for parameter in group["params"] if parameter.grad is not None and parameter.grad.is_sparse]
+
+    def _write_out(self, parameter: nn.Parameter) -> tuple[nn.Parameter, Tensor]:
+        """Put the dense gradient in the place of the sparse one; the parameter and its rows that are not zero."""
+        assert parameter.grad is not None
+        # On a GPU rows that occur twice are added up in an order that is not fixed, unless they are merged before.
+        sparse = parameter.grad if parameter.is_cpu else parameter.grad.coalesce()
+        if parameter not in self._dense_gradients:
+            self._dense_gradients[parameter] = torch.zeros_like(parameter)
+        rows = sparse._indices()[0]
+        parameter.grad = self._dense_gradients[parameter].index_add_(0, rows, sparse._values())
+        return parameter, rows
 
     @torch.no_grad()
     def catch_up(self) -> None:
