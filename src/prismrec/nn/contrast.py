@@ -14,7 +14,9 @@ from torch import Tensor
 _BLOCK_ENTRIES = 1 << 19
 """Similarities held at once, 2 MB in float32: narrow products wait for memory and want a core's own cache."""
 _WIDE = 16
-"""From this d on products wait for arithmetic, and blocks four times as large are faster."""
+"""From this d on products wait for arithmetic, and larger blocks are faster."""
+_WIDE_BLOCK = 2
+"""How many times as large."""
 _LARGEST_EXPONENT = 40.0
 """Up to here neither exp(s) nor a sum of very many of them leaves float32, and no maximum need be subtracted."""
 
@@ -60,26 +62,32 @@ class _InfoNCE(torch.autograd.Function):
         excluded: Tensor | None,
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        scaled, d = anchors / temperature, anchors.shape[1]
-        # Candidates as columns, and a row of ones below them that makes one product give Σ_k e_k c_k and Σ_k e_k.
-        columns = torch.cat([candidates.T, candidates.new_ones(1, len(candidates))]).contiguous()  # [d + 1, C]
-        totals = anchors.new_empty(len(anchors))  # ln Σ_k exp(s_bk)
-        grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns[:d])  # [A, d], [d, C]
-        entries = _BLOCK_ENTRIES * (4 if d >= _WIDE else 1)
-        block = max(1, entries // max(1, len(candidates)))
-        for rows in (slice(start, start + block) for start in range(0, len(anchors), block)):
-            exponentials = scaled[rows] @ columns[:d]  # [b, C]
+        scaled, (count, d) = anchors / temperature, anchors.shape
+        wide, columns = d >= _WIDE, candidates.T.contiguous()  # [d, C]
+        with_ones = columns if wide else torch.cat([columns, candidates.new_ones(1, len(candidates))])
+        totals = anchors.new_empty(count)  # ln Σ_k exp(s_bk)
+        grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
+        entries = _BLOCK_ENTRIES * (_WIDE_BLOCK if wide else 1)
+        block = max(1, min(count, entries // max(1, len(candidates))))
+        # One buffer for all blocks stays within a core's cache, which fresh memory for each would not be in.
+        buffer = anchors.new_empty(block, len(candidates))
+        for rows in (slice(start, start + block) for start in range(0, count, block)):
+            exponentials = torch.mm(scaled[rows], columns, out=buffer[: count - rows.start])  # [b, C]
             if excluded is not None:
                 exponentials.scatter_(1, excluded[rows, None], -torch.inf)
             shift = exponentials.amax(1) if needs_shift else exponentials.new_zeros(())
             if needs_shift:
                 exponentials.sub_(shift[:, None])
             exponentials.exp_()
-            sums = (columns @ exponentials.T).T  # [b, d + 1]
-            totals[rows] = sums[:, d].log() + shift
+            if wide:
+                sums, partition = exponentials @ candidates, exponentials.sum(1)  # [b, d], [b]
+            else:  # a row of ones below the columns makes one product give both
+                both = with_ones @ exponentials.T  # [d + 1, b]
+                sums, partition = both[:d].T, both[d]
+            totals[rows] = partition.log() + shift
             if with_gradient:
-                share = (weights[rows] / (temperature * sums[:, d]))[:, None]  # [b, 1]
-                grad_anchors[rows] = sums[:, :d] * share
+                share = (weights[rows] / (temperature * partition))[:, None]  # [b, 1]
+                torch.mul(sums, share, out=grad_anchors[rows])
                 grad_columns.addmm_((anchors[rows] * share).T, exponentials)
         chosen = candidates.index_select(0, positives)
         if with_gradient:
