@@ -19,6 +19,7 @@ def definition(anchors: Tensor, candidates: Tensor, positives: Tensor, temperatu
 @given(
     anchors=st.integers(0, 7),
     candidates=st.integers(1, 6),
+    width=st.sampled_from([3, 20]),
     temperature=st.floats(0.05, 5),
     scale=st.sampled_from([0.0, 1.0, 30.0]),
     dtype=plain.DTYPES,
@@ -26,14 +27,14 @@ def definition(anchors: Tensor, candidates: Tensor, positives: Tensor, temperatu
 )
 @settings(max_examples=60, deadline=None)
 def test_value_and_gradient_are_those_of_the_definition(
-    anchors: int, candidates: int, temperature: float, scale: float, dtype: torch.dtype, seed: int
+    anchors: int, candidates: int, width: int, temperature: float, scale: float, dtype: torch.dtype, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     positives = torch.from_numpy(rng.integers(0, candidates, anchors))
     with plain.default_dtype(dtype):
         weights = torch.as_tensor(rng.random(anchors)).to(dtype)
-        rows = [plain.random_rows(n, 3, seed=seed) for n in (anchors, candidates)]
-        tables = [(x * scale / 3).detach().requires_grad_() for x in rows]
+        rows = [plain.random_rows(n, width, seed=seed) for n in (anchors, candidates)]
+        tables = [(x * scale / width).detach().requires_grad_() for x in rows]
         found = info_nce(*tables, positives, temperature, weights)
     # In double precision: what float32 loses in the reference is not to be excused in the result.
     doubles = [x.detach().double().requires_grad_() for x in tables]
@@ -69,11 +70,13 @@ def test_anchors_may_be_their_own_candidates() -> None:
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("wide", [1, 100])
 @pytest.mark.parametrize("block", [1, 7, 12, 1000])
-def test_the_size_of_blocks_does_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_blocks_does_not_matter(block: int, wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
     anchors, candidates, positives = case()
     monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", block)
     monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(contrast, "_WIDE", wide)
     expected = definition(anchors, candidates, positives, 0.2, torch.ones(5))
     plain.assert_same(info_nce(anchors, candidates, positives, 0.2), expected, anchors, candidates)
 

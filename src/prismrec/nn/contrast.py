@@ -13,13 +13,14 @@ its logarithm has a small one, of the order of 1 / |S|.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _BLOCK_ENTRIES = 1 << 19
 """Similarities held at once, 2 MB in float32: narrow products wait for memory and want a core's own cache."""
 _WIDE = 16
-"""From this d on products wait for arithmetic, and blocks four times as large are faster."""
+"""From this d on products wait for arithmetic, and larger blocks are faster."""
+_WIDE_BLOCK = 2
+"""How many times as large."""
 _LEAST_ROWS = 16
 """Anchors of a block however many candidates there are: all of these are read once per block."""
 _LARGEST_EXPONENT = 40.0
@@ -76,7 +77,7 @@ class _InfoNCE(torch.autograd.Function):
         sample: Tensor | None,
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        scaled, d = anchors / temperature, anchors.shape[1]
+        scaled, (count, d) = anchors / temperature, anchors.shape
         chosen = candidates.index_select(0, positives)
         logits = (scaled * chosen).sum(1)  # s_b,p(b)
         pool, own = candidates, torch.zeros_like(logits)  # own: the positive's share P_b,p(b) where it is no column
@@ -85,14 +86,16 @@ class _InfoNCE(torch.autograd.Function):
             excluded = _places(positives, sample)
             # ln of how many of the others each of those in the sample stands for.
             stands_for = ((len(candidates) - 1) / (len(sample) - (excluded >= 0).to(logits))).log()
-        # Candidates as columns, and a row of ones below them that makes one product give Σ_k e_k c_k and Σ_k e_k.
-        columns = torch.cat([pool.T, pool.new_ones(1, len(pool))]).contiguous()  # [d + 1, C]
-        totals = anchors.new_empty(len(anchors))  # ln Σ_k exp(s_bk)
-        grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns[:d])  # [A, d], [d, C]
-        entries = _BLOCK_ENTRIES * (4 if d >= _WIDE else 1)
-        block = max(_LEAST_ROWS, entries // max(1, len(pool)))
-        for rows in (slice(start, start + block) for start in range(0, len(anchors), block)):
-            exponentials = scaled[rows] @ columns[:d]  # [b, C]
+        wide, columns = d >= _WIDE, pool.T.contiguous()  # [d, C]
+        with_ones = columns if wide else torch.cat([columns, pool.new_ones(1, len(pool))])
+        totals = anchors.new_empty(count)  # ln Σ_k exp(s_bk)
+        grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
+        entries = _BLOCK_ENTRIES * (_WIDE_BLOCK if wide else 1)
+        block = max(1, min(count, max(_LEAST_ROWS, entries // max(1, len(pool)))))
+        # One buffer for all blocks stays within a core's cache, which fresh memory for each would not be in.
+        buffer = anchors.new_empty(block, len(pool))
+        for rows in (slice(start, start + block) for start in range(0, count, block)):
+            exponentials = torch.mm(scaled[rows], columns, out=buffer[: count - rows.start])  # [b, C]
             if excluded is not None:
                 there = (excluded[rows] >= 0).nonzero().squeeze(1)
                 exponentials[there, excluded[rows][there]] = -torch.inf
@@ -103,15 +106,19 @@ class _InfoNCE(torch.autograd.Function):
                 shift = shift.maximum(logits[rows])  # changes nothing where the positive is a column
                 exponentials.sub_(shift[:, None])
             exponentials.exp_()
-            sums = (columns @ exponentials.T).T  # [b, d + 1]
+            if wide:
+                sums, partition = exponentials @ pool, exponentials.sum(1)  # [b, d], [b]
+            else:  # a row of ones below the columns makes one product give both
+                both = with_ones @ exponentials.T  # [d + 1, b]
+                sums, partition = both[:d].T, both[d]
             if sample is not None:
-                exponential = (logits[rows] - shift).exp()[:, None]  # [b, 1]
-                sums = sums + exponential * F.pad(chosen[rows], (0, 1), value=1.0)
-                own[rows] = (exponential / sums[:, d:]).squeeze(1)
-            totals[rows] = sums[:, d].log() + shift
+                exponential = (logits[rows] - shift).exp()  # [b]
+                sums, partition = sums + exponential[:, None] * chosen[rows], partition + exponential
+                own[rows] = exponential / partition
+            totals[rows] = partition.log() + shift
             if with_gradient:
-                share = (weights[rows] / (temperature * sums[:, d]))[:, None]  # [b, 1]
-                grad_anchors[rows] = sums[:, :d] * share
+                share = (weights[rows] / (temperature * partition))[:, None]  # [b, 1]
+                torch.mul(sums, share, out=grad_anchors[rows])
                 grad_columns.addmm_((anchors[rows] * share).T, exponentials)
         if with_gradient:
             factor = (weights / temperature)[:, None]
