@@ -11,6 +11,7 @@ from torch import Tensor
 
 from prismrec.experiments.made_up import made_up
 from prismrec.models import LGMRec, LightGCN, Recommender
+from prismrec.models.lgmrec import _without_dust
 from prismrec.training import Settings, fit
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -281,6 +282,15 @@ def test_memberships_of_logits_far_apart_are_no_denormal_numbers() -> None:
     members = model._memberships(torch.tensor([[0.0, -19.0, -30.0, 3.0]]) / 0.5)
     assert members[0, :3].min() > torch.finfo(torch.float32).tiny
     torch.testing.assert_close(members, torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
+
+
+def test_the_contrast_of_hyperedges_that_nobody_is_in_meets_no_denormal_numbers() -> None:
+    values = torch.tensor([[0.5, 1e-30, -1e-42]], requires_grad=True)
+    cleaned = _without_dust(values)
+    assert cleaned.tolist() == [[0.5, 0.0, 0.0]]
+    cleaned.sum().backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_bfloat16_features_change_embeddings_and_loss_by_their_rounding_only() -> None:

@@ -202,8 +202,15 @@ def _cosine_contrast(
         anchors, candidates = anchor_members @ (messages @ other_messages.T), other_members
     else:
         anchors, candidates = anchor_members @ messages, other_members @ other_messages
-    anchors, candidates = anchors * inverse, candidates * other_inverse
+    # A hyperedge that nobody is in has messages of hardly any length, and its products would be denormal numbers.
+    anchors, candidates = _without_dust(anchors * inverse), _without_dust(candidates * other_inverse)
     return info_nce(anchors, candidates, rows, temperature, counts.to(members), cosines=True, sample=sample)
+
+
+def _without_dust(x: Tensor) -> Tensor:
+    """x with entries below 1e-15 as zeros, in value; the gradient is that of x."""
+    values = x.detach()
+    return x - values * (values.abs() < 1e-15)
 
 
 def _inverse_norms(members: Tensor, messages: Tensor) -> Tensor:
