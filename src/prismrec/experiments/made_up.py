@@ -66,7 +66,7 @@ def random_features(items: int, widths: Mapping[str, int], seed: int = 0, *, ali
     groups = -(-items // alike)
     of_item = rng.integers(0, groups, items)
     centres = {name: rng.standard_normal((groups, width), dtype=np.float32) for name, width in widths.items()}
-    return {name: matrix / 2 + centres[name][of_item] for name, matrix in features.items()}
+    return {name: np.float32(0.5) * matrix + centres[name][of_item] for name, matrix in features.items()}
 
 
 def _draw(count: int, users: int, items: int, taken: Int64Array, rng: np.random.Generator) -> Int64Array:
