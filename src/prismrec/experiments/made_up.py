@@ -58,7 +58,7 @@ def made_up(users: int, items: int, pairs: int, widths: Mapping[str, int], seed:
 
 
 def random_features(items: int, widths: Mapping[str, int], seed: int = 0, *, alike: int = 1) -> dict[str, FloatArray]:
-    """Normal numbers, float32 `[I, F_m]` for each modality; where `alike` is above 1, around the centres of groups."""
+    """Normal numbers, float32 `[I, F_m]` for each modality; grouped around twice as large centres if `alike` > 1."""
     rng = np.random.default_rng([seed, items])
     features = {name: rng.standard_normal((items, width), dtype=np.float32) for name, width in widths.items()}
     if alike == 1:
@@ -66,7 +66,7 @@ def random_features(items: int, widths: Mapping[str, int], seed: int = 0, *, ali
     groups = -(-items // alike)
     of_item = rng.integers(0, groups, items)
     centres = {name: rng.standard_normal((groups, width), dtype=np.float32) for name, width in widths.items()}
-    return {name: matrix + centres[name][of_item] for name, matrix in features.items()}
+    return {name: np.float32(0.5) * matrix + centres[name][of_item] for name, matrix in features.items()}
 
 
 def _draw(count: int, users: int, items: int, taken: Int64Array, rng: np.random.Generator) -> Int64Array:

@@ -4,8 +4,8 @@ k-means parts the rows into cells, and a row is compared with those in the cells
 of Jégou, Douze and Schmid (TPAMI 2011). How many cells that must be depends on the data. It is doubled until nearly
 all neighbours of a sample of rows are found, whose true ones are sought too.
 
-All rows that look into a cell are compared with it in one dense product; faiss's inverted file, which goes from row to
-row, took ten times as long on the same cells.
+All rows that look into a cell are compared with it in one dense product. For 65,536 rows of 384 columns that takes half
+as long as faiss's inverted file, which goes from row to row; with few columns it takes longer.
 """
 
 from collections.abc import Callable
