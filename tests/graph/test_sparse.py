@@ -79,11 +79,15 @@ def test_a_gradient_that_is_not_contiguous_is_taken(float64: None) -> None:
     torch.testing.assert_close(turned, torch.autograd.grad(((full @ items).T @ torch.ones(2, 3)).square().sum(), items))
 
 
-def test_what_was_in_memory_before_does_not_reach_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_was_in_memory_before_does_not_reach_the_product(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
     monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, size: self.new_full(size, torch.nan))
     for matrix in (csr_matrix((4, 3)), csr_matrix(np.diag([1.0, 0, 2]))):  # without entries, with an empty row
         rows = plain.random_rows(3, 2).detach()
-        torch.testing.assert_close(SparseMatrix(matrix)(rows), torch.as_tensor(matrix.toarray()).float() @ rows)
+        found = SparseMatrix(matrix).to(dtype)(rows.to(dtype))
+        torch.testing.assert_close(found, torch.as_tensor(matrix.toarray()).to(dtype) @ rows.to(dtype))
 
 
 def test_columns_may_come_unsorted() -> None:

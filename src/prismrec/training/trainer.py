@@ -22,6 +22,7 @@ from prismrec.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
+from prismrec.training.memory import keep_freed_memory
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
 from prismrec.types import Embeddings, Interactions
@@ -99,6 +100,8 @@ def fit(
         NonFiniteLossError: a loss term became NaN or infinite.
     """
     device = pick_device(settings.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     model.to(device)
     run = _Run(model, Sampler(train, model.config.sampler, model.config.batch_size, device), settings, device)
     run.take_up(checkpoints.load() if checkpoints else None, report)
