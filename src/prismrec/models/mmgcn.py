@@ -5,7 +5,7 @@ Micro-video." ACM MM 2019.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -66,38 +66,76 @@ class _Layer(nn.Module):
             nn.init.xavier_normal_(self.join.weight)
 
     def forward(
-        self, mean: Callable[[Tensor], Tensor], neighbours: Tensor, nodes: Tensor, ids: Tensor, rows: Tensor | slice
+        self,
+        deliver: Callable[[Tensor], Tensor],
+        neighbours: Tensor,
+        mean: Tensor | None,
+        nodes: Tensor,
+        ids: Tensor,
+        rows: Tensor | slice,
     ) -> Tensor:
         """The next X `[n, d]` at some rows of one side.
 
         Args:
-            mean: over neighbours: from one row per node of the other side to one per node of this side.
+            deliver: the mean over neighbours, from one row per node of the other side to one per node of this side.
             neighbours: X of the other side `[n', w]`.
+            mean: what `deliver` makes of it, where that is known.
             nodes: X of this side `[n, w]`, at the rows.
             ids: Z of this side `[n, d]`, at the rows.
             rows: those wanted of this side.
         """
         # The mean commutes with K, which had better meet the fewer rows.
-        few_nodes = len(nodes) < len(neighbours)
-        received = mean(neighbours)[rows] @ self.kernel if few_nodes else mean(neighbours @ self.kernel)[rows]
-        received = F.leaky_relu(received)  # H [n, w]
-        anchored = F.leaky_relu(self.own(nodes)) + ids  # X̂ [n, d]
+        if mean is None and len(nodes) < len(neighbours):
+            mean = deliver(neighbours)
+        received = deliver(neighbours @ self.kernel)[rows] if mean is None else mean[rows] @ self.kernel
+        received = F.leaky_relu_(received)  # H [n, w]
+        anchored = F.leaky_relu_(self.own(nodes)) + ids  # X̂ [n, d]
         if not self.concat:
-            return F.leaky_relu(self.join(received) + anchored)
+            return F.leaky_relu_(self.join(received) + anchored)
         G, width = self.join.weight, received.shape[1]  # [d, w + d]: in two parts, so that [H ‖ X̂] is never formed
-        return F.leaky_relu(F.linear(received, G[:, :width], self.join.bias) + anchored @ G[:, width:].T)
+        joined = F.linear(received, G[:, :width], self.join.bias)
+        return F.leaky_relu_(joined.addmm_(anchored, G[:, width:].T))
+
+
+class _Preference(NamedTuple):
+    """A modality's preferences before the first layer."""
+
+    unit: Tensor  # P / ‖P‖ [U, w]
+    mean: Tensor | None  # over the users of an item [I, w], where preferences are not trained
+    square: Tensor  # mean of P², a scalar
+
+
+class _UnitRowsAndSquare(torch.autograd.Function):
+    """P / ‖P‖ and Σ P², whose norms and gradient are found together: ∂/∂P = (g - y <g, y>) / ‖P‖ + 2 g' ‖P‖ y."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)  # [U, 1]
+        unit = rows / norms.clamp(min=1e-12)
+        ctx.save_for_backward(unit, norms)
+        return unit, norms.square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, grad_square: Tensor) -> Tensor:
+        unit, norms = ctx.saved_tensors
+        inverse = norms.clamp(min=1e-12).reciprocal()
+        along = 2 * grad_square * norms - torch.linalg.vecdot(grad, unit).unsqueeze(1) * inverse
+        return torch.addcmul(grad * inverse, unit, along)
 
 
 class _Network(nn.Module):
     """The graph network of one modality."""
 
     content: Tensor
+    content_mean: Tensor
 
-    def __init__(self, content: Tensor, latent_size: int | None, config: MMGCNConfig) -> None:
+    def __init__(self, content: Tensor, latent_size: int | None, graph: BipartiteGraph, config: MMGCNConfig) -> None:
         super().__init__()
         width, d = latent_size or content.shape[1], config.embedding_size
         self.projection = nn.Linear(content.shape[1], width) if latent_size else None
         self.register_buffer("content", content if latent_size else unit_rows(content), persistent=False)  # [I, F_m]
+        if not latent_size:
+            self.register_buffer("content_mean", graph.users_from(self.content), persistent=False)  # [U, F_m]
         concat = config.combination == "concat"
         self.layers = nn.ModuleList(
             _Layer(d if depth else width, d, concat=concat, is_first=depth == 0) for depth in range(config.depth)
@@ -106,22 +144,32 @@ class _Network(nn.Module):
     def forward(
         self,
         graph: BipartiteGraph,
-        preference: Tensor,
+        users: Tensor,
+        user_mean: Tensor | None,
         ids: Sequence[Tensor],
-        user_rows: Tensor | slice,
-        item_rows: Tensor | slice,
+        rows: Sequence[Tensor | slice],
     ) -> tuple[Tensor, Tensor]:
-        """The last X at some users and some items, each `[n, d]`; preference is P `[U, w]`."""
-        users = unit_rows(preference)  # [U, w]
-        items = self.content if self.projection is None else unit_rows(self.projection(self.content))  # [I, w]
+        """The last X at some users and some items, each `[n, d]`.
+
+        Args:
+            graph: of means over neighbours.
+            users: P / ‖P‖ `[U, w]`.
+            user_mean: what items receive of it, `[I, w]`, where it is a constant.
+            ids: Z of users and of items, `[U, d]` and `[I, d]`.
+            rows: the users and the items.
+        """
+        if self.projection is None:
+            nodes, means = [users, self.content], [self.content_mean, user_mean]  # [·, w]
+        else:
+            nodes, means = [users, unit_rows(self.projection(self.content))], [None, user_mean]
+        deliver = graph.users_from, graph.items_from
         for layer in self.layers:
-            is_last = layer is self.layers[-1]
-            u, i = (user_rows, item_rows) if is_last else (slice(None), slice(None))
-            users, items = (
-                layer(graph.users_from, items, users[u], ids[0][u], u),
-                layer(graph.items_from, users, items[i], ids[1][i], i),
-            )
-        return users, items
+            last = rows if layer is self.layers[-1] else (slice(None), slice(None))
+            nodes = [
+                layer(deliver[k], nodes[1 - k], means[k], nodes[k][last[k]], ids[k][last[k]], last[k]) for k in (0, 1)
+            ]
+            means = [None, None]
+        return nodes[0], nodes[1]
 
 
 class MMGCN(Recommender):
@@ -147,31 +195,47 @@ class MMGCN(Recommender):
         )
         for table in (self.node_table, *self.preferences):
             table.requires_grad_(config.is_paper)
+        self.graph = BipartiteGraph(train, "rw")
         self.networks = nn.ModuleList(
-            _Network(matrix, size, config) for matrix, size in zip(self.features, latent, strict=True)
+            _Network(matrix, size, self.graph, config) for matrix, size in zip(self.features, latent, strict=True)
         )
         del self.features  # each network keeps its own
-        self.graph = BipartiteGraph(train, "rw")
+        self._constant: list[_Preference] | None = None
+
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
+        """Tables that are not trained are looked at once per epoch."""
+        self._constant = None if self.config.is_paper else self._look_up()
 
     def embed(self) -> Embeddings:
-        return Embeddings(*self._fuse(slice(None), slice(None)))
+        return Embeddings(*self._fuse(self._look_up(), (slice(None), slice(None))))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         users, user_places = batch.users.unique(return_inverse=True)
         items, item_places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
-        user_rows, item_rows = self._fuse(users, items)
+        preferences = self._constant or self._look_up()
+        user_rows, item_rows = self._fuse(preferences, (users, items))
         positives, negatives = item_rows[item_places].split(len(batch))  # [B, d]
+        squares = [preference.square for preference in preferences]
+        preference_squares = torch.stack(squares).sum() if self.config.is_paper else squares[0]
         return {
             "bpr": bpr(user_rows[user_places], positives, negatives),
-            "regulariser": self.config.regulariser * (self._id_squares(batch) + self._preference_squares()),
+            "regulariser": self.config.regulariser * (self._id_squares(batch) + preference_squares),
         }
 
-    def _fuse(self, user_rows: Tensor | slice, item_rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+    def _look_up(self) -> list[_Preference]:
+        """The preferences of each modality."""
+        pairs = [(*_UnitRowsAndSquare.apply(table), table.numel()) for table in self.preferences]
+        return [
+            _Preference(unit, None if self.config.is_paper else self.graph.items_from(unit), square / count)
+            for unit, square, count in pairs
+        ]
+
+    def _fuse(self, preferences: Sequence[_Preference], rows: Sequence[Tensor | slice]) -> tuple[Tensor, Tensor]:
         """The sum over modalities of the last layers, or their mean."""
         ids = self.node_table.split([self.num_users, self.num_items])
         outputs = [
-            network(self.graph, preference, ids, user_rows, item_rows)
-            for network, preference in zip(self.networks, self.preferences, strict=True)
+            network(self.graph, preference.unit, preference.mean, ids, rows)
+            for network, preference in zip(self.networks, preferences, strict=True)
         ]
         users, items = (torch.stack(side).sum(0) for side in zip(*outputs, strict=True))
         return (users, items) if self.config.is_paper else (users / len(outputs), items / len(outputs))
@@ -180,7 +244,3 @@ class MMGCN(Recommender):
         """The mean square of the batch's users' ID embeddings, and that of its items'."""
         items = self.num_users + torch.stack([batch.positives, batch.negatives])  # [2, B]
         return self.node_table[batch.users].square().mean() + self.node_table[items].square().mean()
-
-    def _preference_squares(self) -> Tensor:
-        squares = torch.stack([preference.square().mean() for preference in self.preferences])
-        return squares.sum() if self.config.is_paper else squares[0]

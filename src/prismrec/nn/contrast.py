@@ -47,7 +47,7 @@ def info_nce(
         temperature: τ.
         weights: constant `[A]`, all ones where absent; repeated anchors can be merged into one with their count,
             and a mean is weights of 1/A.
-        cosines: a promise that all inner products lie within ±1, which saves a pass.
+        cosines: a promise that all inner products lie within ±1, which saves looking at the lengths of all rows.
         excluded: int64 `[A]`, for each anchor one candidate that is none of its own; not its positive.
         sample: distinct candidates int64 `[S]`, at least two, ascending and drawn uniformly, from which the sum over
             all candidates is estimated; not together with `excluded`.
@@ -59,8 +59,16 @@ def info_nce(
         raise ValueError("a sample of candidates goes without excluded ones")
     if weights is None:
         weights = anchors.new_ones(len(anchors))
-    needs_shift = not cosines or 1 / temperature > _LARGEST_EXPONENT
+    needs_shift = _largest_product(anchors, candidates, cosines=cosines) / temperature > _LARGEST_EXPONENT
     return _InfoNCE.apply(anchors, candidates, positives, temperature, weights, needs_shift, excluded, sample)
+
+
+def _largest_product(anchors: Tensor, candidates: Tensor, *, cosines: bool) -> float:
+    """A bound on the inner products, by Cauchy and Schwarz."""
+    if cosines or not len(anchors) or not len(candidates):
+        return 1.0
+    lengths = [torch.linalg.vector_norm(rows.detach(), dim=1).max() for rows in (anchors, candidates)]
+    return float(lengths[0] * lengths[1])
 
 
 class _InfoNCE(torch.autograd.Function):
