@@ -89,9 +89,9 @@ class _InfoNCE(torch.autograd.Function):
         chosen = candidates.index_select(0, positives)
         logits = (scaled * chosen).sum(1)  # s_b,p(b)
         pool, own = candidates, torch.zeros_like(logits)  # own: the positive's share P_b,p(b) where it is no column
+        stands_for: Tensor | None = None
         if sample is not None:
-            pool = candidates.index_select(0, sample)  # [S, d]
-            excluded = _places(positives, sample)
+            pool, excluded = candidates.index_select(0, sample), _places(positives, sample)  # [S, d], [A]
             # ln of how many of the others each of those in the sample stands for.
             stands_for = ((len(candidates) - 1) / (len(sample) - (excluded >= 0).to(logits))).log()
         wide, columns = d >= _WIDE, pool.T.contiguous()  # [d, C]
@@ -104,16 +104,10 @@ class _InfoNCE(torch.autograd.Function):
         buffer = anchors.new_empty(block, len(pool))
         for rows in (slice(start, start + block) for start in range(0, count, block)):
             exponentials = torch.mm(scaled[rows], columns, out=buffer[: count - rows.start])  # [b, C]
-            if excluded is not None:
-                there = (excluded[rows] >= 0).nonzero().squeeze(1)
-                exponentials[there, excluded[rows][there]] = -torch.inf
-            if sample is not None:
+            _mark(exponentials, None if excluded is None else excluded[rows])
+            if stands_for is not None:
                 exponentials.add_(stands_for[rows, None])
-            shift = exponentials.amax(1) if needs_shift else exponentials.new_zeros(())
-            if needs_shift:
-                shift = shift.maximum(logits[rows])  # changes nothing where the positive is a column
-                exponentials.sub_(shift[:, None])
-            exponentials.exp_()
+            shift = _exponentiate(exponentials, logits[rows] if needs_shift else None)
             if wide:
                 sums, partition = exponentials @ pool, exponentials.sum(1)  # [b, d], [b]
             else:  # a row of ones below the columns makes one product give both
@@ -142,6 +136,23 @@ class _InfoNCE(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_anchors, grad_candidates = ctx.saved_tensors
         return grad * grad_anchors, grad * grad_candidates, None, None, None, None, None, None
+
+
+def _mark(similarities: Tensor, excluded: Tensor | None) -> None:
+    """-inf where a row has an excluded column; -1 is none."""
+    if excluded is not None:
+        there = (excluded >= 0).nonzero().squeeze(1)
+        similarities[there, excluded[there]] = -torch.inf
+
+
+def _exponentiate(similarities: Tensor, logits: Tensor | None) -> Tensor:
+    """exp(s - shift) in place, and the shift: 0, or where `logits` of the positives are given the largest of a row."""
+    if logits is None:
+        similarities.exp_()
+        return similarities.new_zeros(())
+    shift = similarities.amax(1).maximum(logits)  # the positive need not be a column
+    similarities.sub_(shift[:, None]).exp_()
+    return shift
 
 
 def _places(numbers: Tensor, ascending: Tensor) -> Tensor:
