@@ -49,7 +49,7 @@ class NGCFLayer(nn.Module):
         if self.joint:
             both = torch.cat([summed, product], 1)  # [n, 2 width_in]
             weight = torch.cat([self.of_sum.weight, self.of_product.weight], 1)  # [width_out, 2 width_in]
-            sent = F.leaky_relu(F.linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
+            sent = F.leaky_relu_(F.linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
         else:
-            sent = F.leaky_relu(self.of_sum(summed), self.slope) + F.leaky_relu(self.of_product(product), self.slope)
+            sent = F.leaky_relu_(self.of_sum(summed), self.slope) + F.leaky_relu_(self.of_product(product), self.slope)
         return F.dropout(sent, self.dropout, self.training)
