@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prismrec.nn.dropout import dropout
+
 
 class NGCFLayer(nn.Module):
     """What a node becomes, given itself and what it received; the caller chooses the graph that delivers it.
@@ -52,4 +54,4 @@ class NGCFLayer(nn.Module):
             sent = F.leaky_relu_(F.linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
         else:
             sent = F.leaky_relu_(self.of_sum(summed), self.slope) + F.leaky_relu_(self.of_product(product), self.slope)
-        return F.dropout(sent, self.dropout, self.training)
+        return dropout(sent, 1 - self.dropout) if self.training and self.dropout else sent
