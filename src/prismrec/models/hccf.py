@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, info_nce, xavier_table
+from prismrec.nn.dropout import dropout
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -160,7 +161,7 @@ class HCCF(Recommender):
         if not drops:
             return self.graph(users, items)
         edges, keep = self.graph.to_users, self.config.keep_rate
-        down, up = _dropout(edges.values, keep), _dropout(edges.values, keep)  # [E]
+        down, up = (dropout(edges.values, 1 - keep, training=True) for _ in range(2))  # [E]
         return edges.weighted(down, items), edges.weighted(up, users, transposed=True)
 
     def _hyper(self, layer: int, k: int, side: _Side, x: Tensor, rows: _Rows) -> Tensor:
@@ -168,7 +169,7 @@ class HCCF(Recommender):
         if side.hypergraph is None:  # associated so that nothing is as large as [n, H]
             messages = self._activate(side.factor.T @ (side.table.T @ x))  # φ(Hᵀ X) [H, d]
             return self._activate(side.table[rows] @ (side.factor @ self.maps(layer, k, messages)))
-        dropped = _dropout(side.hypergraph, self.config.keep_rate)  # the same gathers and spreads
+        dropped = dropout(side.hypergraph, 1 - self.config.keep_rate, training=True)  # the same gathers and spreads
         return self._activate(dropped[rows] @ self.maps(layer, k, self._activate(dropped.T @ x)))
 
     def _contrast(self, layer: int, view: _View, nodes: Tensor) -> Tensor:
@@ -183,8 +184,3 @@ class HCCF(Recommender):
         queries, keys = F.normalize(local.detach() + 1e-8), F.normalize(spread + 1e-8)
         mean = torch.full_like(queries[:, 0], 1 / len(nodes))
         return info_nce(queries, keys, positives, self.config.temperature, mean)
-
-
-def _dropout(x: Tensor, keep_rate: float) -> Tensor:
-    # On a CPU three times as fast as PyTorch's own, which counts for as many entries as [U, H].
-    return x * torch.rand_like(x).lt_(keep_rate).div_(keep_rate)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, half_squares, mean_norms, xavier_normal_table, xavier_table
 from prismrec.nn.ngcf_layer import NGCFLayer
+from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _Sides = tuple[Tensor, Tensor]
@@ -104,4 +104,4 @@ def _pick(sides: _Sides, rows: tuple[Tensor | slice, Tensor | slice]) -> _Sides:
 
 
 def _normalised(sides: _Sides) -> _Sides:
-    return F.normalize(sides[0], dim=1), F.normalize(sides[1], dim=1)
+    return unit_rows(sides[0]), unit_rows(sides[1])

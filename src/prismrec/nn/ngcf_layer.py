@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prismrec.nn.dropout import dropout
+
 
 class NGCFLayer(nn.Module):
     """What a node becomes, given itself and what it received; the caller chooses the graph that delivers it.
@@ -49,7 +51,7 @@ class NGCFLayer(nn.Module):
         if self.joint:
             both = torch.cat([summed, product], 1)  # [n, 2 width_in]
             weight = torch.cat([self.of_sum.weight, self.of_product.weight], 1)  # [width_out, 2 width_in]
-            sent = F.leaky_relu(F.linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
+            sent = F.leaky_relu_(F.linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
         else:
-            sent = F.leaky_relu(self.of_sum(summed), self.slope) + F.leaky_relu(self.of_product(product), self.slope)
-        return F.dropout(sent, self.dropout, self.training)
+            sent = F.leaky_relu_(self.of_sum(summed), self.slope) + F.leaky_relu_(self.of_product(product), self.slope)
+        return dropout(sent, self.dropout, self.training)

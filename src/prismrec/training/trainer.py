@@ -103,6 +103,22 @@ def fit(
     if device.type == "cpu":
         keep_freed_memory()
     model.to(device)
+    torch.set_flush_denormal(True)  # late in training numbers below 1e-38 turn up, and each takes many times as long
+    try:
+        return _fit(model, train, settings, device, validate, checkpoints, report)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _fit(
+    model: Recommender,
+    train: Interactions,
+    settings: Settings,
+    device: torch.device,
+    validate: Validate | None,
+    checkpoints: CheckpointFolder | None,
+    report: Callable[[EpochRecord], None] | None,
+) -> Trained:
     run = _Run(model, Sampler(train, model.config.sampler, model.config.batch_size, device), settings, device)
     run.take_up(checkpoints.load() if checkpoints else None, report)
     while not run.finished:
