@@ -54,6 +54,18 @@ def test_the_best_validated_epoch_is_the_result_and_patience_counts_validations(
     assert torch.equal(trained.embeddings.users, snapshots[1].users)
 
 
+def test_denormal_numbers_are_flushed_while_training_and_not_after() -> None:
+    tiny, seen = torch.full((4,), 1e-30), []
+
+    def validate(embeddings: Embeddings) -> dict[str, float]:
+        seen.append(int((tiny * 1e-10).count_nonzero()))
+        return {"recall@20": 0.0}
+
+    train(lgmrec(), epochs=2, validate=validate)
+    assert seen == [0, 0]
+    assert int((tiny * 1e-10).count_nonzero()) == 4
+
+
 def test_without_validation_the_last_epoch_is_the_result() -> None:
     model = lgmrec()
     trained = train(model, epochs=3)

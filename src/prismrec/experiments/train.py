@@ -16,7 +16,7 @@ from prismrec.evaluation import evaluate
 from prismrec.experiments.run import METRICS, Manifest, Run, save
 from prismrec.files import write_text
 from prismrec.models import REGISTRY, ModelConfig, Recommender, canonical_name
-from prismrec.training import CheckpointFolder, EpochRecord, Settings, fit
+from prismrec.training import CheckpointFolder, EpochRecord, Settings, denormals_flushed, fit
 from prismrec.types import Embeddings
 
 VALIDATION_CUTOFFS = (10, 20)
@@ -61,6 +61,7 @@ def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Sett
     return model(dataset.train, features, config)
 
 
+@denormals_flushed()  # before the model is built: threads have it from the one that starts them
 def train(
     model: str,
     dataset: Dataset,

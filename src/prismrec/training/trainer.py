@@ -22,8 +22,8 @@ from prismrec.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
-from prismrec.training.memory import keep_freed_memory
 from prismrec.training.optimizer import Adam
+from prismrec.training.processor import denormals_flushed, keep_freed_memory
 from prismrec.training.sampling import Sampler
 from prismrec.types import Embeddings, Interactions
 
@@ -77,6 +77,7 @@ def pick_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+@denormals_flushed()
 def fit(
     model: Recommender,
     train: Interactions,
@@ -103,22 +104,6 @@ def fit(
     if device.type == "cpu":
         keep_freed_memory()
     model.to(device)
-    torch.set_flush_denormal(True)  # late in training numbers below 1e-38 turn up, and each takes many times as long
-    try:
-        return _fit(model, train, settings, device, validate, checkpoints, report)
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def _fit(
-    model: Recommender,
-    train: Interactions,
-    settings: Settings,
-    device: torch.device,
-    validate: Validate | None,
-    checkpoints: CheckpointFolder | None,
-    report: Callable[[EpochRecord], None] | None,
-) -> Trained:
     run = _Run(model, Sampler(train, model.config.sampler, model.config.batch_size, device), settings, device)
     run.take_up(checkpoints.load() if checkpoints else None, report)
     while not run.finished:

@@ -2,10 +2,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from prismrec.training import denormals_flushed
 
 SCRIPT = """
 import resource, torch
-from prismrec.training.memory import keep_freed_memory
+from prismrec.training.processor import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 torch.set_num_threads(1)
@@ -24,3 +27,11 @@ def test_memory_freed_by_one_step_is_at_hand_for_the_next() -> None:
         for kept in (False, True)
     ]
     assert faults[1] < 20 < faults[0]
+
+
+def test_denormal_numbers_are_zero_in_the_block_and_themselves_after_it() -> None:
+    tiny = torch.full((4,), 1e-30)
+    assert (tiny * 1e-10).count_nonzero() == 4
+    with denormals_flushed():
+        assert (tiny * 1e-10).count_nonzero() == 0
+    assert (tiny * 1e-10).count_nonzero() == 4
