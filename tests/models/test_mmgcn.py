@@ -96,6 +96,21 @@ def test_value_and_gradient_are_those_of_the_dense_definition(settings: dict[str
     torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("latent_sizes", [{}, {"text": 5}])
+def test_what_is_looked_up_once_per_epoch_changes_nothing(latent_sizes: dict[str, int]) -> None:
+    batch, model = toy_batch(toy_interactions()), build(variant="official", regulariser=0.3, latent_sizes=latent_sizes)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    for epoch in range(2):
+        with torch.no_grad():  # such as by taking up a checkpoint
+            model.preferences[0].mul_(torch.rand_like(model.preferences[0]))
+        model.start_epoch(epoch, torch.Generator())
+        loss = sum(model.loss(batch).values())
+        expected = dense_loss(model, dense_forward(model, toy_interactions(), toy_features(2)), batch)
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
+
+
 def filler(k: int, *shape: int) -> Tensor:
     numbers = torch.arange(int(np.prod(shape)), dtype=torch.float64)
     return 0.4 * torch.sin(1 + 0.9 * k + 0.37 * numbers).reshape(shape)
