@@ -31,7 +31,7 @@ def dense_loss(model: HCCF, batch: Triplets) -> torch.Tensor:
     Rn = torch.where(R > 0, R / (R.sum(1, keepdim=True) * R.sum(0)).sqrt(), 0)
 
     def dropout(x: torch.Tensor) -> torch.Tensor:
-        return torch.where(torch.rand_like(x) < config.keep_rate, x / config.keep_rate, 0)
+        return torch.where(torch.rand_like(x) >= 1 - config.keep_rate, x / config.keep_rate, 0)
 
     phi = (lambda x: torch.maximum(0.5 * x, x)) if tf else (lambda x: x)
     X = [model.user_table, model.item_table]
