@@ -16,7 +16,7 @@ def test_bfloat16_features_give_float32_products_and_gradients_to_three_digits()
     for found, wanted in ((rounded, exact), (gradient, expected)):
         assert found.dtype == torch.float32
         error = torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted)
-        assert 0 < float(error) < 1e-2
+        assert 0 < error.item() < 1e-2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
