@@ -59,16 +59,29 @@ def info_nce(
         raise ValueError("a sample of candidates goes without excluded ones")
     if weights is None:
         weights = anchors.new_ones(len(anchors))
-    needs_shift = _largest_product(anchors, candidates, cosines=cosines) / temperature > _LARGEST_EXPONENT
-    return _InfoNCE.apply(anchors, candidates, positives, temperature, weights, needs_shift, excluded, sample)
+    shifted = needs_shift(anchors, candidates, temperature, cosines=cosines)
+    return _InfoNCE.apply(anchors, candidates, positives, temperature, weights, shifted, excluded, sample)
 
 
-def _largest_product(anchors: Tensor, candidates: Tensor, *, cosines: bool) -> float:
-    """A bound on the inner products, by Cauchy and Schwarz."""
-    if cosines or not len(anchors) or not len(candidates):
-        return 1.0
-    lengths = [torch.linalg.vector_norm(rows.detach(), dim=1).max() for rows in (anchors, candidates)]
-    return float(lengths[0] * lengths[1])
+def needs_shift(anchors: Tensor, candidates: Tensor, temperature: float, *, cosines: bool) -> bool:
+    """Whether exp(<a, c> / τ) might leave float32, the inner products bounded by 1 or by Cauchy and Schwarz."""
+    largest = 1.0
+    if not cosines and len(anchors) and len(candidates):
+        lengths = [torch.linalg.vector_norm(rows.detach(), dim=1).max() for rows in (anchors, candidates)]
+        largest = float(lengths[0] * lengths[1])
+    return largest / temperature > _LARGEST_EXPONENT
+
+
+def exponentiate(similarities: Tensor, shifted: bool, least: Tensor | None = None) -> Tensor:
+    """exp(s - shift) in place, and the shift: 0, or the largest of a row, where given not below `least`."""
+    if not shifted:
+        similarities.exp_()
+        return similarities.new_zeros(())
+    shift = similarities.amax(1)
+    if least is not None:
+        shift = shift.maximum(least)
+    similarities.sub_(shift[:, None]).exp_()
+    return shift
 
 
 class _InfoNCE(torch.autograd.Function):
@@ -80,7 +93,7 @@ class _InfoNCE(torch.autograd.Function):
         positives: Tensor,
         temperature: float,
         weights: Tensor,
-        needs_shift: bool,
+        shifted: bool,
         excluded: Tensor | None,
         sample: Tensor | None,
     ) -> Tensor:
@@ -91,11 +104,9 @@ class _InfoNCE(torch.autograd.Function):
         pool, own = candidates, torch.zeros_like(logits)  # own: the positive's share P_b,p(b) where it is no column
         stands_for: Tensor | None = None
         if sample is not None:
-            pool, excluded = candidates.index_select(0, sample), _places(positives, sample)  # [S, d], [A]
-            # ln of how many of the others each of those in the sample stands for.
-            stands_for = ((len(candidates) - 1) / (len(sample) - (excluded >= 0).to(logits))).log()
+            pool, excluded, stands_for = _drawn(candidates, positives, sample)
         wide, columns = d >= _WIDE, pool.T.contiguous()  # [d, C]
-        with_ones = columns if wide else torch.cat([columns, pool.new_ones(1, len(pool))])
+        with_ones = None if wide else torch.cat([columns, pool.new_ones(1, len(pool))])
         totals = anchors.new_empty(count)  # ln Σ_k exp(s_bk)
         grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
         entries = _BLOCK_ENTRIES * (_WIDE_BLOCK if wide else 1)
@@ -107,12 +118,8 @@ class _InfoNCE(torch.autograd.Function):
             _mark(exponentials, None if excluded is None else excluded[rows])
             if stands_for is not None:
                 exponentials.add_(stands_for[rows, None])
-            shift = _exponentiate(exponentials, logits[rows] if needs_shift else None)
-            if wide:
-                sums, partition = exponentials @ pool, exponentials.sum(1)  # [b, d], [b]
-            else:  # a row of ones below the columns makes one product give both
-                both = with_ones @ exponentials.T  # [d + 1, b]
-                sums, partition = both[:d].T, both[d]
+            shift = exponentiate(exponentials, shifted, logits[rows])  # the positive need not be a column
+            sums, partition = _sums(exponentials, pool, with_ones)  # [b, d], [b]
             if sample is not None:
                 exponential = (logits[rows] - shift).exp()  # [b]
                 sums, partition = sums + exponential[:, None] * chosen[rows], partition + exponential
@@ -138,21 +145,29 @@ class _InfoNCE(torch.autograd.Function):
         return grad * grad_anchors, grad * grad_candidates, None, None, None, None, None, None
 
 
+def _drawn(candidates: Tensor, positives: Tensor, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The candidates drawn `[S, d]`, the column of each positive among them or -1 `[A]`, and weights `[A]`.
+
+    A weight is ln of how many of the others each of those drawn stands for.
+    """
+    places = _places(positives, sample)
+    stands_for = (len(candidates) - 1) / (len(sample) - (places >= 0).to(candidates))
+    return candidates.index_select(0, sample), places, stands_for.log()
+
+
+def _sums(exponentials: Tensor, pool: Tensor, with_ones: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Σ_k e_k c_k `[b, d]` and Σ_k e_k `[b]`; with a row of ones below the columns one product gives both."""
+    if with_ones is None:
+        return exponentials @ pool, exponentials.sum(1)
+    both = with_ones @ exponentials.T  # [d + 1, b]
+    return both[:-1].T, both[-1]
+
+
 def _mark(similarities: Tensor, excluded: Tensor | None) -> None:
     """-inf where a row has an excluded column; -1 is none."""
     if excluded is not None:
         there = (excluded >= 0).nonzero().squeeze(1)
         similarities[there, excluded[there]] = -torch.inf
-
-
-def _exponentiate(similarities: Tensor, logits: Tensor | None) -> Tensor:
-    """exp(s - shift) in place, and the shift: 0, or where `logits` of the positives are given the largest of a row."""
-    if logits is None:
-        similarities.exp_()
-        return similarities.new_zeros(())
-    shift = similarities.amax(1).maximum(logits)  # the positive need not be a column
-    similarities.sub_(shift[:, None]).exp_()
-    return shift
 
 
 def _places(numbers: Tensor, ascending: Tensor) -> Tensor:

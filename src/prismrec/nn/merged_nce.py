@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prismrec.nn.contrast import exponentiate, needs_shift
+
 _BLOCK_ENTRIES = 1 << 20
 """Similarities held at once, 4 MB in float32."""
-_LARGEST_EXPONENT = 40.0
-"""Up to here neither exp(s) nor a sum of very many of them leaves float32, and no maximum need be subtracted."""
 
 
 def merged_nce(
@@ -37,10 +37,10 @@ def merged_nce(
         anchor_places: p, int64 `[B]`.
         candidate_places: q, int64 `[B]`.
         temperature: τ.
-        cosines: a promise that all rows have length 1, which saves a pass.
+        cosines: a promise that all rows have length 1, which saves looking at their lengths.
     """
-    needs_shift = not cosines or 1 / temperature > _LARGEST_EXPONENT
-    return _MergedNCE.apply(anchors, candidates, anchor_places, candidate_places, temperature, needs_shift)
+    shifted = needs_shift(anchors, candidates, temperature, cosines=cosines)
+    return _MergedNCE.apply(anchors, candidates, anchor_places, candidate_places, temperature, shifted)
 
 
 class _MergedNCE(torch.autograd.Function):
@@ -52,7 +52,7 @@ class _MergedNCE(torch.autograd.Function):
         anchor_places: Tensor,
         candidate_places: Tensor,
         temperature: float,
-        needs_shift: bool,
+        shifted: bool,
     ) -> Tensor:
         (A, d), C = anchors.shape, len(candidates)
         weights = torch.bincount(anchor_places, minlength=A).to(anchors) / len(anchor_places)  # m / B [A]
@@ -65,12 +65,9 @@ class _MergedNCE(torch.autograd.Function):
         block = max(1, _BLOCK_ENTRIES // max(1, C))
         for part in (slice(start, start + block) for start in range(0, A, block)):
             exponentials = scaled[part] @ columns  # [a, C]
-            if needs_shift:
-                shift = exponentials.amax(1)
-                exponentials.sub_(shift[:, None])
-            exponentials.exp_()
+            shift = exponentiate(exponentials, shifted)
             sums = (weighted @ exponentials.T).T  # [a, d + 1]
-            totals[part] = sums[:, d].log() + shift if needs_shift else sums[:, d].log()
+            totals[part] = sums[:, d].log() + shift
             share = (weights[part] / (temperature * sums[:, d]))[:, None]  # [a, 1]
             grad_anchors[part] = sums[:, :d] * share
             grad_columns.addmm_((anchors[part] * share).T, exponentials)
