@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, normal_table, xavier_table
+from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -142,9 +143,7 @@ class ACF(Recommender):
         terms = items.component_terms.index_select(0, places).add_(user_terms.unsqueeze(1))  # [e, M, h]
         absent = items.absent.index_select(0, places)
         scores = self.component_attention(terms).masked_fill(absent, torch.finfo(terms.dtype).min)  # b [e, M]
-        # Over so few entries PyTorch's own softmax takes five times as long.
-        exponentials = (scores - scores.detach().amax(1, keepdim=True)).exp()
-        shares = (exponentials / exponentials.sum(1, keepdim=True)).unsqueeze(2)  # β [e, M, 1]
+        shares = narrow_softmax(scores).unsqueeze(2)  # β [e, M, 1]
         terms = (shares * items.content_terms.index_select(0, places)).sum(1)  # x̄ W₁ₓ [e, h]
         terms = terms.add_(self.item_attention.of_users(own).index_select(0, owners))
         if items.item_terms is not None:

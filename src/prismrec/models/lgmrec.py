@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, project, xavier_table
+from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -143,11 +144,10 @@ class LGMRec(Recommender):
         """Gumbel softmax over hyperedges, then dropout; in eval mode the plain softmax."""
         if self.training or self.config.eval_noise:
             logits = logits - torch.empty_like(logits).exponential_().log()
-        logits = logits / self.config.temperature
         # Logits drift apart in training. Memberships under e^-60 are as good as none, and would be denormal numbers, on
-        # which the products below run many times slower.
-        powers = (logits - logits.detach().amax(1, keepdim=True)).clamp(min=-60).exp()
-        return F.dropout(powers / powers.sum(1, keepdim=True), 1 - self.config.keep_rate, self.training)
+        # which products run many times slower in threads that were running before training flushed them.
+        members = narrow_softmax(logits / self.config.temperature, least=-60)
+        return F.dropout(members, 1 - self.config.keep_rate, self.training)
 
     def _fuse(self, forward: _Forward, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for the given rows (Eq. 13)."""
