@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from prismrec.cli.machine import check_machine_words
 from prismrec.data import Dataset, load
-from prismrec.errors import InputError
 from prismrec.experiments.bench import Timing, time_model
 from prismrec.experiments.limits import Limit, measure_limits
 from prismrec.experiments.made_up import made_up
@@ -37,10 +37,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Time an epoch and an evaluation of some models, and the shared operations beside the limits of the machine."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError("--device", repr(device), "auto, cpu or cuda")
-    if precision not in ("float32", "bf16"):
-        raise InputError("--precision", repr(precision), "float32 or bf16")
+    check_machine_words(device, precision)
     names = [canonical_name(each) for each in model]
     dataset = load(source) if source else made_up(users, items, interactions, _WIDTHS)
     timings = [time_model(name, dataset, epochs=epochs, device=device, precision=precision) for name in names]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from prismrec.cli.machine import check_machine_words
 from prismrec.cli.progress import EpochLines
 from prismrec.cli.source import SourceOptions, with_source
 from prismrec.cli.tables import metrics_table
@@ -38,10 +39,7 @@ def train(
 ) -> None:
     """Train a model, keep the epoch that is best on validation, and measure it on the test split."""
     config = make_config(model, parse_settings(set_ or []))
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError("--device", repr(device), "auto, cpu or cuda")
-    if precision not in ("float32", "bf16"):
-        raise InputError("--precision", repr(precision), "float32 or bf16")
+    check_machine_words(device, precision)
     given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     settings = Settings(
         seed=seed,

@@ -79,16 +79,7 @@ def time_model(
     start = time.perf_counter()
     model = build_model(name, dataset, make_config(name, config or {}), settings)
     build = time.perf_counter() - start
-    records: list[EpochRecord] = []
-    cpu = [time.process_time()]
-
-    def note(record: EpochRecord) -> None:
-        records.append(record)
-        cpu.append(time.process_time())
-
-    fit(model, dataset.train, settings, report=note)
-    seconds = [record.seconds for record in records] or [0.0]  # a model without weights has no epochs
-    cpu_seconds = [after - before for before, after in pairwise(cpu)] or [0.0]
+    seconds, cpu_seconds = _time_epochs(model, dataset.train, settings)
     evaluate_once(model, dataset.train, held_out)
     before = time.process_time()
     evaluation = timed(lambda: evaluate_once(model, dataset.train, held_out))
@@ -104,6 +95,19 @@ def time_model(
         users=int((held_out.user_degrees > 0).sum()),
         peak_bytes=peak_bytes(),
     )
+
+
+def _time_epochs(model: Recommender, train: Interactions, settings: Settings) -> tuple[list[float], list[float]]:
+    """Seconds of each epoch, by the wall's clock and of processor time; one of 0 for a model without weights."""
+    seconds: list[float] = []
+    cpu = [time.process_time()]
+
+    def note(record: EpochRecord) -> None:
+        seconds.append(record.seconds)
+        cpu.append(time.process_time())
+
+    fit(model, train, settings, report=note)
+    return seconds or [0.0], [after - before for before, after in pairwise(cpu)] or [0.0]
 
 
 def evaluate_once(model: Recommender, train: Interactions, held_out: Interactions) -> dict[str, float]:
