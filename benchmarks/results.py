@@ -64,7 +64,16 @@ PLAN = (
     Entry("tiktok", "ACF"),
     Entry("tiktok", "MMGCN", ({"learning_rate": (1e-3,)},)),
     Entry("tiktok", "GRCN", ({"learning_rate": (1e-3,)},)),
-    Entry("tiktok", "LATTICE", ({}, {"learning_rate": (1e-3,), "regulariser": (1e-4,)})),
+    Entry(
+        "tiktok",
+        "LATTICE",
+        (
+            {},
+            {"learning_rate": (1e-3,), "regulariser": (1e-4, 1e-3)},
+            {"learning_rate": (1e-3,), "regulariser": (1e-4,), "interaction_graph": ("sym",)},
+        ),
+        patience=50,
+    ),
     Entry("tiktok", "MMGCL"),
     Entry("tiktok", "MICRO", seeds=(0,)),
     Entry("tiktok", "SLMRec", ({"learning_rate": (1e-3, 1e-2)},)),
