@@ -230,6 +230,25 @@ class RecommenderContract:
         twin.load_state_dict(weights)
         assert torch.equal(self.eval_embeddings(model).scores(), self.eval_embeddings(twin).scores())
 
+    def test_bfloat16_features_change_embeddings_and_loss_by_their_rounding_only_or_are_refused(self) -> None:
+        train, features = toy_interactions(), toy_features(2)
+        rounded_features = {name: matrix.bfloat16() for name, matrix in features.items()}
+        if not REGISTRY[self.name].bf16_features:
+            with pytest.raises(ValueError, match="bfloat16"):
+                self.build(train, rounded_features)
+            return
+        found = []
+        for given in (features, rounded_features):
+            model = self.build(train, given).eval()
+            torch.manual_seed(3)
+            found.append((model.embed(), torch.stack(list(model.loss(toy_batch(train)).values()))))
+        (exact, exact_loss), (rounded, loss) = found
+        assert rounded.items.dtype == torch.float32
+        assert not torch.equal(rounded.items, exact.items)
+        torch.testing.assert_close(rounded.users, exact.users, atol=0.05, rtol=0)
+        torch.testing.assert_close(rounded.items, exact.items, atol=0.05, rtol=0)
+        torch.testing.assert_close(loss, exact_loss, rtol=0.02, atol=0)
+
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
     def test_cpu_and_cuda_agree(self) -> None:
         model = self.build()

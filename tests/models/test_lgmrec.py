@@ -293,29 +293,6 @@ def test_the_contrast_of_hyperedges_that_nobody_is_in_meets_no_denormal_numbers(
     assert values.grad.tolist() == [[1.0, 1.0, 1.0]]
 
 
-def test_bfloat16_features_change_embeddings_and_loss_by_their_rounding_only() -> None:
-    train, features = toy_interactions(), toy_features(2)
-    config = LGMRec.Config(embedding_size=6, batch_size=8)
-    found = []
-    for dtype in (torch.float32, torch.bfloat16):
-        torch.manual_seed(0)
-        model = LGMRec(train, {name: matrix.to(dtype) for name, matrix in features.items()}, config)
-        model.eval()
-        found.append((model.embed(), torch.stack(list(model.loss(toy_batch(train)).values()))))
-    (exact, exact_loss), (rounded, loss) = found
-    assert rounded.items.dtype == torch.float32
-    assert not torch.equal(rounded.items, exact.items)
-    torch.testing.assert_close(rounded.users, exact.users, atol=0.05, rtol=0)
-    torch.testing.assert_close(rounded.items, exact.items, atol=0.05, rtol=0)
-    torch.testing.assert_close(loss, exact_loss, rtol=0.02, atol=0)
-
-
-def test_a_model_without_products_of_features_refuses_bfloat16() -> None:
-    features = {name: matrix.bfloat16() for name, matrix in toy_features(1).items()}
-    with pytest.raises(ValueError, match="bfloat16"):
-        LightGCN(toy_interactions(), features, LightGCN.Config())
-
-
 @pytest.mark.parametrize("candidates", [max(NUM_USERS, NUM_ITEMS), 10_000])
 def test_contrast_candidates_that_are_all_of_them_change_nothing(candidates: int) -> None:
     train = toy_interactions()

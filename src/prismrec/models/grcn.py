@@ -16,6 +16,7 @@ from prismrec.graph import SparseMatrix, sampled_product
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.projection import FeatureLinear
 from prismrec.nn.segments import segment_softmax
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -67,6 +68,7 @@ class GRCN(Recommender):
     paper = "Wei et al., ACM MM 2020"
     cost = "per modality: I F_m d_C to project, E d_C (3 T + 3) to route and attend; 4 E d to propagate"
     min_modalities = 1
+    bf16_features = True
     Config = GRCNConfig
     config: GRCNConfig
     edge_users: Tensor
@@ -81,7 +83,7 @@ class GRCN(Recommender):
             xavier_normal_table(self.num_users, config.content_size)
             for _ in self.features  # P [U, d_C]
         )
-        projections = [nn.Linear(width, config.content_size) for width in self.features.widths]
+        projections = [FeatureLinear(width, config.content_size) for width in self.features.widths]
         if config.variant == "mmrec":
             for projection in projections:
                 nn.init.xavier_normal_(projection.weight)

@@ -61,6 +61,7 @@ class MMGCL(Recommender):
     paper = "Yi et al., SIGIR 2022"
     cost = "I Σ F_m d to project, E d (2 M + 5) L to propagate, 2 B² d to contrast"
     min_modalities = 1
+    bf16_features = True
     Config = MMGCLConfig
     config: MMGCLConfig
 

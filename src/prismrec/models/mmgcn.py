@@ -17,6 +17,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.projection import FeatureLinear
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -132,7 +133,7 @@ class _Network(nn.Module):
     def __init__(self, content: Tensor, latent_size: int | None, graph: BipartiteGraph, config: MMGCNConfig) -> None:
         super().__init__()
         width, d = latent_size or content.shape[1], config.embedding_size
-        self.projection = nn.Linear(content.shape[1], width) if latent_size else None
+        self.projection = FeatureLinear(content.shape[1], width) if latent_size else None
         self.register_buffer("content", content if latent_size else unit_rows(content), persistent=False)  # [I, F_m]
         if not latent_size:
             self.register_buffer("content_mean", graph.users_from(self.content), persistent=False)  # [U, F_m]

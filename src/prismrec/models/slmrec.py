@@ -59,6 +59,7 @@ class SLMRec(Recommender):
         "I Σ F_m d to project, E d (M + 2) L to propagate (FD: 4 E d (M + 1) L more), at most B² d (M + 1) to contrast"
     )
     min_modalities = 1
+    bf16_features = True
     Config = SLMRecConfig
     config: SLMRecConfig
 

@@ -12,8 +12,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, mean_norms, xavier_normal_table, xavier_table
-from prismrec.nn.projected_rows import projected_rows
+from prismrec.nn import bpr, mean_norms, project, xavier_normal_table, xavier_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -39,6 +38,7 @@ class VBPR(Recommender):
     paper = "He and McAuley, AAAI 2016"
     cost = "2 B d Σ F_m: only items of the batch are projected"
     min_modalities = 1
+    bf16_features = True
     Config = VBPRConfig
     config: VBPRConfig
     content: Tensor
@@ -83,7 +83,7 @@ class VBPR(Recommender):
         table = self.item_table if rows is None else F.embedding(rows, self.item_table)  # [n, d]
         weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
         # [n, d], with the paper's biases [n, d + 1]
-        content = F.linear(self.content, weight) if rows is None else projected_rows(self.content, rows, weight)
+        content = project(self.content, weight, rows=rows)
         if not self.is_paper:
             return torch.cat([table, content + self.projection_bias], 1)
         bias = self.item_bias if rows is None else self.item_bias[rows]  # [n, 1]

@@ -1,9 +1,10 @@
 """Mathematics that more than one paper uses, written once."""
 
 from prismrec.nn.contrast import info_nce
-from prismrec.nn.features import Features, project
+from prismrec.nn.features import Features
 from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_table
 from prismrec.nn.losses import bpr, half_squares, mean_norms
+from prismrec.nn.projection import project
 from prismrec.nn.propagation import layer_mean, layer_sum
 
 __all__ = [

@@ -19,13 +19,14 @@ from prismrec.graph import BipartiteGraph
 from prismrec.nn.features import Features
 from prismrec.nn.initialise import xavier_table
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.projection import FeatureLinear
 from prismrec.nn.propagation import layer_mean
 from prismrec.types import Embeddings, Interactions
 
 
-def xavier_linear(inputs: int, outputs: int) -> nn.Linear:
+def xavier_linear(inputs: int, outputs: int, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
     """A linear layer with weight uniform within ±√(6 / (inputs + outputs)) and bias within ±1 / √inputs."""
-    layer = nn.Linear(inputs, outputs)
+    layer = kind(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
     return layer
 
@@ -107,13 +108,13 @@ class ChannelEncoder(nn.Module):
         self.features = Features({name: F.normalize(matrix) for name, matrix in pairs})
         self.user_table = xavier_table(train.num_users, width)
         self.item_table = xavier_table(train.num_items, width)
-        self.projections = nn.ModuleList(xavier_linear(inputs, width) for inputs in features.widths)
+        self.projections = nn.ModuleList(xavier_linear(inputs, width, FeatureLinear) for inputs in features.widths)
         self.user_readout = xavier_linear((1 + len(features)) * width, width)
         self.item_readout = xavier_linear((1 + len(features)) * width, width)
 
     def inputs(self) -> Tensor:
         """C_k of all items, `[I, M + 1, d]`."""
-        projected = [project(matrix) for project, matrix in zip(self.projections, self.features, strict=True)]
+        projected = [linear(matrix) for linear, matrix in zip(self.projections, self.features, strict=True)]
         return torch.stack([self.item_table, *projected], 1)
 
     def propagate(self, inputs: Tensor, graph: BipartiteGraph | None = None) -> Channels:

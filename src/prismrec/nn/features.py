@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -28,16 +27,3 @@ class Features(nn.Module):
     def __iter__(self) -> Iterator[Tensor]:
         """The matrices `[I, F_m]`, m = 1..M."""
         return (getattr(self, f"modality_{position}") for position in range(len(self)))
-
-
-def project(features: Tensor, weight: Tensor) -> Tensor:
-    """X Wᵀ `[I, d]` of constant features, computed in their precision and returned in that of the weights.
-
-    With features in bfloat16, W and the gradient of the result are rounded to 8 bits of mantissa, products are summed
-    up in float32.
-
-    Args:
-        features: X `[I, F]`.
-        weight: W `[d, F]`; lying down like this it has the faster gradient, gᵀ X instead of Xᵀ g.
-    """
-    return F.linear(features, weight.to(features.dtype)).to(weight.dtype)
