@@ -87,7 +87,15 @@ PLAN = (
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("baby", "NCL"),
     Entry("baby", "HCCF", ({"contrast_weight": (1e-5, 1e-4)},)),
-    Entry("baby", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2, 1e-1)},)),
+    Entry(
+        "baby",
+        "SHT",
+        (
+            {"regulariser": (1e-4, 1e-3, 1e-2, 3e-2)},
+            {"regulariser": (1e-2,), "lr_decay": (1.0,)},
+            {"variant": ("light",), "regulariser": (3e-7, 3e-6)},
+        ),
+    ),
 )
 REFERENCE = {
     "tiktok/MF-BPR": 0.0483,
