@@ -1,12 +1,12 @@
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import golden
 from prismrec.models import BM3
 from prismrec.nn.dropout import dropout
-from prismrec.types import Interactions, Triplets
+from prismrec.types import Triplets
 
 from model_contract import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
 
@@ -25,10 +25,6 @@ def build(modalities: int = 2, **settings) -> BM3:
     return BM3(toy_interactions(), toy_features(modalities), BM3.Config(embedding_size=6, **settings))
 
 
-def filler(k: int, *shape: int) -> Tensor:
-    return 0.4 * torch.sin(1 + 0.9 * k + 0.37 * torch.arange(np.prod(shape))).reshape(shape)
-
-
 @pytest.mark.parametrize(
     ("layers", "users", "items", "first", "last", "loss"),
     [
@@ -37,22 +33,19 @@ def filler(k: int, *shape: int) -> Tensor:
     ],
 )
 def test_values_of_the_specification(float64, layers, users, items, first, last, loss) -> None:
-    train = Interactions.from_pairs([0, 0, 1, 1, 2, 2, 2, 3], [0, 1, 1, 2, 0, 3, 1, 3], 4, 5)
-    features = {"visual": filler(100, 5, 6), "text": filler(101, 5, 3)}
-    model = BM3(train, features, BM3.Config(embedding_size=4, layers=layers, dropout=0, regulariser=0.1))
+    config = BM3.Config(embedding_size=4, layers=layers, dropout=0, regulariser=0.1)
+    model = BM3(golden.TRAIN, golden.features(), config)
     with torch.no_grad():
-        model.user_table.copy_(filler(0, 4, 4))
-        model.item_table.copy_(filler(1, 5, 4))
-        for k, layer in ((2, model.predictor), (4, model.projections[0]), (6, model.projections[1])):
-            layer.weight.copy_(filler(k, *layer.weight.shape))
-            layer.bias.copy_(filler(k + 1, 4))
-    batch = Triplets(torch.tensor([0, 1, 2, 3]), torch.tensor([1, 2, 3, 3]), torch.tensor([4, 0, 2, 1]))
+        model.user_table.copy_(golden.filler(0, 4, 4))
+        model.item_table.copy_(golden.filler(1, 5, 4))
+    for k, layer in ((2, model.predictor), (4, model.projections[0]), (6, model.projections[1])):
+        golden.fill_linear(layer, k)
     embeddings = model.embed()
     assert embeddings.users.sum().item() == pytest.approx(users, abs=1e-8)
     assert embeddings.items.sum().item() == pytest.approx(items, abs=1e-8)
     assert embeddings.users[0, 0].item() == pytest.approx(first, abs=1e-8)
     assert embeddings.items[4, -1].item() == pytest.approx(last, abs=1e-8)
-    assert sum(term.item() for term in model.loss(batch).values()) == pytest.approx(loss, abs=1e-8)
+    assert sum(term.item() for term in model.loss(golden.BATCH).values()) == pytest.approx(loss, abs=1e-8)
 
 
 def plain_loss(model: BM3, batch: Triplets) -> Tensor:

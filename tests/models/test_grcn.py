@@ -1,11 +1,11 @@
 from collections.abc import Mapping
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import golden
 from prismrec.models.grcn import GRCN, GRCNConfig
 from prismrec.types import Interactions, Triplets
 
@@ -110,11 +110,6 @@ def test_value_and_gradient_are_those_of_the_dense_definition(settings: dict[str
     torch.testing.assert_close(found, gradients)
 
 
-def filler(k: int, *shape: int) -> Tensor:
-    numbers = torch.arange(int(np.prod(shape)), dtype=torch.float64)
-    return 0.4 * torch.sin(1 + 0.9 * k + 0.37 * numbers).reshape(shape)
-
-
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("variant", "pruning", "sum_users", "sum_items", "first", "loss"),
@@ -129,20 +124,17 @@ def filler(k: int, *shape: int) -> Tensor:
 def test_golden_values(
     variant: str, pruning: str, sum_users: float, sum_items: float, first: float, loss: float
 ) -> None:
-    train = Interactions.from_pairs([0, 0, 1, 1, 2, 2, 2, 3], [0, 1, 1, 2, 0, 3, 1, 3], 4, 5)
-    features = {"visual": filler(100, 5, 6), "text": filler(101, 5, 3)}
     settings = {"variant": variant, "pruning": pruning, "embedding_size": 4, "content_size": 3, "regulariser": 0.1}
-    model = build(train, features, **settings)
-    values = {"node_table": filler(0, 9, 4), "confidence": filler(1, 9, 2)}
+    model = build(golden.TRAIN, golden.features(), **settings)
+    values = {"node_table": golden.filler(0, 9, 4), "confidence": golden.filler(1, 9, 2)}
     for m, width in enumerate((6, 3)):
-        values[f"prototypes.{m}"] = filler(2 + 3 * m, 4, 3)
-        values[f"projections.{m}.weight"] = filler(3 + 3 * m, 3, width)
-        values[f"projections.{m}.bias"] = filler(4 + 3 * m, 3)
+        values[f"prototypes.{m}"] = golden.filler(2 + 3 * m, 4, 3)
+        values[f"projections.{m}.weight"] = golden.filler(3 + 3 * m, 3, width)
+        values[f"projections.{m}.bias"] = golden.filler(4 + 3 * m, 3)
     model.load_state_dict(values)
     embeddings = model.embed()
     found = [embeddings.users.sum(), embeddings.items.sum(), embeddings.users[0, 0], embeddings.items[4, -1]]
-    batch = Triplets(torch.tensor([0, 1, 2, 3]), torch.tensor([1, 2, 3, 3]), torch.tensor([4, 0, 2, 1]))
-    found.append(sum(model.loss(batch).values()))
+    found.append(sum(model.loss(golden.BATCH).values()))
     expected = torch.tensor([sum_users, sum_items, first, 0.557944455, loss])
     torch.testing.assert_close(torch.stack(found), expected, rtol=0, atol=1e-8)
 

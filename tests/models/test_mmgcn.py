@@ -1,12 +1,12 @@
 import re
 from collections.abc import Mapping
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import golden
 from prismrec.errors import InputError
 from prismrec.models.mmgcn import MMGCN, MMGCNConfig
 from prismrec.types import Interactions, Triplets
@@ -111,11 +111,6 @@ def test_what_is_looked_up_once_per_epoch_changes_nothing(latent_sizes: dict[str
         torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
 
 
-def filler(k: int, *shape: int) -> Tensor:
-    numbers = torch.arange(int(np.prod(shape)), dtype=torch.float64)
-    return 0.4 * torch.sin(1 + 0.9 * k + 0.37 * numbers).reshape(shape)
-
-
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("combination", "layers", "sum_users", "sum_items", "first", "last", "loss"),
@@ -129,25 +124,26 @@ def filler(k: int, *shape: int) -> Tensor:
 def test_golden_values(
     combination: str, layers: int, sum_users: float, sum_items: float, first: float, last: float, loss: float
 ) -> None:
-    train = Interactions.from_pairs([0, 0, 1, 1, 2, 2, 2, 3], [0, 1, 1, 2, 0, 3, 1, 3], 4, 5)
-    features = {"visual": filler(100, 5, 6), "text": filler(101, 5, 3)}
     settings = {"variant": "official", "combination": combination, "layers": layers, "latent_sizes": {"visual": 5}}
-    model = build(train, features, embedding_size=4, regulariser=0.1, **settings)
-    values = {"node_table": filler(0, 9, 4), "preferences.0": filler(1, 4, 5), "preferences.1": filler(30, 4, 3)}
+    model = build(golden.TRAIN, golden.features(), embedding_size=4, regulariser=0.1, **settings)
+    values = {
+        "node_table": golden.filler(0, 9, 4),
+        "preferences.0": golden.filler(1, 4, 5),
+        "preferences.1": golden.filler(30, 4, 3),
+    }
     for m, start in enumerate((1, 30)):
         names = [] if m else [(f"networks.{m}.projection", start + 1)]
         for depth in range(layers):
             layer, k = f"networks.{m}.layers.{depth}", start + 3 + 5 * depth
             names += [(f"{layer}.own", k + 1), (f"{layer}.join", k + 3)]
-            values[f"{layer}.kernel"] = filler(k, *model.get_parameter(f"{layer}.kernel").shape)
+            values[f"{layer}.kernel"] = golden.filler(k, *model.get_parameter(f"{layer}.kernel").shape)
         for name, k in names:
-            values[f"{name}.weight"] = filler(k, *model.get_parameter(f"{name}.weight").shape)
-            values[f"{name}.bias"] = filler(k + 1, *model.get_parameter(f"{name}.bias").shape)
+            values[f"{name}.weight"] = golden.filler(k, *model.get_parameter(f"{name}.weight").shape)
+            values[f"{name}.bias"] = golden.filler(k + 1, *model.get_parameter(f"{name}.bias").shape)
     model.load_state_dict(values)
     embeddings = model.embed()
     found = [embeddings.users.sum(), embeddings.items.sum(), embeddings.users[0, 0], embeddings.items[4, -1]]
-    batch = Triplets(torch.tensor([0, 1, 2, 3]), torch.tensor([1, 2, 3, 3]), torch.tensor([4, 0, 2, 1]))
-    found.append(sum(model.loss(batch).values()))
+    found.append(sum(model.loss(golden.BATCH).values()))
     torch.testing.assert_close(
         torch.stack(found), torch.tensor([sum_users, sum_items, first, last, loss]), rtol=0, atol=1e-8
     )
