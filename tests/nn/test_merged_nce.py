@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import plain
-from prismrec.nn import merged_nce as module
+from prismrec.nn import contrast
 from prismrec.nn.merged_nce import merged_nce
 from prismrec.nn.normalise import unit_rows
 
@@ -38,13 +38,27 @@ def test_value_and_gradient_are_those_of_every_pair_written_out(
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("entries", [1, 7, 1000])
 def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    monkeypatch.setattr(module, "_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
     weights = plain.random_rows(5, 4), plain.random_rows(3, 4)
     places = torch.tensor([0, 4, 1, 1, 2, 3]), torch.tensor([2, 0, 1, 1, 0, 2])
     found = merged_nce(*weights, *places, 0.3)
     expected = plain.in_batch_nce(weights[0][places[0]], weights[1][places[1]], 0.3)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found, weights), torch.autograd.grad(expected, weights))
+
+
+@pytest.mark.usefixtures("float64")
+def test_weights_and_counts_stand_for_pairs_and_candidates_that_repeat() -> None:
+    rows = plain.random_rows(4, 3), plain.random_rows(5, 3, seed=1)
+    places = torch.tensor([0, 2, 2, 1]), torch.tensor([1, 1, 4, 0])
+    weights, counts = torch.tensor([0.5, 1.0, 0.0, 2.0]), torch.tensor([1.0, 3.0, 0.0, 2.0, 1.0])
+    found = merged_nce(*rows, *places, 0.3, weights=weights, counts=counts)
+    similarities = rows[0][places[0]] @ rows[1].repeat_interleave(counts.long(), 0).T / 0.3
+    chosen = (rows[0][places[0]] * rows[1][places[1]]).sum(1) / 0.3
+    expected = weights @ (similarities.logsumexp(1) - chosen)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found, rows), torch.autograd.grad(expected, rows))
 
 
 def test_large_similarities_do_not_overflow() -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, project, xavier_table
+from prismrec.nn import bpr, layer_mean, mean_norms, project, xavier_table
+from prismrec.nn.hyperedge_contrast import hyperedge_contrast
 from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -170,52 +171,6 @@ class LGMRec(Recommender):
             rows, counts = anchors.unique(return_counts=True)
             for first, second in pairs:
                 views = (first[side], first.messages), (second[side], second.messages)
-                sample = _sample(len(first[side]), self.config.contrast_candidates, rows.device)
-                terms.append(_cosine_contrast(*views, rows, counts, self.config.temperature, sample))
+                weights, sample = counts.to(first.messages), self.config.contrast_candidates
+                terms.append(hyperedge_contrast(*views, rows, weights, self.config.temperature, sample))
         return torch.stack(terms).sum() / len(pairs)
-
-
-def _sample(count: int, size: int | None, device: torch.device) -> Tensor | None:
-    """That many of the numbers below `count`, ascending; None if that is all of them."""
-    if size is None or size >= count:
-        return None
-    return torch.randperm(count, device=device)[:size].sort().values
-
-
-def _cosine_contrast(
-    first: tuple[Tensor, Tensor],
-    second: tuple[Tensor, Tensor],
-    rows: Tensor,
-    counts: Tensor,
-    temperature: float,
-    sample: Tensor | None,
-) -> Tensor:
-    """InfoNCE of cosines between G = H̄ Λ of two modalities, in the narrower of hyperedge and embedding space.
-
-    <G_a, G'_b> = H̄_a (Λ Λ'ᵀ) H̄'_bᵀ: with few hyperedges the inner dimension is A instead of d.
-    """
-    (members, messages), (other_members, other_messages) = first, second
-    anchor_members = members[rows]
-    inverse = _inverse_norms(anchor_members, messages)
-    other_inverse = _inverse_norms(other_members, other_messages)
-    if messages.shape[0] < messages.shape[1]:
-        anchors, candidates = anchor_members @ (messages @ other_messages.T), other_members
-    else:
-        anchors, candidates = anchor_members @ messages, other_members @ other_messages
-    # A hyperedge that nobody is in has messages of hardly any length, and its products would be denormal numbers.
-    anchors, candidates = _without_dust(anchors * inverse), _without_dust(candidates * other_inverse)
-    return info_nce(anchors, candidates, rows, temperature, counts.to(members), cosines=True, sample=sample)
-
-
-def _without_dust(x: Tensor) -> Tensor:
-    """x with entries below 1e-15 as zeros, in value; the gradient is that of x."""
-    values = x.detach()
-    return x - values * (values.abs() < 1e-15)
-
-
-def _inverse_norms(members: Tensor, messages: Tensor) -> Tensor:
-    """1 / ‖H̄ Λ‖ of every row `[n, 1]`, as the root of H̄ (Λ Λᵀ) H̄ᵀ, in double precision because it may cancel."""
-    wide, inner = members.double(), messages.double()
-    squares = ((wide @ (inner @ inner.T)) * wide).sum(1, keepdim=True)
-    # Clamped before the root: with dropout whole rows are zero, where the root itself has no gradient.
-    return squares.clamp(min=1e-24).rsqrt().to(members)

@@ -72,6 +72,12 @@ def needs_shift(anchors: Tensor, candidates: Tensor, temperature: float, *, cosi
     return largest / temperature > _LARGEST_EXPONENT
 
 
+def block_rows(anchors: int, candidates: int, width: int) -> int:
+    """How many anchors to compare with all candidates at once."""
+    entries = _BLOCK_ENTRIES * (_WIDE_BLOCK if width >= _WIDE else 1)
+    return max(1, min(anchors, max(_LEAST_ROWS, entries // max(1, candidates))))
+
+
 def exponentiate(similarities: Tensor, shifted: bool, least: Tensor | None = None) -> Tensor:
     """exp(s - shift) in place, and the shift: 0, or the largest of a row, where given not below `least`."""
     if not shifted:
@@ -109,8 +115,7 @@ class _InfoNCE(torch.autograd.Function):
         with_ones = None if wide else torch.cat([columns, pool.new_ones(1, len(pool))])
         totals = anchors.new_empty(count)  # ln Σ_k exp(s_bk)
         grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
-        entries = _BLOCK_ENTRIES * (_WIDE_BLOCK if wide else 1)
-        block = max(1, min(count, max(_LEAST_ROWS, entries // max(1, len(pool)))))
+        block = block_rows(count, len(pool), d)
         # One buffer for all blocks stays within a core's cache, which fresh memory for each would not be in.
         buffer = anchors.new_empty(block, len(pool))
         for rows in (slice(start, start + block) for start in range(0, count, block)):

@@ -1,12 +1,12 @@
-"""InfoNCE within a batch whose rows repeat: each distinct row takes part once, and counts as often as it occurs.
+"""InfoNCE of rows that repeat: each distinct row takes part once, and counts as often as it occurs.
 
-Pair b of B holds anchor p(b) and candidate q(b); with s_ac = <x_a, y_c> / τ, m_a and n_c how often the pairs name
-anchor a and candidate c, and Z_a = Σ_c n_c exp(s_ac), `in_batch_nce` of the pairs' rows is
+Pair b holds anchor p(b) and candidate q(b) and weighs w_b; with s_ac = <x_a, y_c> / τ, m_a = Σ_{b: p(b) = a} w_b, n_c
+how often candidate c occurs, and Z_a = Σ_c n_c exp(s_ac), the sum over pairs is
 
-    1/B (Σ_a m_a ln Z_a - Σ_b s_p(b)q(b)).
+    Σ_a m_a ln Z_a - Σ_b w_b s_p(b)q(b).
 
-The similarities number (distinct anchors) x (distinct candidates) instead of B²: a fifth where a few users and popular
-items make up most of a batch. The gradients are formed while a block of similarities is at hand, as in contrast.py.
+The similarities number (distinct anchors) x (distinct candidates): a fifth of B² in a batch made up of few users and
+popular items for the most part. The gradients are formed while a block of similarities is at hand, as in contrast.py.
 """
 
 from typing import Any
@@ -14,10 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prismrec.nn.contrast import exponentiate, needs_shift
-
-_BLOCK_ENTRIES = 1 << 20
-"""Similarities held at once, 4 MB in float32."""
+from prismrec.nn.contrast import block_rows, exponentiate, needs_shift
 
 
 def merged_nce(
@@ -27,20 +24,32 @@ def merged_nce(
     candidate_places: Tensor,
     temperature: float,
     *,
+    weights: Tensor | None = None,
+    counts: Tensor | None = None,
     cosines: bool = False,
 ) -> Tensor:
-    """`in_batch_nce(anchors[anchor_places], candidates[candidate_places], temperature)`.
+    """Σ_b w_b (ln Σ_c n_c exp(s_p(b)c) - s_p(b)q(b)), a scalar.
+
+    Without weights and counts it is `in_batch_nce(anchors[anchor_places], candidates[candidate_places], temperature)`.
 
     Args:
         anchors: `[A, d]`.
-        candidates: `[C, d]`; each must be named by a pair.
+        candidates: `[C, d]`.
         anchor_places: p, int64 `[B]`.
         candidate_places: q, int64 `[B]`.
         temperature: τ.
-        cosines: a promise that all rows have length 1, which saves looking at their lengths.
+        weights: constants w `[B]`; None: 1/B each.
+        counts: constants n `[C]`, 1 or more for each candidate that a pair names; None: how often the pairs name them,
+            every one of them at least once.
+        cosines: a promise that all inner products lie within ±1, which saves looking at the lengths of rows.
     """
+    if weights is None:
+        weights = torch.full_like(anchors[:1, 0], 1 / len(anchor_places)).expand(len(anchor_places))
+    if counts is None:
+        counts = torch.bincount(candidate_places, minlength=len(candidates)).to(candidates)
     shifted = needs_shift(anchors, candidates, temperature, cosines=cosines)
-    return _MergedNCE.apply(anchors, candidates, anchor_places, candidate_places, temperature, shifted)
+    pairs = anchor_places, candidate_places, weights
+    return _MergedNCE.apply(anchors, candidates, *pairs, counts, temperature, shifted)
 
 
 class _MergedNCE(torch.autograd.Function):
@@ -51,34 +60,38 @@ class _MergedNCE(torch.autograd.Function):
         candidates: Tensor,
         anchor_places: Tensor,
         candidate_places: Tensor,
+        weights: Tensor,
+        counts: Tensor,
         temperature: float,
         shifted: bool,
     ) -> Tensor:
         (A, d), C = anchors.shape, len(candidates)
-        weights = torch.bincount(anchor_places, minlength=A).to(anchors) / len(anchor_places)  # m / B [A]
-        counts = torch.bincount(candidate_places, minlength=C).to(anchors)  # n [C]
+        masses = torch.zeros_like(anchors[:, 0]).index_add_(0, anchor_places, weights)  # m [A]
         scaled, columns = anchors / temperature, candidates.T.contiguous()  # [A, d], [d, C]
         # With the counts as one more row, a single product gives Σ_c n_c e_c y_c and Z.
         weighted = torch.cat([columns * counts, counts[None]])  # [d + 1, C]
         totals = anchors.new_empty(A)  # ln Z
         grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
-        block = max(1, _BLOCK_ENTRIES // max(1, C))
+        block = block_rows(A, C, d)
+        buffer = anchors.new_empty(block, C)
         for part in (slice(start, start + block) for start in range(0, A, block)):
-            exponentials = scaled[part] @ columns  # [a, C]
+            exponentials = torch.mm(scaled[part], columns, out=buffer[: A - part.start])  # [a, C]
             shift = exponentiate(exponentials, shifted)
             sums = (weighted @ exponentials.T).T  # [a, d + 1]
             totals[part] = sums[:, d].log() + shift
-            share = (weights[part] / (temperature * sums[:, d]))[:, None]  # [a, 1]
+            share = (masses[part] / (temperature * sums[:, d]))[:, None]  # [a, 1]
             grad_anchors[part] = sums[:, :d] * share
             grad_columns.addmm_((anchors[part] * share).T, exponentials)
-        chosen, factor = candidates[candidate_places], -1 / (temperature * len(anchor_places))  # [B, d]
-        matched = torch.zeros_like(anchors).index_add_(0, anchor_places, chosen)  # Σ_{b: p(b) = a} y_q(b) [A, d]
+        factors = (weights / temperature)[:, None]  # [B, 1]
+        chosen = factors * candidates[candidate_places]  # [B, d]
+        # Σ_{b: p(b) = a} w_b y_q(b) / τ  [A, d]
+        matched = torch.zeros_like(anchors).index_add_(0, anchor_places, chosen)
         grad_candidates = (grad_columns * counts).T.contiguous()
-        grad_candidates.index_add_(0, candidate_places, anchors[anchor_places], alpha=factor)
-        ctx.save_for_backward(grad_anchors.add_(matched, alpha=factor), grad_candidates)
-        return weights @ totals + factor * (anchors * matched).sum()
+        grad_candidates.index_add_(0, candidate_places, factors * anchors[anchor_places], alpha=-1)
+        ctx.save_for_backward(grad_anchors - matched, grad_candidates)
+        return masses @ totals - (anchors * matched).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_anchors, grad_candidates = ctx.saved_tensors
-        return grad * grad_anchors, grad * grad_candidates, None, None, None, None
+        return grad * grad_anchors, grad * grad_candidates, None, None, None, None, None, None
