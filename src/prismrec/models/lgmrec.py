@@ -93,9 +93,8 @@ class LGMRec(Recommender):
         self.projections = nn.ParameterList(xavier_table(width, d) for width in self.features.widths)  # W [F_m, d]
         self.hyperedges = nn.ParameterList(xavier_table(width, config.hyperedges) for width in self.features.widths)
         self.graph = BipartiteGraph(train)
-        self.neighbours = BipartiteGraph(train, "none").to_users  # R [U, I]
-        mean = torch.as_tensor(train.user_degrees).to(torch.get_default_dtype()).clamp(min=1).reciprocal()
-        self.register_buffer("per_neighbour", mean[:, None, None], persistent=False)  # 1 / d_u [U, 1, 1]
+        self.sum = BipartiteGraph(train, "none").to_users  # R [U, I]
+        self.mean = BipartiteGraph(train, "rw").to_users  # R by rows divided by their sums
 
     def embed(self) -> Embeddings:
         return Embeddings(*self._fuse(self._forward(), slice(None), slice(None)))
@@ -118,17 +117,15 @@ class LGMRec(Recommender):
         weights = zip(self.projections, self.hyperedges, strict=True)
         # [X W | X V] [I, d + A]
         both = [project(x, torch.cat([W.T, V.T])) for x, (W, V) in zip(self.features, weights, strict=True)]
-        gathered = self.neighbours(torch.cat(both, 1)).unflatten(1, (M, -1))  # R [X W | X V]  [U, M, d + A]
-        modal_users, user_logits = gathered.split([d, self.config.hyperedges], 2)  # [U, M, d], [U, M, A]
         modal_items, item_logits = zip(*(each.split([d, self.config.hyperedges], 1) for each in both), strict=True)
-        modal_users = modal_users * self.per_neighbour  # the mean over neighbours
+        items_by_modality = torch.cat(modal_items, 1)  # [I, M d]
+        modal = self.mean(items_by_modality), items_by_modality
         if self.config.shared_user_ids:
-            modal_users = self.user_table.unsqueeze(1).expand(-1, M, -1)
-        modal = modal_users.flatten(1), torch.cat(modal_items, 1)
+            modal = self.user_table.repeat(1, M), items_by_modality
         for _ in range(self.config.modal_layers if self.config.modal else 0):
             modal = self.graph(*modal)
-        # The logits of users are a plain sum over neighbours: T_U = R T_I.
-        logits = zip(user_logits.unbind(1), item_logits, strict=True)
+        user_logits = self.sum(torch.cat(item_logits, 1)).split(self.config.hyperedges, 1)  # T_U = R T_I
+        logits = zip(user_logits, item_logits, strict=True)
         hypergraphs = [self._hypergraph(*sides, items) for sides in logits]
         return _Forward((users, items), (modal[0].unflatten(1, (M, d)), modal[1].unflatten(1, (M, d))), hypergraphs)
 

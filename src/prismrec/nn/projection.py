@@ -58,14 +58,18 @@ class _Projection(torch.autograd.Function):
             if features.dtype == grad.dtype:
                 grad_weight.addmm_(grad[part].T, block)
             else:
-                grad_weight += grad[part].to(features).T @ block
+                grad_weight += grad[part].T.contiguous().to(features.dtype) @ block
         return None, grad_weight, None
 
 
 def _blocks(features: Tensor, rows: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    """The rows block by block, gathered ones in memory that the next block overwrites; on a GPU all at once."""
+    """The rows block by block, gathered ones in memory that the next block overwrites.
+
+    On a GPU and in bfloat16, whose products take no longer than adding them up, all rows are one block.
+    """
     count = len(features) if rows is None else len(rows)
-    size = max(1, _BLOCK_ENTRIES // max(1, features.shape[1])) if features.is_cpu else max(1, count)
+    in_blocks = features.is_cpu and features.dtype != torch.bfloat16
+    size = max(1, _BLOCK_ENTRIES // max(1, features.shape[1])) if in_blocks else max(1, count)
     memory = None if rows is None else features.new_empty(min(size, count), features.shape[1])
     for start in range(0, count, size):
         part = slice(start, min(start + size, count))
