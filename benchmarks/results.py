@@ -79,13 +79,15 @@ PLAN = (
     Entry("tiktok", "SLMRec", ({"learning_rate": (1e-3, 1e-2)},)),
     Entry("tiktok", "BM3", patience=50),
     Entry("tiktok", "LGMRec", patience=50),
-    Entry("tiktok", "LUDP"),
+    Entry(
+        "tiktok", "LUDP", ({}, {"regulariser": (1e-2, 1e-1)}, {"learning_rate": (1e-4,), "regulariser": (1e-4, 1e-2)})
+    ),
     Entry("baby", "most-popular", seeds=(0,)),
     Entry("baby", "MF-BPR", ({"regulariser": (0.1, 1.0, 2.0), **NORMS}, {"regulariser": (0.003, 0.01, 0.03, 0.1)})),
     Entry("baby", "NGCF"),
     Entry("baby", "LightGCN", ({"layers": (2, 3), "regulariser": (1e-4, 1e-3), **MMREC},)),
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
-    Entry("baby", "NCL"),
+    Entry("baby", "NCL", ({}, {"structure_weight": (2e-6, 2e-5)})),
     Entry("baby", "HCCF", ({"contrast_weight": (1e-5, 1e-4)},)),
     Entry(
         "baby",
