@@ -11,6 +11,7 @@ from torch import Tensor
 
 from prismrec.experiments.made_up import made_up
 from prismrec.models import LGMRec, LightGCN, Recommender
+from prismrec.nn.dropout import dropout
 from prismrec.training import Settings, fit
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -74,7 +75,7 @@ def dense_members(model: LGMRec, logits: Tensor) -> Tensor:
     """Gumbel noise and dropout in training mode only, drawn as the model draws them."""
     if model.training:
         logits = logits - torch.empty_like(logits).exponential_().log()
-    return F.dropout((logits / model.config.temperature).softmax(1), 1 - model.config.keep_rate, model.training)
+    return dropout((logits / model.config.temperature).softmax(1), 1 - model.config.keep_rate, model.training)
 
 
 def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
@@ -86,13 +87,13 @@ def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[t
     C = torch.stack(layers).mean(0)
     total, spreads = C, []
     for X, W, V in zip(model.features, model.projections, model.hyperedges, strict=True):
-        items = X @ W
+        items = X @ W.T
         users = R @ items / R.sum(1, keepdim=True).clamp(min=1)
         Z = torch.cat([users, items])
         for _ in range(config.modal_layers):
             Z = A @ Z
         total = total + F.normalize(Z)
-        item_members, user_members = (dense_members(model, logits) for logits in (X @ V, R @ X @ V))
+        item_members, user_members = (dense_members(model, logits) for logits in (X @ V.T, R @ X @ V.T))
         G = C[train.num_users :]
         for _ in range(config.hyper_layers):
             messages = item_members.T @ G

@@ -8,13 +8,13 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, layer_mean, mean_norms, project, xavier_table
+from prismrec.nn.dropout import dropout
 from prismrec.nn.hyperedge_contrast import hyperedge_contrast
 from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.normalise import unit_rows
@@ -90,8 +90,8 @@ class LGMRec(Recommender):
         d = config.embedding_size
         self.user_table = xavier_table(self.num_users, d)  # P [U, d]
         self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
-        self.projections = nn.ParameterList(xavier_table(width, d) for width in self.features.widths)  # W [F_m, d]
-        self.hyperedges = nn.ParameterList(xavier_table(width, config.hyperedges) for width in self.features.widths)
+        self.projections = nn.ParameterList(xavier_table(d, width) for width in self.features.widths)  # W [d, F_m]
+        self.hyperedges = nn.ParameterList(xavier_table(config.hyperedges, width) for width in self.features.widths)
         self.graph = BipartiteGraph(train)
         self.sum = BipartiteGraph(train, "none").to_users  # R [U, I]
         self.mean = BipartiteGraph(train, "rw").to_users  # R by rows divided by their sums
@@ -115,8 +115,8 @@ class LGMRec(Recommender):
             return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), [])
         d, M = self.config.embedding_size, len(self.features)
         weights = zip(self.projections, self.hyperedges, strict=True)
-        # [X W | X V] [I, d + A]
-        both = [project(x, torch.cat([W.T, V.T])) for x, (W, V) in zip(self.features, weights, strict=True)]
+        # X [W; V]ᵀ [I, d + A]
+        both = [project(x, torch.cat(rows)) for x, rows in zip(self.features, weights, strict=True)]
         modal_items, item_logits = zip(*(each.split([d, self.config.hyperedges], 1) for each in both), strict=True)
         items_by_modality = torch.cat(modal_items, 1)  # [I, M d]
         modal = self.mean(items_by_modality), items_by_modality
@@ -145,7 +145,7 @@ class LGMRec(Recommender):
         # Logits drift apart in training. Memberships under e^-60 are as good as none, and would be denormal numbers, on
         # which products run many times slower in threads that were running before training flushed them.
         members = narrow_softmax(logits / self.config.temperature, least=-60)
-        return F.dropout(members, 1 - self.config.keep_rate, self.training)
+        return dropout(members, 1 - self.config.keep_rate, self.training)
 
     def _fuse(self, forward: _Forward, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for the given rows (Eq. 13)."""
