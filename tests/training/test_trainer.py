@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -152,3 +154,17 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "state.safetensors").write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"state\.safetensors"):
         CheckpointFolder(tmp_path).load()
+
+
+def test_training_does_not_import_the_compiler() -> None:
+    """torch.optim's classes do, which takes two seconds and 70 MB."""
+    code = """
+import sys, torch
+from prismrec.experiments.made_up import made_up
+from prismrec.models import MFBPR
+from prismrec.training import Settings, fit
+data = made_up(30, 20, 100, {})
+fit(MFBPR(data.train, {}, MFBPR.Config()), data.train, Settings(epochs=1))
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

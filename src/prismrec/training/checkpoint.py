@@ -119,22 +119,3 @@ class CheckpointFolder:
 def copy_weights(module: torch.nn.Module) -> dict[str, Tensor]:
     """A copy of all weights on the CPU, contiguous and unshared, as safetensors wants them."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as named tensors: "3.exp_avg" belongs to the fourth parameter."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": value.detach().to("cpu", copy=True).contiguous()
-        for index, entry in state.items()
-        for key, value in entry.items()
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -14,23 +14,40 @@ as long as the optimiser, and after the step only the rows it touched are zeroed
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 _ACCURACY = 1e-10
 """Relative error of the drift allowed to the quadrature."""
 _BLOCK_ENTRIES = 1 << 18
 """Weights moved at once, so that intermediate results stay within a core's cache."""
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
+"""Of Adam, as everywhere."""
 
 _Float64Array = npt.NDArray[np.float64]
 
 
-class Adam(torch.optim.Adam):
-    """torch's fused Adam, to which an absent gradient of a drifting weight means zero, its effect put off."""
+class _Moments(NamedTuple):
+    """What Adam remembers of a weight, by the names that torch gives it."""
+
+    exp_avg: Tensor  # m
+    exp_avg_sq: Tensor  # v
+    step: Tensor  # t, a float32 scalar
+
+
+class Adam:
+    """torch's fused Adam, to which an absent gradient of a drifting weight means zero, its effect put off.
+
+    torch.optim.Adam itself is not used because it imports torch's compiler, two seconds and 70 MB.
+
+    Attributes:
+        lr: the learning rate η; `catch_up` before it is changed.
+    """
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], drifting: Iterable[nn.Parameter], lr: float, weight_decay: float
@@ -40,38 +57,70 @@ class Adam(torch.optim.Adam):
         Args:
             parameters: all weights to train.
             drifting: those of them that drift; from a step without their gradient to `catch_up` nobody may read them.
-            lr: the learning rate η; `catch_up` before it is changed.
+            lr: the learning rate η.
             weight_decay: L2 penalty added to every gradient; with one, nothing can be put off.
         """
-        super().__init__(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+        self.lr, self._weight_decay = lr, weight_decay
+        self._parameters = list(parameters)
+        self._moments: dict[nn.Parameter, _Moments] = {}
         self._put_off = dict.fromkeys(drifting, 0)
         self._dense_gradients: dict[nn.Parameter, Tensor] = {}  # zeros between steps
 
-    def step(self, closure: Any = None) -> Any:
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
         """One step; sparse gradients are used up by it.
 
         Raises:
             RuntimeError: a weight whose drift is put off has a gradient, so it was read too early.
         """
+        self._put_off_or_fill()
+        written = [self._write_out(parameter) for parameter in self._parameters if _has_sparse_gradient(parameter)]
+        moving = [parameter for parameter in self._parameters if parameter.grad is not None]
+        for parameter in moving:
+            if parameter not in self._moments:
+                mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                self._moments[parameter] = _Moments(mean, square, torch.zeros((), device=parameter.device))
+        if moving:
+            self._move(moving)
+        for parameter, rows in written:
+            self._dense_gradients[parameter].index_fill_(0, rows, 0)
+            parameter.grad = None
+
+    def _move(self, parameters: list[nn.Parameter]) -> None:
+        """Adam's step for parameters that have gradients."""
+        moments = [self._moments[parameter] for parameter in parameters]
+        adam(
+            list(parameters),
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            [each.exp_avg for each in moments],
+            [each.exp_avg_sq for each in moments],
+            [],
+            [each.step for each in moments],
+            lr=self.lr,
+            beta1=_BETAS[0],
+            beta2=_BETAS[1],
+            weight_decay=self._weight_decay,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+            fused=True,
+        )
+
+    def _put_off_or_fill(self) -> None:
         for parameter, steps in self._put_off.items():
             if parameter.grad is not None:
                 if steps:
                     raise RuntimeError("a drifting weight was read before it caught up")
-            elif parameter in self.state:
-                if self.param_groups[0]["weight_decay"]:
+            elif parameter in self._moments:
+                if self._weight_decay:
                     parameter.grad = torch.zeros_like(parameter)
                 else:
                     self._put_off[parameter] = steps + 1
-        written = [self._write_out(parameter) for parameter in self._with_sparse_gradient()]
-        result = super().step(closure)
-        for parameter, rows in written:
-            self._dense_gradients[parameter].index_fill_(0, rows, 0)
-            parameter.grad = None
-        return result
-
-    def _with_sparse_gradient(self) -> list[nn.Parameter]:
-        (group,) = self.param_groups
-        return [parameter for parameter in group["params"] if parameter.grad is not None and parameter.grad.is_sparse]
 
     def _write_out(self, parameter: nn.Parameter) -> tuple[nn.Parameter, Tensor]:
         """Put the dense gradient in the place of the sparse one; the parameter and its rows that are not zero."""
@@ -87,23 +136,42 @@ class Adam(torch.optim.Adam):
     @torch.no_grad()
     def catch_up(self) -> None:
         """Take the steps put off; to be called before the drifting weights are read again, or saved."""
-        (group,) = self.param_groups
         for parameter, steps in self._put_off.items():
             if not steps:
                 continue
-            state = self.state[parameter]
-            nodes, masses = _drift(float(state["step"]), steps, group["lr"], *group["betas"])
-            flat = (x.view(-1).split(_BLOCK_ENTRIES) for x in (parameter, state["exp_avg"], state["exp_avg_sq"]))
+            moments = self._moments[parameter]
+            nodes, masses = _drift(float(moments.step), steps, self.lr, *_BETAS)
+            flat = (x.view(-1).split(_BLOCK_ENTRIES) for x in (parameter, moments.exp_avg, moments.exp_avg_sq))
             for weight, mean, square in zip(*flat, strict=True):
                 root = square.sqrt()
                 factor = torch.zeros_like(root)
                 for node, mass in zip(nodes.tolist(), masses.tolist(), strict=True):
-                    factor += (root * node).add_(group["eps"]).reciprocal_().mul_(mass)
+                    factor += (root * node).add_(_EPSILON).reciprocal_().mul_(mass)
                 weight.addcmul_(mean, factor, value=-1)
-            state["exp_avg"] *= group["betas"][0] ** steps
-            state["exp_avg_sq"] *= group["betas"][1] ** steps
-            state["step"] += steps
+            moments.exp_avg.mul_(_BETAS[0] ** steps)
+            moments.exp_avg_sq.mul_(_BETAS[1] ** steps)
+            moments.step.add_(steps)
             self._put_off[parameter] = 0
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of all moments on the CPU: "3.exp_avg" belongs to the fourth parameter."""
+        return {
+            f"{index}.{name}": tensor.to("cpu", copy=True)
+            for index, parameter in enumerate(self._parameters)
+            if parameter in self._moments
+            for name, tensor in self._moments[parameter]._asdict().items()
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        for index, parameter in enumerate(self._parameters):
+            if f"{index}.step" in state:
+                tensors = (state[f"{index}.{name}"] for name in _Moments._fields)
+                self._moments[parameter] = _Moments(*(x.to(parameter.device, copy=True) for x in tensors))
+
+
+def _has_sparse_gradient(parameter: nn.Parameter) -> bool:
+    return parameter.grad is not None and parameter.grad.is_sparse
 
 
 def _drift(step: float, steps: int, lr: float, beta1: float, beta2: float) -> tuple[_Float64Array, _Float64Array]:

@@ -19,8 +19,6 @@ from prismrec.training.checkpoint import (
     EpochRecord,
     Progress,
     copy_weights,
-    optimizer_tensors,
-    restore_optimizer,
 )
 from prismrec.training.optimizer import Adam
 from prismrec.training.processor import denormals_flushed, keep_freed_memory
@@ -140,7 +138,7 @@ class _Run:
         if checkpoint is None or self.optimizer is None:
             return
         self.model.load_state_dict(checkpoint.weights)
-        restore_optimizer(self.optimizer, checkpoint.optimizer)
+        self.optimizer.restore(checkpoint.optimizer)
         self.best_weights, self.progress = checkpoint.best_weights, checkpoint.progress
         if report is not None:
             for record in self.progress.history:
@@ -148,7 +146,7 @@ class _Run:
 
     def checkpoint(self) -> Checkpoint:
         assert self.optimizer is not None
-        return Checkpoint(copy_weights(self.model), optimizer_tensors(self.optimizer), self.best_weights, self.progress)
+        return Checkpoint(copy_weights(self.model), self.optimizer.state(), self.best_weights, self.progress)
 
     def epoch(self, validate: Validate | None) -> None:
         epoch = len(self.progress.history)
@@ -165,8 +163,7 @@ class _Run:
     def _train(self, epoch: int) -> dict[str, float]:
         assert self.optimizer is not None
         config = self.model.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * config.lr_decay ** (epoch / config.lr_decay_epochs)
+        self.optimizer.lr = config.learning_rate * config.lr_decay ** (epoch / config.lr_decay_epochs)
         # Seeding each epoch by itself makes an epoch a function of the weights at its start: a resumed run repeats it.
         seeds = np.random.SeedSequence([self.settings.seed, epoch]).generate_state(3, np.uint64).tolist()
         torch.manual_seed(seeds[0] >> 1)
