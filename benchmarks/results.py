@@ -95,7 +95,7 @@ PLAN = (
         (
             {"regulariser": (1e-4, 1e-3, 1e-2, 3e-2)},
             {"regulariser": (1e-2,), "lr_decay": (1.0,)},
-            {"variant": ("light",), "regulariser": (3e-7, 3e-6)},
+            {"variant": ("light",), "regulariser": (3e-7, 3e-6, 3e-5, 1e-4)},
         ),
     ),
 )
