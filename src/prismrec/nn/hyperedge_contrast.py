@@ -26,7 +26,7 @@ def hyperedge_contrast(
     """Σ_a w_a (ln Σ_c exp(cos(G_a, G'_c) / τ) - cos(G_a, G'_a) / τ), c over all nodes.
 
     Args:
-        first: memberships H̄ `[n, A]` and messages Λ `[A, d]`, with G = H̄ Λ.
+        first: memberships H̄ `[n, A]`, none negative, and messages Λ `[A, d]`, with G = H̄ Λ.
         second: H̄' `[n, A]` and Λ' `[A, d]`.
         anchors: distinct nodes, int64 `[a]`.
         weights: constants w `[a]`.
