@@ -83,8 +83,8 @@ class Adam:
         moving = [parameter for parameter in self._parameters if parameter.grad is not None]
         for parameter in moving:
             if parameter not in self._moments:
-                mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
-                self._moments[parameter] = _Moments(mean, square, torch.zeros((), device=parameter.device))
+                step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+                self._moments[parameter] = _Moments(torch.zeros_like(parameter), torch.zeros_like(parameter), step)
         if moving:
             self._move(moving)
         for parameter, rows in written:
