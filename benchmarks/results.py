@@ -74,7 +74,7 @@ PLAN = (
         ),
         patience=50,
     ),
-    Entry("tiktok", "MMGCL"),
+    Entry("tiktok", "MMGCL", ({}, {"contrast_weight": (0.4, 0.04), "weight_decay": (1e-6,)})),
     Entry("tiktok", "MICRO", seeds=(0,)),
     Entry("tiktok", "SLMRec", ({"learning_rate": (1e-3, 1e-2)},)),
     Entry("tiktok", "BM3", patience=50),
