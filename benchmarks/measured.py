@@ -1,4 +1,4 @@
-"""What the scripts share: the clocks, and measurements as JSON lines that an interrupted series goes on from."""
+"""What the scripts share: the clocks, measurements as JSON lines that an interrupted series goes on from, a table."""
 
 import json
 import time
@@ -22,3 +22,7 @@ def append(path: Path, result: dict) -> None:
 
 def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows])

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from measured import append, lines
+from measured import append, lines, markdown
 
 HERE = Path(__file__).parent
 DATA = ("tiktok", "baby", "clothing")
@@ -162,10 +162,8 @@ def table(args: argparse.Namespace) -> None:
 
 def page(_: argparse.Namespace) -> None:
     """Print docs/performance.md from performance_head.md, peer.json and limits.json."""
-    head, rows = (
-        (HERE / "performance_head.md").read_text(encoding="utf-8"),
-        json.loads((HERE / "peer.json").read_text()),
-    )
+    head = (HERE / "performance_head.md").read_text(encoding="utf-8")
+    rows = json.loads((HERE / "peer.json").read_text())
     columns = ["data", "model", "threads", "epoch, s", "peer, s", "ratio", "evaluation, s", "peer, s", "ratio"]
     columns += ["peak, MB", "peer, MB", "ratio"]
     parts = [markdown(columns, [peer_cells(row) for row in rows])]
@@ -183,10 +181,6 @@ def page(_: argparse.Namespace) -> None:
     ]
     parts.append(markdown(["data", "threads", "operation", "reached", "machine", "share"], cells))
     print(head.replace("PEER_TABLE", parts[0]).replace("LIMITS_TABLE", parts[1]), end="")
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows])
 
 
 def peer_cells(row: dict) -> list[str]:

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
+from measured import markdown
+
 import prismrec
 from prismrec.data import Dataset
 from prismrec.experiments.bench import time_model
@@ -217,24 +219,23 @@ def table(args: argparse.Namespace) -> None:
 def page(_: argparse.Namespace) -> None:
     """Print docs/results.md from results.json."""
     here = Path(__file__).parent
-    lines = [(here / "results_head.md").read_text(encoding="utf-8")]
+    parts = [(here / "results_head.md").read_text(encoding="utf-8")]
+    columns = ["model", "settings", "seeds", *METRICS, "reference", "epochs", "s/epoch", "MB"]
     rows = json.loads((here / "results.json").read_text(encoding="utf-8"))
     for data, group in itertools.groupby(rows, key=lambda row: row["data"]):
-        columns = ["model", "settings", "seeds", *METRICS, "reference", "epochs", "s/epoch", "MB"]
-        lines += [f"## {data}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-        for row in group:
-            cells = [f"{row[m]['mean']:.4f}" + (f" ± {row[m]['sd']:.4f}" if row[m]["sd"] else "") for m in METRICS]
-            epochs = ", ".join(map(str, row["epochs"]))
-            settings = row["settings"].replace(",", ", ") + (
-                f" (of {len(row['tried'])})" if len(row["tried"]) > 1 else ""
-            )
-            reference = f"{row['reference recall@20']:.4f}" if row["reference recall@20"] else ""
-            timed = row["cost"]
-            costs = [f"{timed['epoch_seconds']:.2f}", f"{timed['peak_bytes'] / 1e6:.0f}"] if timed else ["", ""]
-            cells = [row["model"], settings, str(row["seeds"]), *cells, reference, epochs, *costs]
-            lines += [f"| {' | '.join(cells)} |"]
-        lines += [""]
-    print("\n".join(lines).rstrip())
+        parts += [f"## {data}", "", markdown(columns, [cells(row) for row in group]), ""]
+    print("\n".join(parts).rstrip())
+
+
+def cells(row: dict) -> list[str]:
+    """One line of the table."""
+    scores = [f"{row[m]['mean']:.4f}" + (f" ± {row[m]['sd']:.4f}" if row[m]["sd"] else "") for m in METRICS]
+    settings = row["settings"].replace(",", ", ") + (f" (of {len(row['tried'])})" if len(row["tried"]) > 1 else "")
+    reference = f"{row['reference recall@20']:.4f}" if row["reference recall@20"] else ""
+    timed = row["cost"]
+    costs = [f"{timed['epoch_seconds']:.2f}", f"{timed['peak_bytes'] / 1e6:.0f}"] if timed else ["", ""]
+    epochs = ", ".join(map(str, row["epochs"]))
+    return [row["model"], settings, str(row["seeds"]), *scores, reference, epochs, *costs]
 
 
 def main() -> None:

@@ -137,9 +137,7 @@ class _InfoNCE(torch.autograd.Function):
         if with_gradient:
             factor = (weights / temperature)[:, None]
             grad_anchors -= factor * chosen
-            grad_candidates = grad_columns.T.contiguous()
-            if sample is not None:
-                grad_candidates = torch.zeros_like(candidates).index_copy_(0, sample, grad_candidates)
+            grad_candidates = _rows_of(grad_columns, sample, candidates)
             grad_candidates.index_add_(0, positives, factor * (1 - own)[:, None] * anchors, alpha=-1)
             ctx.save_for_backward(grad_anchors, grad_candidates)
         return (weights * (totals - logits)).sum()
@@ -158,6 +156,12 @@ def _drawn(candidates: Tensor, positives: Tensor, sample: Tensor) -> tuple[Tenso
     places = _places(positives, sample)
     stands_for = (len(candidates) - 1) / (len(sample) - (places >= 0).to(candidates))
     return candidates.index_select(0, sample), places, stands_for.log()
+
+
+def _rows_of(columns: Tensor, sample: Tensor | None, candidates: Tensor) -> Tensor:
+    """Columns `[d, C]`, or `[d, S]` of the candidates drawn, as rows of all candidates `[C, d]`."""
+    rows = columns.T.contiguous()
+    return rows if sample is None else torch.zeros_like(candidates).index_copy_(0, sample, rows)
 
 
 def _sums(exponentials: Tensor, pool: Tensor, with_ones: Tensor | None) -> tuple[Tensor, Tensor]:

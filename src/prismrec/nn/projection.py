@@ -26,8 +26,7 @@ def project(features: Tensor, weight: Tensor, rows: Tensor | None = None) -> Ten
     Returns:
         `[I, d]` or `[n, d]`.
     """
-    projected: Tensor = _Projection.apply(features, weight, rows)
-    return projected
+    return _Projection.apply(features, weight, rows)
 
 
 class FeatureLinear(nn.Linear):
@@ -70,10 +69,10 @@ def _blocks(features: Tensor, rows: Tensor | None) -> Iterator[tuple[slice, Tens
     count = len(features) if rows is None else len(rows)
     in_blocks = features.is_cpu and features.dtype != torch.bfloat16
     size = max(1, _BLOCK_ENTRIES // max(1, features.shape[1])) if in_blocks else max(1, count)
-    memory = None if rows is None else features.new_empty(min(size, count), features.shape[1])
+    memory = features.new_empty(0 if rows is None else min(size, count), features.shape[1])
     for start in range(0, count, size):
         part = slice(start, min(start + size, count))
-        if rows is None or memory is None:
+        if rows is None:
             yield part, features[part]
         else:
             yield part, torch.index_select(features, 0, rows[part], out=memory[: part.stop - start])
