@@ -35,3 +35,12 @@ def test_denormal_numbers_are_zero_in_the_block_and_themselves_after_it() -> Non
     with denormals_flushed():
         assert (tiny * 1e-10).count_nonzero() == 0
     assert (tiny * 1e-10).count_nonzero() == 4
+
+
+def test_a_block_within_a_block_leaves_the_outer_one_as_it_was() -> None:
+    tiny = torch.full((4,), 1e-30)
+    with denormals_flushed():
+        with denormals_flushed():
+            pass
+        assert (tiny * 1e-10).count_nonzero() == 0
+    assert (tiny * 1e-10).count_nonzero() == 4

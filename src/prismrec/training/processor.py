@@ -30,8 +30,10 @@ def denormals_flushed() -> Iterator[None]:
     Late in training they turn up in softmaxes and in Adam's moments, and the processor takes many times as long for
     each: an epoch of SLMRec five times.
     """
+    # PyTorch cannot be asked, but Python's numbers are those of the same thread.
+    flushed_before = sys.float_info.min / 2 == 0
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(flushed_before)
