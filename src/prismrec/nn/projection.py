@@ -40,6 +40,8 @@ class FeatureLinear(nn.Linear):
 class _Projection(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is not None and len(rows) * features.shape[1] <= _BLOCK_ENTRIES:
+            features, rows = features.index_select(0, rows), None  # few enough to be kept for the gradient
         ctx.save_for_backward(features, rows)
         columns = weight.to(features.dtype).T.contiguous()  # [F, d]
         if rows is None:
