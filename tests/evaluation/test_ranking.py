@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prismrec.errors import InputError
-from prismrec.evaluation import rank
+from prismrec.evaluation import rank, ranking
 from prismrec.types import Embeddings, Interactions
 
 
@@ -27,9 +27,10 @@ def plain_ranking(scores, masked, user, k):
     k=st.integers(1, 70),
     density=st.sampled_from([0.0, 0.4, 0.95, 1.0]),
     block_size=st.sampled_from([None, 1, 3]),
+    least_items=st.sampled_from([ranking._LEAST_ITEMS, 1, 7]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_is_the_sorted_list_of_unmasked_items_with_ties_by_number(shape, k, density, block_size, seed):
+def test_is_the_sorted_list_of_unmasked_items_with_ties_by_number(shape, k, density, block_size, least_items, seed):
     num_users, num_items, d = shape
     rng = np.random.default_rng(seed)
     # Small integers make exact scores and many ties, both zeros among them.
@@ -38,7 +39,10 @@ def test_is_the_sorted_list_of_unmasked_items_with_ties_by_number(shape, k, dens
     wanted = rng.integers(0, num_users, rng.integers(0, 6))
 
     embeddings = Embeddings(torch.from_numpy(users), torch.from_numpy(items))
-    found = rank(embeddings, wanted, k, [pairs(h) for h in hidden], block_size=block_size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_LEAST_ITEMS", least_items)
+        patch.setitem(ranking._SCORES_AT_ONCE, "cpu", 1)  # items too go in blocks, as small as that
+        found = rank(embeddings, wanted, k, [pairs(h) for h in hidden], block_size=block_size)
 
     expected = [plain_ranking(users @ items.T, hidden[0] | hidden[1], user, k) for user in wanted]
     assert found.items.shape == found.scores.shape == (len(wanted), k)

@@ -1,11 +1,11 @@
-"""Full ranking: the k best of all items for each user, exact, in blocks of users.
+"""Full ranking: the k best of all items for each user, exact, in blocks of users and of items.
 
-Scores are float32. The higher score comes first, and of equal scores the lower item number. Both are packed
-into one int64 key, so that no two candidates are equal and there is one order only.
+Scores are float32. The higher score comes first, and of equal scores the lower item number.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 
 from prismrec.errors import InputError
+from prismrec.evaluation.selection import best_keys, items_and_scores, runs
 from prismrec.types import Embeddings, IntArray, Interactions
 
 UserNumbers = Tensor | Sequence[int] | npt.NDArray[np.integer]
 Int64Array = npt.NDArray[np.int64]
 T = TypeVar("T")
 
-SCORES_AT_ONCE = {"cpu": 2**21, "cuda": 2**26}
-"""Scores held at a time where no block size is given; fixed, because a matrix product may round by its shape."""
-_LEAST_USERS = 16
-"""Yet never fewer users than that: the embeddings of all items are read once per block."""
+_SCORES_AT_ONCE = {"cpu": 2**21, "cuda": 2**26}
+"""Scores held at a time: fixed, because a matrix product may round by its shape."""
+_LEAST_USERS, _LEAST_ITEMS = 256, 4096
+"""Of a block: the embeddings of all items are read once per block of users, and more items are a faster product."""
 
 
 class Ranking(NamedTuple):
@@ -77,35 +78,32 @@ def map_blocks(
     *,
     block_size: int | None = None,
 ) -> list[T]:
-    """`use(part of the users, their ranking)` for one block of users after the other; lists need not all be kept.
-
-    A partial top-k over all I columns costs more than the scores themselves, so a bound comes first: part the
-    items into C ≥ k runs and take the best score of each. The k-th best of these is reached by k items, so
-    whatever stays below it is out. Little more than k items per user remain to be sorted, ties included.
-    """
+    """`use(part of the users, their ranking)` for one block of users after the other; lists need not all be kept."""
     numbers = _checked_users(embeddings, users, k, mask, block_size)
     num_items, device = len(embeddings.items), embeddings.items.device
     user_rows, item_rows = embeddings.users.detach(), embeddings.items.detach().float()
-    kept = min(k, num_items)
-    w = max(num_items // (4 * kept), 1)  # items in a run; item j is in run j modulo C
-    C = -(-num_items // w)
     masked = [pairs_of(numbers, pairs) for pairs in mask]
-    size = block_size or max(SCORES_AT_ONCE.get(device.type, 2**21) // num_items, _LEAST_USERS)
+    at_once = _SCORES_AT_ONCE.get(device.type, 2**21)
+    size = block_size or max(at_once // num_items, _LEAST_USERS)
+    parts = -(-num_items // max(at_once // size, _LEAST_ITEMS))
+    edges = np.linspace(0, num_items, parts + 1).astype(int).tolist()
 
     def work(start: int) -> T:
         part = slice(start, min(start + size, len(numbers)))
         block = user_rows[torch.from_numpy(numbers[part]).to(device)].float()
-        scores = torch.empty(len(block), w * C, device=device)
-        torch.mm(block, item_rows.T, out=scores[:, :num_items])
-        scores[:, num_items:] = -torch.inf
-        for offsets, items in masked:
-            rows, hidden = block_pairs(offsets, items, part)
-            flat = torch.from_numpy(rows * (w * C) + hidden).to(device)
-            scores.view(-1).index_fill_(0, flat, -torch.inf)
-        bound = _kth_largest(scores.view(-1, w, C).amax(1), kept)
-        # A bound above -inf leaves masked items out where fewer than k others are left.
-        candidates = _positions_from(scores, bound.clamp_(min=torch.finfo(torch.float32).min))
-        return use(part, _ordered(candidates, scores, k))
+        hidden = [block_pairs(offsets, items, part) for offsets, items in masked]
+        keys = torch.empty(len(block), 0, dtype=torch.int64, device=device)
+        for first, last in pairwise(edges):
+            w, C = runs(last - first, k)
+            scores = torch.empty(len(block), w * C, device=device)
+            torch.mm(block, item_rows[first:last].T, out=scores[:, : last - first])
+            scores[:, last - first :] = -torch.inf
+            for rows, items in hidden:
+                here = (items >= first) & (items < last)
+                flat = torch.from_numpy(rows[here] * (w * C) + items[here] - first).to(device)
+                scores.view(-1).index_fill_(0, flat, -torch.inf)
+            keys = best_keys(scores, first, last - first, k, keys)
+        return use(part, Ranking(*items_and_scores(keys)))
 
     starts = range(0, len(numbers), size)
     return _in_threads(work, starts) if device.type == "cpu" else [work(start) for start in starts]
@@ -180,46 +178,3 @@ def check_counts(name: str, pairs: Interactions, embeddings: Embeddings) -> None
         raise InputError(
             name, "{} users and {} items".format(*counts), "{} and {} as in the embeddings".format(*expected)
         )
-
-
-def _ordered(flat: Tensor, scores: Tensor, k: int) -> Ranking:
-    """The k best of the candidates at these ascending positions of the flattened scores `[b, width]`."""
-    rows = flat // scores.shape[1]
-    counts = torch.bincount(rows, minlength=len(scores))
-    slots = torch.arange(len(flat), device=flat.device) - (counts.cumsum(0) - counts)[rows]
-    bits = (0.0 - scores.view(-1)[flat]).view(torch.int32)  # negated: best first; 0.0 - x has one zero only
-    keys = torch.full((len(scores), max(int(counts.max()), k)), _NO_ITEM, device=flat.device)
-    keys[rows, slots] = torch.add(flat - rows * scores.shape[1], _swap_order(bits), alpha=2**32)
-    keys = _sorted(keys)[:, :k]
-    best = 0.0 - _swap_order((keys >> 32).int()).view(torch.float32)
-    return Ranking((keys & 0xFFFFFFFF).masked_fill_(best == -torch.inf, -1), best)
-
-
-_NO_ITEM = 0x7F800000 << 32  # the key of score -inf
-
-
-def _swap_order(bits: Tensor) -> Tensor:
-    """From the bits of floats to integers in the same order, or back: sign and magnitude, two's complement."""
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
-# On a CPU numpy selects, searches and sorts several times faster than torch does.
-
-
-def _kth_largest(values: Tensor, k: int) -> Tensor:
-    """`[b, 1]` from `[b, C]`."""
-    if values.is_cpu:
-        at = values.shape[1] - k
-        return torch.from_numpy(np.partition(values.numpy(), at, axis=1)[:, at : at + 1].copy())
-    return values.topk(k, sorted=False).values.amin(1, keepdim=True)
-
-
-def _positions_from(scores: Tensor, bound: Tensor) -> Tensor:
-    """Flat positions of the scores that reach the bound of their row."""
-    if scores.is_cpu:
-        return torch.from_numpy(np.flatnonzero(scores.numpy() >= bound.numpy()))
-    return (scores >= bound).view(-1).nonzero().view(-1)
-
-
-def _sorted(keys: Tensor) -> Tensor:
-    return torch.from_numpy(np.sort(keys.numpy(), axis=1)) if keys.is_cpu else keys.sort(1).values
