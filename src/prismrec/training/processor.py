@@ -7,20 +7,20 @@ from contextlib import contextmanager
 
 import torch
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_… of glibc's malloc.h
-_MOST_KEPT = 1 << 30
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_… of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep up to 1 GB of what a step frees for the next one, which allocates the same again.
+    """Let malloc keep what a step frees for the next one, which allocates the same again.
 
     By default glibc hands large blocks back to the system, which clears each page anew when it is next touched: up to a
-    quarter of a step. This holds for the rest of the process; with another C library nothing happens.
+    quarter of a step, and half of it where tables are hundreds of megabytes large. This holds for the rest of the
+    process; with another C library nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _MOST_KEPT)
-        mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, -1)
 
 
 @contextmanager
