@@ -65,7 +65,7 @@ PLAN = (
     Entry("tiktok", "VBPR", ({"regulariser": (0.01,)},), patience=50),
     Entry("tiktok", "ACF"),
     Entry("tiktok", "MMGCN", ({"learning_rate": (1e-3, 1e-4)},)),
-    Entry("tiktok", "GRCN", ({"learning_rate": (1e-3,)},)),
+    Entry("tiktok", "GRCN", ({"learning_rate": (1e-3,)}, {"learning_rate": (1e-3,), "regulariser": (1e-2, 1e-1)})),
     Entry(
         "tiktok",
         "LATTICE",
@@ -89,7 +89,7 @@ PLAN = (
     Entry("baby", "NGCF", ({}, {"variant": ("recbole",), "regulariser": (1e-5, 1e-3)})),
     Entry("baby", "LightGCN", ({"layers": (2, 3), "regulariser": (1e-4, 1e-3), **MMREC},)),
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
-    Entry("baby", "NCL", ({}, {"structure_weight": (2e-6,)}, {"temperature": (0.2,)}, {"regulariser": (1e-3,)})),
+    Entry("baby", "NCL", ({}, {"structure_weight": (2e-6,), "temperature": (0.2,)}, {"regulariser": (1e-3,)})),
     Entry("baby", "HCCF", ({"variant": ("torch",), "regulariser": (1e-5, 1e-4)}, {"contrast_weight": (1e-5,)})),
     Entry(
         "baby",
