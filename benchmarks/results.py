@@ -25,7 +25,7 @@ from measured import markdown
 import prismrec
 from prismrec.data import Dataset
 from prismrec.experiments.bench import time_model
-from prismrec.training import EpochRecord, Settings
+from prismrec.training import EpochRecord, Settings, ask_for_large_pages
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -186,6 +186,7 @@ def cost(args: argparse.Namespace) -> None:
 def time(args: argparse.Namespace) -> None:
     """Print the cost of one configuration."""
     (entry,) = chosen(args)
+    ask_for_large_pages()  # as the command line does
     timing = time_model(entry.model, prismrec.load(args.data / entry.data), json.loads(args.config), epochs=3)
     print(json.dumps(asdict(timing)))
 

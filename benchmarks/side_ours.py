@@ -14,7 +14,7 @@ from measured import Clock
 import prismrec
 from prismrec.experiments.bench import evaluate_once, peak_bytes
 from prismrec.experiments.train import build_model, make_config
-from prismrec.training import EpochRecord, Settings, fit
+from prismrec.training import EpochRecord, Settings, ask_for_large_pages, fit
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     args = parser.parse_args()
     torch.set_num_threads(int(args.threads))
+    ask_for_large_pages()  # as the command line does
     imported = peak_bytes()
     dataset = prismrec.load(args.data)
     clock = Clock()

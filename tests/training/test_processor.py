@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +28,27 @@ def test_memory_freed_by_one_step_is_at_hand_for_the_next() -> None:
         for kept in (False, True)
     ]
     assert faults[1] < 20 < faults[0]
+
+
+PAGES = """
+import torch
+from prismrec.training import ask_for_large_pages
+if {asked}:
+    ask_for_large_pages()
+table = torch.ones(16 << 20)  # 64 MB
+print(open("/proc/self/smaps_rollup").read().split("AnonHugePages:")[1].split()[0])
+"""
+THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not THP.exists() or "[madvise]" not in THP.read_text(), reason="no pages of 2 MB for the asking")
+def test_large_tables_lie_on_large_pages_if_asked_before_the_first() -> None:
+    kilobytes = [
+        int(subprocess.run([sys.executable, "-c", PAGES.format(asked=asked)], capture_output=True, check=True).stdout)
+        for asked in (False, True)
+    ]
+    assert kilobytes[0] == 0
+    assert kilobytes[1] >= 60 << 10
 
 
 def test_denormal_numbers_are_zero_in_the_block_and_themselves_after_it() -> None:

@@ -6,6 +6,7 @@ import typer
 
 from prismrec.cli import bench, data, demo, evaluate, models, recommend, train
 from prismrec.errors import InputError
+from prismrec.training import ask_for_large_pages
 
 app = typer.Typer(
     name="prismrec",
@@ -25,6 +26,7 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Run the command line; exit code 2 and one line on standard error where the input is at fault."""
+    ask_for_large_pages()
     try:
         app()
     except InputError as error:
