@@ -53,6 +53,7 @@ class Entry:
 
 MMREC = {"initialiser": ("xavier",), "regulariser_form": ("norms",)}
 NORMS = {"regulariser_form": ("norms",)}
+HCCF = {"variant": ("torch",), "keep_rate": (1.0,), "contrast_weight": (0.2, 0.02), "regulariser": (1e-5, 1e-4)}
 PLAN = (
     Entry("tiktok", "most-popular", seeds=(0,)),
     Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS}, {"regulariser": (0.01, 0.03, 0.1)}), patience=50),
@@ -60,7 +61,7 @@ PLAN = (
     Entry("tiktok", "LightGCN", ({"layers": (2,), **MMREC},), patience=50),
     Entry("tiktok", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("tiktok", "NCL"),
-    Entry("tiktok", "HCCF", ({"contrast_weight": (1e-5,)}, {"variant": ("torch",), "regulariser": (1e-6, 1e-5, 1e-4)})),
+    Entry("tiktok", "HCCF", ({"contrast_weight": (1e-5,)}, HCCF)),
     Entry("tiktok", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2, 1e-1)},)),
     Entry("tiktok", "VBPR", ({"regulariser": (0.01,)},), patience=50),
     Entry("tiktok", "ACF"),
@@ -90,7 +91,7 @@ PLAN = (
     Entry("baby", "LightGCN", ({"layers": (2, 3), "regulariser": (1e-4, 1e-3), **MMREC},)),
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("baby", "NCL", ({}, {"structure_weight": (2e-6,), "temperature": (0.2,)}, {"regulariser": (1e-3,)})),
-    Entry("baby", "HCCF", ({"variant": ("torch",), "regulariser": (1e-5, 1e-4)}, {"contrast_weight": (1e-5,)})),
+    Entry("baby", "HCCF", (HCCF,)),
     Entry(
         "baby",
         "SHT",
