@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
+from prismrec.nn.dropout import dropout
 from prismrec.nn.merged_nce import merged_nce
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -151,6 +151,6 @@ class SLMRec(Recommender):
         sum_users, sum_items = torch.zeros_like(users), torch.zeros_like(items)
         for _ in range(self.config.layers):
             propagated = self.encoder.graph(users, items)
-            users, items = (F.dropout(rows, self.config.dropout, self.training) for rows in propagated)
+            users, items = (dropout(rows, self.config.dropout, self.training) for rows in propagated)
             sum_users, sum_items = sum_users + users, sum_items + items
         return sum_users.unflatten(1, inputs.shape[1:]), sum_items.unflatten(1, inputs.shape[1:])
