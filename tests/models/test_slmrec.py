@@ -2,12 +2,11 @@ from typing import ClassVar
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 import golden
 import plain
-from prismrec.models import SLMRec
+from prismrec.models import SLMRec, slmrec
 from prismrec.types import Triplets
 
 from model_contract import NUM_USERS, RecommenderContract, toy_batch, toy_features, toy_interactions
@@ -116,7 +115,7 @@ def test_feature_dropout_drops_after_each_layer_and_feeds_the_rest_to_the_next(m
         factors.append((torch.rand_like(x) >= p) / (1 - p))
         return x * factors[-1]
 
-    monkeypatch.setattr(F, "dropout", recorded)
+    monkeypatch.setattr(slmrec, "dropout", recorded)
     loss = model.loss(batch)["FD"]
     assert len(factors) == 8  # two views, two layers, two sides
     views = []
