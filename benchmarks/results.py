@@ -53,7 +53,7 @@ class Entry:
 
 MMREC = {"initialiser": ("xavier",), "regulariser_form": ("norms",)}
 NORMS = {"regulariser_form": ("norms",)}
-HCCF = {"variant": ("torch",), "contrast_weight": (1.0,), "regulariser": (3e-3, 1e-3)}
+HCCF = {"variant": ("torch",), "contrast_weight": (1.0,), "regulariser": (3e-3,)}
 PLAN = (
     Entry("tiktok", "most-popular", seeds=(0,)),
     Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS}, {"regulariser": (0.01, 0.03, 0.1)}), patience=50),
