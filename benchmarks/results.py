@@ -91,7 +91,7 @@ PLAN = (
     Entry("baby", "LightGCN", ({"layers": (2, 3), "regulariser": (1e-4, 1e-3), **MMREC},)),
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("baby", "NCL", ({}, {"structure_weight": (2e-6,), "temperature": (0.2,)}, {"regulariser": (1e-3,)})),
-    Entry("baby", "HCCF", (HCCF,)),
+    Entry("baby", "HCCF", ({**HCCF, "regulariser": (3e-3, 5e-3)},)),
     Entry(
         "baby",
         "SHT",
