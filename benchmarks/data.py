@@ -1,9 +1,9 @@
 """The data sets that both sides read, in the MMRec layout.
 
-    python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing]
+    python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing clothing-half]
 
-`tiktok` as it is (features as float32), `baby` with random features, `clothing` made up with random features. A folder
-that exists is left alone.
+`tiktok` as it is (features as float32), `baby` with random features, `clothing` made up with random features, and
+`clothing-half`, half as many of everything, for what does not fit into memory. A folder that exists is left alone.
 """
 
 import argparse
@@ -20,14 +20,14 @@ WIDE = {"image": 4096, "text": 384}
 """The widths of the published features of the Amazon sets."""
 CLOTHING = (39_387, 23_033, 197_338)
 """Users, items, training pairs."""
-NAMES = ("tiktok", "baby", "clothing")
+NAMES = ("tiktok", "baby", "clothing", "clothing-half")
 
 
 def make(name: str, source: Path | None, out: Path) -> None:
     if out.exists():
         return
-    if name == "clothing":
-        dataset = made_up(*CLOTHING, WIDE)
+    if name.startswith("clothing"):
+        dataset = made_up(*(count // (2 if name.endswith("half") else 1) for count in CLOTHING), WIDE)
     else:
         if source is None:
             raise SystemExit(f"{name} is made from real interactions: say where with --data")
