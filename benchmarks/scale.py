@@ -88,14 +88,13 @@ def one(args: argparse.Namespace) -> None:
 
 def table(args: argparse.Namespace) -> None:
     """A row of Markdown per model and size, with how many times as much as at the size before."""
-    print("| model | pairs | batch | build, s | epoch, s | epoch, CPU s | evaluation, CPU s | memory, GB |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    print("| model | pairs | batch | build, s | epoch, CPU s | evaluation, CPU s | memory, GB |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     measured = lines(args.work / "scale.jsonl")
     for model in MODELS:
         before = None
         for line in sorted((line for line in measured if line["model"] == model), key=lambda line: line["pairs"]):
             cells = [model, f"{line['pairs']:,}", f"{line['config']['batch_size']:,}", f"{line['build_seconds']:.1f}"]
-            cells += [f"{line['epoch_seconds']:.1f}"]
             for key, _ in FIGURES:
                 scale = 1e-9 if key == "peak_bytes" else 1.0
                 growth = f" (×{line[key] / before[key]:.1f})" if before else ""
@@ -134,7 +133,7 @@ def main() -> None:
     for sub in (series, show, draw):
         sub.add_argument("--work", type=Path, required=True, help="where the results go")
     for sub in (series, single):
-        sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
+        sub.add_argument("--epochs", type=int, default=3, help="after one to warm up; 0 measures that one")
         sub.add_argument("--threads", type=int, default=os.cpu_count())
     series.add_argument("--pairs", nargs="*", type=int, default=SIZES)
     series.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
