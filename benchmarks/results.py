@@ -8,7 +8,7 @@
 Each entry of `PLAN` has small grids. Every configuration is trained with seed 0; the best on validation is trained with
 the other seeds too. Runs are ordinary run directories: an interrupted one is resumed, a finished one is not repeated.
 `cost` trains the best configuration for a few epochs in a process of its own and keeps their time and its peak memory;
-it wants the machine for itself, while `run` may share it.
+it wants a core for itself, while `run` may share it.
 """
 
 import argparse
