@@ -3,7 +3,7 @@
     python benchmarks/data.py --data ../shared/data --work /tmp/bench
     python benchmarks/peer.py run --peer ../MMRec --work /tmp/bench [--data tiktok baby] [--models LGMRec] [--threads 2]
     python benchmarks/peer.py table --work /tmp/bench > benchmarks/peer.json
-    python benchmarks/peer.py plot --work /tmp/bench --out docs/peer.svg
+    python benchmarks/peer.py plot --out docs/peer.svg
     python benchmarks/peer.py page > docs/performance.md
 
 Each side is a process of its own, so its peak memory is its own. One epoch each warms up; the medians are of those
@@ -156,8 +156,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def table(args: argparse.Namespace) -> None:
-    """Medians and ratios of all that has been measured."""
-    print(json.dumps([summary(line) for line in lines(args.work / "peer.jsonl")], indent=1))
+    """Medians and ratios of all that has been measured, in the order of `DATA` and `PAIRS`."""
+    names = [pair.name for pair in PAIRS]
+    rows = [summary(line) for line in lines(args.work / "peer.jsonl")]
+    rows.sort(key=lambda row: (DATA.index(row["data"]), names.index(row["model"]), row["threads"]))
+    print(json.dumps(rows, indent=1))
 
 
 def page(_: argparse.Namespace) -> None:
@@ -195,7 +198,7 @@ def plot(args: argparse.Namespace) -> None:
     """A bar per model and data set: how many times faster an epoch is, on a logarithmic axis."""
     from matplotlib import pyplot
 
-    rows = [row for row in map(summary, lines(args.work / "peer.jsonl")) if row["epoch_seconds"]["ratio"]]
+    rows = [row for row in json.loads((HERE / "peer.json").read_text()) if row["epoch_seconds"]["ratio"]]
     figure, axes = pyplot.subplots(figsize=(7, 0.35 * len(rows) + 1))
     labels = [f"{row['model']}, {row['data']}, {row['threads']} threads" for row in rows]
     axes.barh(labels[::-1], [row["epoch_seconds"]["ratio"] for row in rows[::-1]])
@@ -232,7 +235,10 @@ def main() -> None:
         sub.set_defaults(command=command)
         if command is page:
             continue
-        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
+        if command is not plot:
+            sub.add_argument(
+                "--work", type=Path, required=True, help="where data.py put the data; results go there too"
+            )
         if command is run:
             sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
             sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
