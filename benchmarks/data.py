@@ -18,16 +18,16 @@ from prismrec.experiments.made_up import made_up, random_features
 
 WIDE = {"image": 4096, "text": 384}
 """The widths of the published features of the Amazon sets."""
-CLOTHING = (39_387, 23_033, 197_338)
+MADE_UP = {"clothing": (39_387, 23_033, 197_338), "clothing-half": (19_693, 11_516, 98_669)}
 """Users, items, training pairs."""
-NAMES = ("tiktok", "baby", "clothing", "clothing-half")
+NAMES = ("tiktok", "baby", *MADE_UP)
 
 
 def make(name: str, source: Path | None, out: Path) -> None:
     if out.exists():
         return
-    if name.startswith("clothing"):
-        dataset = made_up(*(count // (2 if name.endswith("half") else 1) for count in CLOTHING), WIDE)
+    if name in MADE_UP:
+        dataset = made_up(*MADE_UP[name], WIDE)
     else:
         if source is None:
             raise SystemExit(f"{name} is made from real interactions: say where with --data")

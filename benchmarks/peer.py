@@ -233,12 +233,8 @@ def main() -> None:
     for command in (run, table, plot, page):
         sub = commands.add_parser(command.__name__)
         sub.set_defaults(command=command)
-        if command is page:
-            continue
-        if command is not plot:
-            sub.add_argument(
-                "--work", type=Path, required=True, help="where data.py put the data; results go there too"
-            )
+        if command in (run, table):
+            sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
         if command is run:
             sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
             sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)

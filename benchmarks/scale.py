@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from measured import append, lines
+from measured import append, lines, markdown
 
 MODELS = ("MF-BPR", "LightGCN", "LATTICE", "LGMRec")
 SIZES = (10**5, 10**6, 10**7)
@@ -88,8 +88,8 @@ def one(args: argparse.Namespace) -> None:
 
 def table(args: argparse.Namespace) -> None:
     """A row of Markdown per model and size, with how many times as much as at the size before."""
-    print("| model | pairs | batch | build, s | epoch, CPU s | evaluation, CPU s | memory, GB |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    columns = ["model", "pairs", "batch", "build, s", "epoch, CPU s", "evaluation, CPU s", "memory, GB"]
+    rows = []
     measured = lines(args.work / "scale.jsonl")
     for model in MODELS:
         before = None
@@ -99,8 +99,9 @@ def table(args: argparse.Namespace) -> None:
                 scale = 1e-9 if key == "peak_bytes" else 1.0
                 growth = f" (×{line[key] / before[key]:.1f})" if before else ""
                 cells.append(f"{line[key] * scale:.1f}{growth}")
-            print(f"| {' | '.join(cells)} |")
+            rows.append(cells)
             before = line
+    print(markdown(columns, rows))
 
 
 def plot(args: argparse.Namespace) -> None:

@@ -94,15 +94,15 @@ def map_blocks(
         hidden = [block_pairs(offsets, items, part) for offsets, items in masked]
         keys = torch.empty(len(block), 0, dtype=torch.int64, device=device)
         for first, last in pairwise(edges):
-            w, C = runs(last - first, k)
-            scores = torch.empty(len(block), w * C, device=device)
+            in_runs = torch.empty(len(block), *runs(last - first, k), device=device)
+            scores = in_runs.flatten(1)
             torch.mm(block, item_rows[first:last].T, out=scores[:, : last - first])
             scores[:, last - first :] = -torch.inf
             for rows, items in hidden:
                 here = (items >= first) & (items < last)
-                flat = torch.from_numpy(rows[here] * (w * C) + items[here] - first).to(device)
+                flat = torch.from_numpy(rows[here] * scores.shape[1] + items[here] - first).to(device)
                 scores.view(-1).index_fill_(0, flat, -torch.inf)
-            keys = best_keys(scores, first, last - first, k, keys)
+            keys = best_keys(in_runs, first, k, keys)
         return use(part, Ranking(*items_and_scores(keys)))
 
     starts = range(0, len(numbers), size)

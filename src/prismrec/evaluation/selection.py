@@ -15,31 +15,30 @@ _LEAST_SCORE = torch.finfo(torch.float32).min
 
 
 def runs(num_items: int, k: int) -> tuple[int, int]:
-    """How many items are in a run and how many runs there are, for `best_keys`: about 4 k runs."""
+    """How many items w are in a run and how many runs C there are, for `best_keys`: about 4 k runs."""
     w = max(num_items // (4 * min(k, num_items)), 1)
     return w, -(-num_items // w)
 
 
-def best_keys(scores: Tensor, first: int, num_items: int, k: int, before: Tensor) -> Tensor:
+def best_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
     """The best k of the items found before and of these.
 
     A partial top-k over all columns costs more than the scores themselves, so a bound comes first: part the items into
-    C ≥ k runs of w and take the best score of each. The k-th best of these is reached by k items, so whatever stays
-    below it is out, and so is whatever stays below the k-th best found before. Little more than k items per user
-    remain to be sorted, ties included.
+    C runs, k or more if there are as many items, and take the best score of each. The k-th best of these is reached by
+    k items, so whatever stays below it is out, and so is whatever stays below the k-th best found before. Little more
+    than k items per user remain to be sorted, ties included.
 
     Args:
-        scores: float32 `[b, w · C]`, those beyond the items -inf; item j is in run j modulo C.
-        first: the number of the item of the first column.
-        num_items: columns that are items.
+        scores: float32 `[b, w, C]`, item j at [j // C, j modulo C], those beyond the items -inf; w and C of `runs`.
+        first: the number of item 0.
         k: items wanted.
         before: keys of items of lower numbers, ascending, `[b, k]`, or `[b, 0]` if these are the first.
 
     Returns:
         Keys, int64 `[b, k]`, ascending; `NO_ITEM` where fewer than k items have a score above -inf.
     """
-    w, C = runs(num_items, k)
-    bound = _kth_largest(scores.view(-1, w, C).amax(1), min(k, num_items)).clamp_(min=_LEAST_SCORE)
+    bound = _kth_largest(scores.amax(1), min(k, scores.shape[2])).clamp_(min=_LEAST_SCORE)
+    scores = scores.flatten(1)  # [b, w C]
     if before.shape[1]:
         bound = bound.maximum(_scores(before[:, -1:]))
     flat = _positions_from(scores, bound)
