@@ -4,7 +4,7 @@ An **id** is the user's own identifier (a string); a **number** is a row (0-base
 speaks of numbers only. The letters: U users, I items, E interactions, B batch, d embedding width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,6 +121,15 @@ class Triplets:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def items(self) -> Tensor:
+        """The positives and then the negatives, `[2 B]`."""
+        return torch.cat([self.positives, self.negatives])
+
+    def split(self, size: int) -> Iterator["Triplets"]:
+        """The same in order, in batches of `size`; the last one may be short."""
+        return map(Triplets, self.users.split(size), self.positives.split(size), self.negatives.split(size))
 
 
 class Vocabulary:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import plain
-from prismrec.nn import bpr, half_squares, mean_norms
+from prismrec.nn import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
 
 
 @given(batch=st.integers(1, 6), width=st.integers(1, 4), dtype=plain.DTYPES)
@@ -18,6 +18,18 @@ def test_values_and_gradients_are_those_of_the_formulas(batch: int, width: int, 
         plain.assert_same(half_squares(u, i, j), squares / 2 / batch, u, i, j)
         norms = sum(sum(rows[b] @ rows[b] for b in range(batch)) ** 0.5 for rows in (u, i, j))
         plain.assert_same(mean_norms(u, i, j), norms / batch, u, i, j)
+
+
+@given(batch=st.integers(1, 6), width=st.integers(1, 4), dtype=plain.DTYPES)
+@settings(max_examples=20, deadline=None)
+def test_ranking_and_penalty_at_once_are_those_apart(batch: int, width: int, dtype: torch.dtype) -> None:
+    with plain.default_dtype(dtype):
+        users, items = plain.random_rows(batch, width), plain.random_rows(2 * batch, width, seed=1)
+        ranked = users, *items.split(batch)
+        for at_once, penalty in ((bpr_and_squares, half_squares), (bpr_and_norms, mean_norms)):
+            plain.assert_same(
+                torch.stack(at_once(users, items)), torch.stack([bpr(*ranked), penalty(*ranked)]), users, items
+            )
 
 
 def test_ranking_hopelessly_wrong_costs_the_margin_and_still_has_a_gradient() -> None:
@@ -36,6 +48,8 @@ def test_equal_scores_cost_the_logarithm_of_two() -> None:
 def test_a_norm_of_nothing_has_no_gradient_rather_than_nan() -> None:
     rows = torch.zeros(3, 2, requires_grad=True)
     assert not torch.autograd.grad(mean_norms(rows), rows)[0].any()
+    ranking, norms = bpr_and_norms(rows, rows.repeat(2, 1))
+    assert not torch.autograd.grad(ranking + norms, rows)[0].any()
 
 
 def test_repeating_a_batch_leaves_squares_and_shrinks_norms() -> None:

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, normal_table, xavier_table
 from prismrec.nn.narrow_softmax import narrow_softmax
+from prismrec.nn.rows import take_rows
 from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -102,10 +103,10 @@ class ACF(Recommender):
         in_history = torch.zeros(self.num_items, dtype=torch.bool, device=users.device)
         in_history[self.history[edges_of_rows(self.offsets, users)[0]]] = True
         items = self._items(in_history.nonzero().squeeze(1), in_history.cumsum(0) - 1)
-        rows = self._users(users, items)[user_places]  # [B, d]
+        rows = take_rows(self._users(users, items), user_places)  # [B, d]
         scale = 1 / len(batch) if self.is_paper else 1.0
         return {
-            "bpr": scale * len(batch) * bpr(rows, self.item_table[batch.positives], self.item_table[batch.negatives]),
+            "bpr": scale * len(batch) * bpr(rows, *take_rows(self.item_table, batch.items).split(len(batch))),
             "regulariser": scale * self.config.regulariser * self._squares(batch),
         }
 
@@ -117,9 +118,9 @@ class ACF(Recommender):
         if not self.is_paper:
             return _Items(components, self.absent[rows], components, content_terms, None, None, place_of)
         component_terms = components @ self.component_attention.weights[1]
-        auxiliary = self.auxiliary_table[rows]
+        auxiliary = take_rows(self.auxiliary_table, rows)
         of_item, of_auxiliary = self.item_attention.weights[2:]
-        item_terms = self.item_table[rows] @ of_item + auxiliary @ of_auxiliary
+        item_terms = take_rows(self.item_table, rows) @ of_item + auxiliary @ of_auxiliary
         return _Items(components, self.absent[rows], component_terms, content_terms, item_terms, auxiliary, place_of)
 
     def _users(self, users: Tensor, items: _Items) -> Tensor:
@@ -138,7 +139,7 @@ class ACF(Recommender):
         """u + Σ_l α(u, l) p_l `[n, d]`; e counts the interactions of these users."""
         edges, owners = edges_of_rows(self.offsets, users)
         places = items.place_of[self.history[edges]]  # [e]
-        own = self.user_table[users]
+        own = take_rows(self.user_table, users)
         user_terms = self.component_attention.of_users(own).index_select(0, owners)  # u W₂ᵤ + b₂ [e, h]
         terms = items.component_terms.index_select(0, places).add_(user_terms.unsqueeze(1))  # [e, M, h]
         absent = items.absent.index_select(0, places)
@@ -157,9 +158,8 @@ class ACF(Recommender):
 
     def _squares(self, batch: Triplets) -> Tensor:
         """Σ ‖X‖² over the rows of the batch, the projections and the attentions."""
-        pairs = torch.stack([batch.positives, batch.negatives])
-        rows = [self.user_table[batch.users], self.item_table[pairs]]
+        rows = [take_rows(self.user_table, batch.users), take_rows(self.item_table, batch.items)]
         if self.is_paper:
-            rows.append(self.auxiliary_table[pairs])
+            rows.append(take_rows(self.auxiliary_table, batch.items))
         weights = [*self.projections, *self.component_attention.parameters(), *self.item_attention.parameters()]
         return torch.stack([matrix.square().sum() for matrix in (*rows, *weights)]).sum()

@@ -17,6 +17,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import Features, layer_mean, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -75,11 +76,11 @@ class BM3(Recommender):
         users, user_places = batch.users.unique(return_inverse=True)
         items, item_places, counts = batch.positives.unique(return_inverse=True, return_counts=True)
         # Each node of the batch is projected, predicted and masked once, however often it occurs.
-        online_users, target_users = self._views(F.embedding(users, all_users))  # [n_U, d]
-        online_items, target_items = self._views(F.embedding(items, all_items))  # [n_I, d]
+        online_users, target_users = self._views(take_rows(all_users, users))  # [n_U, d]
+        online_items, target_items = self._views(take_rows(all_items, items))  # [n_I, d]
         # The targets are constants: those that a node meets in the batch are added up first.
-        met_by_users = torch.zeros_like(target_users).index_add_(0, user_places, target_items[item_places])
-        met_by_items = torch.zeros_like(target_items).index_add_(0, item_places, target_users[user_places])
+        met_by_users = torch.zeros_like(target_users).index_add_(0, user_places, take_rows(target_items, item_places))
+        met_by_items = torch.zeros_like(target_items).index_add_(0, item_places, take_rows(target_users, user_places))
         pairs = (online_users * met_by_users).sum() + (online_items * met_by_items).sum()
         share = counts / len(batch)  # of each item in the batch [n_I]
         modal = []
@@ -106,7 +107,8 @@ class BM3(Recommender):
     def _regulariser(self, users: Tensor, items: Tensor, batch: Triplets) -> Tensor:
         if self.config.regulariser_form == "norms":
             return (torch.linalg.vector_norm(users) + torch.linalg.vector_norm(items)) / self.num_items
-        return (users[batch.users].square().sum() + items[batch.positives].square().sum()) / len(batch)
+        rows = take_rows(users, batch.users), take_rows(items, batch.positives)  # each [B, d]
+        return torch.stack([x.square().sum() for x in rows]).sum() / len(batch)
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

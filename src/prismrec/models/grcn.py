@@ -17,6 +17,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
+from prismrec.nn.rows import take_rows
 from prismrec.nn.segments import segment_softmax
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -98,11 +99,10 @@ class GRCN(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         parts = self._parts()
-        users = torch.cat([side[batch.users] for side, _ in parts], 1)  # [B, d + M d_C]
-        positives = torch.cat([side[batch.positives] for _, side in parts], 1)
-        negatives = torch.cat([side[batch.negatives] for _, side in parts], 1)
+        users = torch.cat([take_rows(side, batch.users) for side, _ in parts], 1)  # [B, d + M d_C]
+        items = torch.cat([take_rows(side, batch.items) for _, side in parts], 1)
         return {
-            "bpr": bpr(users, positives, negatives),
+            "bpr": bpr(users, *items.split(len(batch))),
             "regulariser": self.config.regulariser * self._mean_squares(batch),
         }
 
@@ -164,8 +164,9 @@ class GRCN(Recommender):
 
     def _mean_squares(self, batch: Triplets) -> Tensor:
         """Of the batch's users' ID embeddings, of its items', and of its users' prototypes in each modality."""
-        items = self.num_users + torch.stack([batch.positives, batch.negatives])  # [2, B]
-        squares = self.node_table[batch.users].square().mean() + self.node_table[items].square().mean()
+        nodes = torch.cat([batch.users, self.num_users + batch.items])
+        users, items = take_rows(self.node_table, nodes).tensor_split([len(batch)])
+        squares = users.square().mean() + items.square().mean()
         for prototype in self.prototypes:
-            squares = squares + prototype[batch.users].square().mean()
+            squares = squares + take_rows(prototype, batch.users).square().mean()
         return squares + self.prototypes[0].square().mean() if self.config.variant == "mmrec" else squares

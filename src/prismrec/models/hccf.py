@@ -16,6 +16,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, info_nce, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _Rows = Tensor | slice
@@ -109,12 +110,12 @@ class HCCF(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         users, user_places = batch.users.unique(return_inverse=True)
-        items, item_places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
+        items, item_places = batch.items.unique(return_inverse=True)
         if self.config.negatives == "all":
             users, user_places = torch.arange(self.num_users, device=users.device), users[user_places]
             items, item_places = torch.arange(self.num_items, device=items.device), items[item_places]
         final, views = self._forward((users, items))
-        ranked = final[0][user_places], *final[1][item_places].split(len(batch))  # each [B, d]
+        ranked = take_rows(final[0], user_places), *take_rows(final[1], item_places).split(len(batch))  # each [B, d]
         weights = self.user_table, self.item_table, self.user_factor, self.item_factor
         terms = {
             "ranking": hinge(*ranked) if self.is_tf else bpr(*ranked),
@@ -138,7 +139,7 @@ class HCCF(Recommender):
             for table, factor in ((self.user_table, self.user_factor), (self.item_table, self.item_factor))
         ]
         inputs = [side.table for side in sides]  # X^(0) [U, d], [I, d]
-        final = [x[row] for x, row in zip(inputs, rows, strict=True)]
+        final = [take_rows(x, row) for x, row in zip(inputs, rows, strict=True)]
         views: list[list[_View]] = [[], []]
         for layer in range(self.config.layers):
             local = [self._activate(x) for x in self._convolve(*inputs, drops=drops)]  # G [U, d], [I, d]
@@ -146,10 +147,10 @@ class HCCF(Recommender):
             for k, side in enumerate(sides):
                 # What the last layer gives to nodes outside the rows is never read.
                 made, read = (rows[k], _ALL) if layer == self.config.layers - 1 else (_ALL, rows[k])
-                view = _View(local[k][made], self._hyper(layer, k, side, inputs[k], made))
-                outputs.append(view.local + view.spread + (inputs[k][made] if self.is_tf else 0))  # X [n, d]
-                views[k].append(_View(view.local[read], view.spread[read]))
-                final[k] = final[k] + outputs[k][read]
+                view = _View(take_rows(local[k], made), self._hyper(layer, k, side, inputs[k], made))
+                outputs.append(view.local + view.spread + (take_rows(inputs[k], made) if self.is_tf else 0))  # X [n, d]
+                views[k].append(_View(take_rows(view.local, read), take_rows(view.spread, read)))
+                final[k] = final[k] + take_rows(outputs[k], read)
             inputs = outputs
         return final, views
 
@@ -168,14 +169,14 @@ class HCCF(Recommender):
         """Γ: nodes to hyperedges, these among themselves, and back to some nodes; `[n, d]` to `[len(rows), d]`."""
         if side.hypergraph is None:  # associated so that nothing is as large as [n, H]
             messages = self._activate(side.factor.T @ (side.table.T @ x))  # φ(Hᵀ X) [H, d]
-            return self._activate(side.table[rows] @ (side.factor @ self.maps(layer, k, messages)))
+            return self._activate(take_rows(side.table, rows) @ (side.factor @ self.maps(layer, k, messages)))
         dropped = dropout(side.hypergraph, 1 - self.config.keep_rate, training=True)  # the same gathers and spreads
-        return self._activate(dropped[rows] @ self.maps(layer, k, self._activate(dropped.T @ x)))
+        return self._activate(take_rows(dropped, rows) @ self.maps(layer, k, self._activate(dropped.T @ x)))
 
     def _contrast(self, layer: int, view: _View, nodes: Tensor) -> Tensor:
         """InfoNCE of the local view of some nodes with their global view."""
         among_all = self.config.negatives == "all"
-        local, spread = view.local[nodes], view.spread if among_all else view.spread[nodes]
+        local, spread = take_rows(view.local, nodes), view.spread if among_all else take_rows(view.spread, nodes)
         positives = nodes if among_all else torch.arange(len(nodes), device=nodes.device)
         if self.is_tf:
             keys = F.normalize(spread, eps=1e-6) @ self.contrast_maps[layer]

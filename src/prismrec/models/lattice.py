@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from prismrec.graph import knn_graph
 from prismrec.models.base import Recommender
 from prismrec.models.item_graph_config import ItemGraphConfig
-from prismrec.nn import bpr, half_squares, xavier_table
+from prismrec.nn import bpr_and_squares, xavier_table
 from prismrec.nn.backbone import Backbone
 from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -69,18 +70,17 @@ class LATTICE(Recommender):
         return Embeddings(*self._final(slice(None), slice(None)))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, items = self._final(batch.users, torch.cat([batch.positives, batch.negatives]))
-        ranked = users, *items.split(len(batch))  # each [B, d]
+        ranking, squares = bpr_and_squares(*self._final(batch.users, batch.items))
         fill = len(batch) / self.config.batch_size  # the last batch of an epoch may be short, its divisor is not
-        return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * fill * half_squares(*ranked)}
+        return {"bpr": ranking, "regulariser": self.config.regulariser * fill * squares}
 
     def _final(self, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Users x̃_u and items x̃_i + h_i / ‖h_i‖ of the given rows (Eq. 8)."""
         all_users, all_items = self.backbone(self.user_table, self.item_table)
-        chosen = all_items[items]  # [n, d]
+        chosen = take_rows(all_items, items)  # [n, d]
         if self.config.neighbours or self.config.inputs == "features":
             chosen = chosen + unit_rows(self._latent(items))
-        return all_users[users], chosen
+        return take_rows(all_users, users), chosen
 
     def _latent(self, rows: Tensor | slice) -> Tensor:
         """h of the given items, `[n, d]` (Eq. 7)."""
@@ -90,7 +90,7 @@ class LATTICE(Recommender):
         (graph,) = self.graphs(self._mine, training=self.training)
         for _ in range(self.config.item_layers):
             latent = graph(latent)
-        return latent[rows]
+        return take_rows(latent, rows)
 
     def _mixed_features(self, rows: Tensor | slice) -> Tensor:
         """Σ_m α_m X̃^m of the given items, `[n, d]`."""

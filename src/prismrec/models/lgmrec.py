@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, layer_mean, mean_norms, project, xavier_table
+from prismrec.nn import bpr_and_norms, layer_mean, project, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.hyperedge_contrast import hyperedge_contrast
 from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -101,9 +102,8 @@ class LGMRec(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         forward = self._forward()
-        users, items = self._fuse(forward, batch.users, torch.cat([batch.positives, batch.negatives]))
-        ranked = (users, *items.split(len(batch)))  # each [B, d]
-        terms = {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * mean_norms(*ranked)}
+        ranking, norms = bpr_and_norms(*self._fuse(forward, batch.users, batch.items))
+        terms = {"bpr": ranking, "regulariser": self.config.regulariser * norms}
         if self.config.contrast and self.config.hypergraph and len(forward.hypergraphs) > 1:
             terms["contrast"] = self.config.contrast_weight * self._contrast(forward.hypergraphs, batch)
         return terms
@@ -151,11 +151,11 @@ class LGMRec(Recommender):
         """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for the given rows (Eq. 13)."""
         fused = []
         for side, rows in enumerate((users, items)):
-            total = forward.collaborative[side][rows] * float(self.config.collaborative)
+            total = take_rows(forward.collaborative[side], rows) * float(self.config.collaborative)
             if self.config.modal:
-                total = total + unit_rows(forward.modal[side][rows]).sum(1)
+                total = total + unit_rows(take_rows(forward.modal[side], rows)).sum(1)
             if self.config.hypergraph and forward.hypergraphs:
-                spread = [hypergraph[side][rows] @ hypergraph.messages for hypergraph in forward.hypergraphs]
+                spread = [take_rows(hypergraph[side], rows) @ hypergraph.messages for hypergraph in forward.hypergraphs]
                 total = total + self.config.alpha * unit_rows(torch.stack(spread).sum(0))
             fused.append(total)
         return fused[0], fused[1]

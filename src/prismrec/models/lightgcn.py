@@ -7,14 +7,13 @@ SIGIR 2020.
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, half_squares, layer_mean, mean_norms, normal_table, xavier_table
+from prismrec.nn.rows import triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -51,9 +50,8 @@ class LightGCN(Recommender):
         return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        propagated, items = self.embed(), torch.cat([batch.positives, batch.negatives])
-        # Positives and negatives are read at once: every reading costs a whole table of gradients. Each [B, d].
-        ranked = F.embedding(batch.users, propagated.users), *F.embedding(items, propagated.items).split(len(batch))
-        tables = F.embedding(batch.users, self.user_table), *F.embedding(items, self.item_table).split(len(batch))
+        propagated = self.embed()
+        ranked = triplet_rows(propagated.users, propagated.items, batch)  # each [B, d]
+        tables = triplet_rows(self.user_table, self.item_table, batch)
         penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
         return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * penalty(*tables)}

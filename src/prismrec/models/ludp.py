@@ -17,6 +17,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, half_squares, layer_sum, normal_table, xavier_normal_table
 from prismrec.nn.fusion import AttentionFusion
 from prismrec.nn.item_graph import SimilarityGraphs
+from prismrec.nn.rows import take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 FusionName = Literal["attention", "sum", "concat"]
@@ -76,16 +77,14 @@ class LUDP(Recommender):
         return Embeddings(*self._final(slice(None), slice(None)))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        chosen = torch.cat([batch.positives, batch.negatives])
-        users, items = self._final(batch.users, chosen)
-        rows = self.user_table[batch.users], *self.item_table[chosen].split(len(batch))  # each [B, d]
-        penalty = self.config.regulariser * half_squares(*rows)
+        users, items = self._final(batch.users, batch.items)
+        penalty = self.config.regulariser * half_squares(*triplet_rows(self.user_table, self.item_table, batch))
         return {"bpr": bpr(users, *items.split(len(batch))), "regulariser": penalty}
 
     def _final(self, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """E_u + P_u and E_i + H_i of the given rows, where E is a sum over layers, not a mean (Eqs. 1-2, 13)."""
         all_users, all_items = layer_sum(self.graph, self.user_table, self.item_table, self.config.layers)
-        final_users, final_items = all_users[users], all_items[items]
+        final_users, final_items = take_rows(all_users, users), take_rows(all_items, items)
         if self.config.user_preferences:
             final_users = final_users + self.user_fusion(self._preferences(users))
         if self.config.item_graphs:
@@ -103,15 +102,15 @@ class LUDP(Recommender):
             nodes: Tensor = self.item_table  # [I, d]
             for _ in range(self.config.item_layers):
                 nodes = graph(nodes)
-            views.append(nodes[rows])
+            views.append(take_rows(nodes, rows))
         return views
 
     def _preferences(self, rows: Tensor | slice) -> list[Tensor]:
         """p̂^m of the given users, `[n, d]` each (Eqs. 9-11)."""
         extracted = [table @ weight for table, weight in zip(self.tables, self.extract, strict=True)]  # [I, d]
-        means = self.mean(torch.cat(extracted, 1))[rows].split(self.config.embedding_size, 1)  # M of [n, d]
+        means = take_rows(self.mean(torch.cat(extracted, 1)), rows).split(self.config.embedding_size, 1)  # M of [n, d]
         preferences = [F.leaky_relu(mean) for mean in means]
-        own = self.user_table[rows]
+        own = take_rows(self.user_table, rows)
         return [F.leaky_relu(p @ weight) + own for p, weight in zip(preferences, self.to_ids, strict=True)]
 
 

@@ -6,13 +6,12 @@ Rendle, Freudenthaler, Gantner, Schmidt-Thieme. "BPR: Bayesian Personalized Rank
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, mean_norms, xavier_normal_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -43,12 +42,8 @@ class MFBPR(Recommender):
         return Embeddings(self.user_table, self.item_table)
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users = F.embedding(batch.users, self.user_table)  # [B, d]
-        # Read at once: every reading costs a whole table of gradients.
-        items = F.embedding(torch.cat([batch.positives, batch.negatives]), self.item_table)
-        positives, negatives = items.split(len(batch))  # [B, d]
-        penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
-        return {
-            "bpr": bpr(users, positives, negatives),
-            "regulariser": self.config.regulariser * penalty(users, positives, negatives),
-        }
+        users = take_rows(self.user_table, batch.users)  # [B, d]
+        items = take_rows(self.item_table, batch.items)  # [2 B, d]
+        terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
+        ranking, penalty = terms(users, items)
+        return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from prismrec.graph import knn_graph
 from prismrec.models.base import Recommender
 from prismrec.models.item_graph_config import ItemGraphConfig
-from prismrec.nn import bpr, half_squares, info_nce, xavier_table
+from prismrec.nn import bpr_and_squares, info_nce, xavier_table
 from prismrec.nn.backbone import Backbone
 from prismrec.nn.fusion import AttentionFusion
 from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -79,10 +80,9 @@ class MICRO(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         latent = self._items()
-        users, items = self._final(latent, batch.users, torch.cat([batch.positives, batch.negatives]))
-        ranked = users, *items.split(len(batch))  # each [B, d]
+        ranking, squares = bpr_and_squares(*self._final(latent, batch.users, batch.items))
         fill = len(batch) / self.config.batch_size  # the last batch of an epoch may be short, its divisor is not
-        terms = {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * fill * half_squares(*ranked)}
+        terms = {"bpr": ranking, "regulariser": self.config.regulariser * fill * squares}
         if self.config.contrast_weight:
             contrasts = [fusion_contrast(view, latent.fused, self.config.temperature) for view in latent.views]
             terms["contrast"] = self.config.contrast_weight * torch.stack(contrasts).sum()
@@ -113,7 +113,7 @@ class MICRO(Recommender):
     def _final(self, latent: _Items, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Users of the backbone and items of the backbone plus h / ‖h‖, of the given rows."""
         all_users, all_items = self.backbone(self.user_table, self.item_table)
-        return all_users[users], all_items[items] + unit_rows(latent.fused[items])
+        return take_rows(all_users, users), take_rows(all_items, items) + unit_rows(take_rows(latent.fused, items))
 
 
 def fusion_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:

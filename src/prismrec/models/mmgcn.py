@@ -18,6 +18,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -88,7 +89,8 @@ class _Layer(nn.Module):
         # The mean commutes with K, which had better meet the fewer rows.
         if mean is None and len(nodes) < len(neighbours):
             mean = deliver(neighbours)
-        received = deliver(neighbours @ self.kernel)[rows] if mean is None else mean[rows] @ self.kernel
+        received = deliver(neighbours @ self.kernel) if mean is None else mean
+        received = take_rows(received, rows) if mean is None else take_rows(received, rows) @ self.kernel
         received = F.leaky_relu_(received)  # H [n, w]
         anchored = F.leaky_relu_(self.own(nodes)) + ids  # X̂ [n, d]
         if not self.concat:
@@ -212,14 +214,14 @@ class MMGCN(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         users, user_places = batch.users.unique(return_inverse=True)
-        items, item_places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
+        items, item_places = batch.items.unique(return_inverse=True)
         preferences = self._constant or self._look_up()
         user_rows, item_rows = self._fuse(preferences, (users, items))
-        positives, negatives = item_rows[item_places].split(len(batch))  # [B, d]
+        positives, negatives = take_rows(item_rows, item_places).split(len(batch))  # [B, d]
         squares = [preference.square for preference in preferences]
         preference_squares = torch.stack(squares).sum() if self.config.is_paper else squares[0]
         return {
-            "bpr": bpr(user_rows[user_places], positives, negatives),
+            "bpr": bpr(take_rows(user_rows, user_places), positives, negatives),
             "regulariser": self.config.regulariser * (self._id_squares(batch) + preference_squares),
         }
 
@@ -243,5 +245,6 @@ class MMGCN(Recommender):
 
     def _id_squares(self, batch: Triplets) -> Tensor:
         """The mean square of the batch's users' ID embeddings, and that of its items'."""
-        items = self.num_users + torch.stack([batch.positives, batch.negatives])  # [2, B]
-        return self.node_table[batch.users].square().mean() + self.node_table[items].square().mean()
+        nodes = torch.cat([batch.users, self.num_users + batch.items])
+        users, items = take_rows(self.node_table, nodes).tensor_split([len(batch)])
+        return users.square().mean() + items.square().mean()

@@ -15,6 +15,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.graph.cluster import kmeans, nearest
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, xavier_table
+from prismrec.nn.rows import triplet_rows
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -89,12 +90,8 @@ class NCL(Recommender):
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         config = self.config
         final, context = self._propagate()
-        ranked = final.users[batch.users], final.items[batch.positives], final.items[batch.negatives]  # each [B, d]
-        tables = (
-            self.user_table[batch.users],
-            self.item_table[batch.positives],
-            self.item_table[batch.negatives],
-        )
+        ranked = triplet_rows(final.users, final.items, batch)  # each [B, d]
+        tables = triplet_rows(self.user_table, self.item_table, batch)
         terms = {"bpr": bpr(*ranked), "regulariser": config.regulariser * mean_norms(*tables)}
         if config.structure_weight:
             users = view_contrast(context.users, self.user_table, batch.users, config.temperature)

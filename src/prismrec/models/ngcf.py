@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, mean_norms, xavier_normal_table, xavier_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
 from prismrec.nn.ngcf_layer import NGCFLayer
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _Sides = tuple[Tensor, Tensor]
@@ -76,11 +77,12 @@ class NGCF(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         users, user_places = batch.users.unique(return_inverse=True)
-        items, item_places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
+        items, item_places = batch.items.unique(return_inverse=True)
         final_users, final_items = self._concatenated(users, items)
-        ranked = final_users[user_places], *final_items[item_places].split(len(batch))  # each [B, (L + 1) d]
-        penalty = mean_norms if self.config.variant == "recbole" else half_squares
-        return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * penalty(*ranked)}
+        terms = bpr_and_norms if self.config.variant == "recbole" else bpr_and_squares
+        # Rows (L + 1) d wide.
+        ranking, penalty = terms(take_rows(final_users, user_places), take_rows(final_items, item_places))
+        return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}
 
     def _concatenated(self, users: Tensor | slice, items: Tensor | slice) -> _Sides:
         """[E ‖ H̄¹ ‖ … ‖ H̄ᴸ] for the given distinct rows, the only ones of which the last layer is computed."""
@@ -100,7 +102,7 @@ class NGCF(Recommender):
 
 
 def _pick(sides: _Sides, rows: tuple[Tensor | slice, Tensor | slice]) -> _Sides:
-    return sides[0][rows[0]], sides[1][rows[1]]
+    return take_rows(sides[0], rows[0]), take_rows(sides[1], rows[1])
 
 
 def _normalised(sides: _Sides) -> _Sides:

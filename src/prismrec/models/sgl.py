@@ -14,6 +14,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, half_squares, layer_mean, xavier_table
+from prismrec.nn.rows import triplet_rows
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -67,12 +68,8 @@ class SGL(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         final = self.embed()
-        ranked = final.users[batch.users], final.items[batch.positives], final.items[batch.negatives]  # each [B, d]
-        tables = (
-            self.user_table[batch.users],
-            self.item_table[batch.positives],
-            self.item_table[batch.negatives],
-        )
+        ranked = triplet_rows(final.users, final.items, batch)  # each [B, d]
+        tables = triplet_rows(self.user_table, self.item_table, batch)
         pairs = len(batch) if self.config.reduction == "sum" else 1
         terms = {"bpr": pairs * bpr(*ranked), "regulariser": pairs * self.config.regulariser * half_squares(*tables)}
         if self.config.contrast_weight:

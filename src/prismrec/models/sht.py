@@ -15,6 +15,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr, layer_sum, xavier_table
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
+from prismrec.nn.rows import take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _LIGHT = {"regulariser": 3e-7, "supervision_weight": 1.0, "lr_decay": 1.0}
@@ -110,7 +111,7 @@ class SHT(Recommender):
         topology = self._topology()
         user_map, item_map = self._maps(topology)
         metric = user_map @ item_map.T  # a score is Θ_u metric Θ_iᵀ
-        rows = topology[0][batch.users], topology[1][batch.positives], topology[1][batch.negatives]  # each [B, d]
+        rows = triplet_rows(*topology, batch)  # each [B, d]
         if self.config.variant == "light":
             return self._light_loss(topology, rows, metric)
         users, positives, negatives = rows
@@ -151,7 +152,7 @@ class SHT(Recommender):
         """Pairs of training edges: where one is more solid, the topology should score it higher."""
         edges = torch.randint(len(self.graph.to_users.indices), (self._samples(1),), device=self.user_table.device)
         users, items = self.graph.to_users.rows[edges], self.graph.to_users.indices[edges].long()  # [S]
-        strength = _gaps((topology[0][users] * topology[1][items]).sum(1))  # [S / 2]
+        strength = _gaps((take_rows(topology[0], users) * take_rows(topology[1], items)).sum(1))  # [S / 2]
         solidity = _gaps(self._solidity(topology, users, items))
         return F.relu(1 - self.config.solidity_scale * strength * solidity).sum()
 
@@ -166,9 +167,9 @@ class SHT(Recommender):
             centre = hyperedges.mean(0)  # p̄ [d]
             weight = (centre @ self.meta_weight + self.meta_weight_bias).view(len(centre), -1)  # W_m [d, d]
             bias = centre @ self.meta_bias + self.meta_bias_bias  # b_m [d]
-            meta = F.leaky_relu(theta[nodes] @ (self.key @ weight) + bias, self.config.slope)  # μ(K) [n, d]
-            mixed = mixed + (meta @ mix)[places]  # [S, d]
-            skip = skip + (meta @ self.readout).squeeze(1)[places]  # [S]
+            meta = F.leaky_relu(take_rows(theta, nodes) @ (self.key @ weight) + bias, self.config.slope)  # μ(K) [n, d]
+            mixed = mixed + take_rows(meta @ mix, places)  # [S, d]
+            skip = skip + take_rows(meta @ self.readout, places).squeeze(1)  # [S]
         return torch.sigmoid((F.leaky_relu(mixed, self.config.slope) @ self.readout).squeeze(1) + skip)
 
     def _light_loss(

@@ -15,6 +15,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
 from prismrec.nn.dropout import dropout
 from prismrec.nn.merged_nce import merged_nce
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -136,14 +137,16 @@ class SLMRec(Recommender):
         Layer 0 is masked by `first`, the layers 1..L by `deeper`.
         """
         layers = self.config.layers + 1
-        rows = inputs[batch.items]
+        rows = take_rows(inputs, batch.items)
         if self.config.task == "FM":  # a masked channel holds what came from users alone
-            users = channels.from_users[0][batch.users] + deeper * channels.from_items[0][batch.users]
-            propagated = channels.from_items[1][batch.items] - rows / layers
-            return users, channels.from_users[1][batch.items] + deeper * propagated + first * rows / layers
+            users = take_rows(channels.from_users[0], batch.users) + deeper * take_rows(
+                channels.from_items[0], batch.users
+            )
+            propagated = take_rows(channels.from_items[1], batch.items) - rows / layers
+            return users, take_rows(channels.from_users[1], batch.items) + deeper * propagated + first * rows / layers
         all_users, all_items = self._dropped_layers(inputs * deeper)
-        users = self.encoder.user_table[batch.users].unsqueeze(1) + all_users[batch.users]
-        return users / layers, (first * rows + all_items[batch.items]) / layers
+        users = take_rows(self.encoder.user_table, batch.users).unsqueeze(1) + take_rows(all_users, batch.users)
+        return users / layers, (first * rows + take_rows(all_items, batch.items)) / layers
 
     def _dropped_layers(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of layers 1..L, entries dropped after each: users `[U, M + 1, d]` and items `[I, M + 1, d]`."""

@@ -12,7 +12,8 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, mean_norms, project, xavier_normal_table, xavier_table
+from prismrec.nn import bpr_and_norms, project, xavier_normal_table, xavier_table
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -65,39 +66,38 @@ class VBPR(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         # Only items of the batch are projected: the features are far wider than everything else here.
-        items, places = torch.cat([batch.positives, batch.negatives]).unique(return_inverse=True)
-        positives, negatives = F.embedding(places, self._items(items)).split(len(batch))  # [B, 2d] or [B, 2d + 1]
-        users = self._users(batch.users)
-        ranking = bpr(users, positives, negatives)
+        items, places = batch.items.unique(return_inverse=True)
+        users = self._users(batch.users)  # [B, 2d] or [B, 2d + 1]
+        ranking, norms = bpr_and_norms(users, take_rows(self._items(items), places))
         if self.is_paper:
             return {"bpr": ranking * len(batch), "regulariser": self._paper_regulariser(batch)}
-        return {"bpr": ranking, "regulariser": self.config.regulariser * mean_norms(users, positives, negatives)}
+        return {"bpr": ranking, "regulariser": self.config.regulariser * norms}
 
     def _users(self, rows: Tensor | None) -> Tensor:
         """Θ, all rows or some; with the paper's biases a 1 as the last column, which meets them."""
-        users = self.user_table if rows is None else F.embedding(rows, self.user_table)
+        users = self.user_table if rows is None else take_rows(self.user_table, rows)
         return F.pad(users, (0, 1), value=1.0) if self.is_paper else users
 
     def _items(self, rows: Tensor | None) -> Tensor:
         """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
-        table = self.item_table if rows is None else F.embedding(rows, self.item_table)  # [n, d]
+        table = self.item_table if rows is None else take_rows(self.item_table, rows)  # [n, d]
         weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
         # [n, d], with the paper's biases [n, d + 1]
         content = project(self.content, weight, rows=rows)
         if not self.is_paper:
             return torch.cat([table, content + self.projection_bias], 1)
-        bias = self.item_bias if rows is None else self.item_bias[rows]  # [n, 1]
+        bias = self.item_bias if rows is None else take_rows(self.item_bias, rows)  # [n, 1]
         return torch.cat([table, content + F.pad(bias, (content.shape[1] - 1, 0))], 1)
 
     def _paper_regulariser(self, batch: Triplets) -> Tensor:
         """½ Σ λ ‖·‖² over the rows of the batch, and over the whole projection."""
         factors = (
-            self.user_table[batch.users].square().sum()
-            + self.item_table[batch.positives].square().sum()
-            + self.item_table[batch.negatives].square().sum()
+            take_rows(self.user_table, batch.users).square().sum()
+            + take_rows(self.item_table, batch.positives).square().sum()
+            + take_rows(self.item_table, batch.negatives).square().sum()
         )
-        positive_bias = self.item_bias[batch.positives].square().sum()
-        negative_bias = self.item_bias[batch.negatives].square().sum()
+        positive_bias = take_rows(self.item_bias, batch.positives).square().sum()
+        negative_bias = take_rows(self.item_bias, batch.negatives).square().sum()
         content = self.projection.square().sum() + self.content_bias.square().sum()
         return 0.5 * (
             self.config.regulariser * factors

@@ -3,13 +3,15 @@
 from prismrec.nn.contrast import info_nce
 from prismrec.nn.features import Features
 from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_table
-from prismrec.nn.losses import bpr, half_squares, mean_norms
+from prismrec.nn.losses import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
 from prismrec.nn.projection import project
 from prismrec.nn.propagation import layer_mean, layer_sum
 
 __all__ = [
     "Features",
     "bpr",
+    "bpr_and_norms",
+    "bpr_and_squares",
     "half_squares",
     "info_nce",
     "layer_mean",

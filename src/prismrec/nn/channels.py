@@ -21,6 +21,7 @@ from prismrec.nn.initialise import xavier_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
 from prismrec.nn.propagation import layer_mean
+from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions
 
 
@@ -83,11 +84,11 @@ class Channels(NamedTuple):
 
     def users(self, rows: Tensor) -> Tensor:
         """H_k of some users, `[n, M + 1, d]`."""
-        return self.from_users[0][rows] + self.from_items[0][rows]
+        return take_rows(self.from_users[0], rows) + take_rows(self.from_items[0], rows)
 
     def items(self, rows: Tensor) -> Tensor:
         """H_k of some items, `[n, M + 1, d]`."""
-        return self.from_users[1][rows] + self.from_items[1][rows]
+        return take_rows(self.from_users[1], rows) + take_rows(self.from_items[1], rows)
 
 
 class ChannelEncoder(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prismrec.nn.contrast import info_nce
 from prismrec.nn.merged_nce import merged_nce
+from prismrec.nn.rows import take_rows
 
 _SHORTEST = 1e-12
 """A row that is shorter is not scaled to length 1, but by the reciprocal of this, as in PyTorch's normalize."""
@@ -34,7 +35,7 @@ def hyperedge_contrast(
         candidates: so many nodes, drawn uniformly, stand for all but the anchor's own; None: no estimate.
     """
     (members, messages), (others, other_messages) = first, second
-    members = members[anchors]
+    members = take_rows(members, anchors)
     sampled = candidates is not None and candidates < len(others)
     if not sampled:
         members, anchor_places = _merge_directions(members, messages)

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from prismrec.nn.contrast import info_nce
 from prismrec.nn.normalise import unit_rows
+from prismrec.nn.rows import take_rows
 
 
 def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: float) -> Tensor:
@@ -19,5 +20,5 @@ def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: flo
         temperature: τ.
     """
     rows, counts = nodes.unique(return_counts=True)
-    anchors, candidates = unit_rows(first[rows]), unit_rows(second)
+    anchors, candidates = unit_rows(take_rows(first, rows)), unit_rows(second)
     return info_nce(anchors, candidates, rows, temperature, counts.to(anchors), cosines=True)

@@ -11,6 +11,9 @@ from prismrec.types import Interactions, Triplets
 
 SamplerName = Literal["interaction", "user"]
 
+_PAIRS_AHEAD = 1 << 16
+"""Triplets drawn at once, where batches are smaller: what the drawing reads then stays within a core's cache."""
+
 
 class Sampler:
     """Batches of (user, positive, negative) for one epoch after another.
@@ -47,8 +50,8 @@ class Sampler:
         """The batches of one epoch; `generator` lives on the sampler's device and determines them all."""
         if self.name == "interaction":
             order = self._pairs[torch.randperm(len(self._pairs), generator=generator, device=self.device)]
-            for pairs in order.split(self.batch_size):
-                yield self._triplets(self._pair_users[pairs].long(), pairs, generator)
+            for pairs in order.split(self.batch_size * max(1, _PAIRS_AHEAD // self.batch_size)):
+                yield from self._triplets(self._pair_users[pairs].long(), pairs, generator).split(self.batch_size)
             return
         for _ in range(self.batches_per_epoch):
             users = self._users[self._draw_users(generator)]
