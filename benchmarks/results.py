@@ -57,7 +57,7 @@ HCCF = {"variant": ("torch",), "contrast_weight": (1.0,), "regulariser": (3e-3,)
 PLAN = (
     Entry("tiktok", "most-popular", seeds=(0,)),
     Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS}, {"regulariser": (0.01, 0.03, 0.1)}), patience=50),
-    Entry("tiktok", "NGCF", ({}, {"variant": ("recbole",), "regulariser": (1e-5, 1e-3)})),
+    Entry("tiktok", "NGCF", ({"regulariser": (1e-5, 1e-2)}, {"dropout": (0.5,)}, {"learning_rate": (1e-4,)})),
     Entry("tiktok", "LightGCN", ({"layers": (2,), **MMREC},), patience=50),
     Entry("tiktok", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("tiktok", "NCL"),
@@ -87,11 +87,19 @@ PLAN = (
     ),
     Entry("baby", "most-popular", seeds=(0,)),
     Entry("baby", "MF-BPR", ({"regulariser": (0.1, 1.0, 2.0), **NORMS}, {"regulariser": (0.003, 0.01, 0.03, 0.1)})),
-    Entry("baby", "NGCF", ({}, {"variant": ("recbole",), "regulariser": (1e-5, 1e-3)})),
+    Entry("baby", "NGCF", seeds=(0,)),
     Entry("baby", "LightGCN", ({"layers": (2, 3), "regulariser": (1e-4, 1e-3), **MMREC},)),
     Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("baby", "NCL", ({}, {"structure_weight": (2e-6,), "temperature": (0.2,)}, {"regulariser": (1e-3,)})),
-    Entry("baby", "HCCF", ({**HCCF, "regulariser": (3e-3, 5e-3)},)),
+    Entry(
+        "baby",
+        "HCCF",
+        (
+            HCCF,
+            {"variant": ("torch",), "hyperedges": (8,), "regulariser": (3e-3,)},
+            {"variant": ("torch",), "hyperedges": (16,), "regulariser": (6e-3,), "keep_rate": (0.8,)},
+        ),
+    ),
     Entry(
         "baby",
         "SHT",
