@@ -1,9 +1,10 @@
 """The data sets that both sides read, in the MMRec layout.
 
-    python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing clothing-half]
+    python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing]
 
 `tiktok` as it is (features as float32), `baby` with random features, `clothing` made up with random features, and
-`clothing-half`, half as many of everything, for what does not fit into memory. A folder that exists is left alone.
+`clothing-82` and `clothing-half`, 82 % and half as many of everything, for what does not fit
+into memory. A folder that exists is left alone.
 """
 
 import argparse
@@ -18,7 +19,11 @@ from prismrec.experiments.made_up import made_up, random_features
 
 WIDE = {"image": 4096, "text": 384}
 """The widths of the published features of the Amazon sets."""
-MADE_UP = {"clothing": (39_387, 23_033, 197_338), "clothing-half": (19_693, 11_516, 98_669)}
+MADE_UP = {
+    "clothing": (39_387, 23_033, 197_338),
+    "clothing-82": (32_297, 18_887, 161_817),
+    "clothing-half": (19_693, 11_516, 98_669),
+}
 """Users, items, training pairs."""
 NAMES = ("tiktok", "baby", *MADE_UP)
 

@@ -24,7 +24,7 @@ from statistics import median
 from measured import append, lines, markdown
 
 HERE = Path(__file__).parent
-DATA = ("tiktok", "baby", "clothing", "clothing-half")
+DATA = ("tiktok", "baby", "clothing", "clothing-82", "clothing-half")
 BATCH_SIZE, WIDTH = 2048, 64
 
 

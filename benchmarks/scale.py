@@ -73,8 +73,10 @@ def one(args: argparse.Namespace) -> None:
 
     from prismrec.experiments.bench import time_model
     from prismrec.experiments.made_up import made_up
+    from prismrec.training import ask_for_large_pages
     from prismrec.types import Interactions
 
+    ask_for_large_pages()  # as the command line does
     torch.set_num_threads(args.threads)
     data = made_up(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, alike=ALIKE)
     users = np.random.default_rng(0).permutation(np.unique(data.valid.users))[:EVALUATED]

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, normal_table, xavier_table
+from prismrec.nn import bpr, normal_table, take_rows, xavier_table
 from prismrec.nn.narrow_softmax import narrow_softmax
-from prismrec.nn.rows import take_rows
 from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
 from prismrec.types import Embeddings, Interactions, Triplets
 

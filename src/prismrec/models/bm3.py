@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import Features, layer_mean, xavier_table
+from prismrec.nn import Features, layer_mean, take_rows, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.normalise import unit_rows
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from prismrec.graph import SparseMatrix, sampled_product
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, xavier_normal_table
+from prismrec.nn import bpr, take_rows, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
-from prismrec.nn.rows import take_rows
 from prismrec.nn.segments import segment_softmax
 from prismrec.types import Embeddings, Interactions, Triplets
 

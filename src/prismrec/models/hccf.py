@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, info_nce, xavier_table
+from prismrec.nn import bpr, info_nce, take_rows, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _Rows = Tensor | slice

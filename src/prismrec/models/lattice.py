@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from prismrec.graph import knn_graph
 from prismrec.models.base import Recommender
 from prismrec.models.item_graph_config import ItemGraphConfig
-from prismrec.nn import bpr_and_squares, xavier_table
+from prismrec.nn import bpr_and_squares, take_rows, xavier_table
 from prismrec.nn.backbone import Backbone
 from prismrec.nn.item_graph import GraphSum, OncePerEpoch, Projections, SimilarityGraphs
 from prismrec.nn.normalise import unit_rows
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, layer_mean, project, xavier_table
+from prismrec.nn import bpr_and_norms, layer_mean, project, take_rows, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.hyperedge_contrast import hyperedge_contrast
 from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.normalise import unit_rows
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, layer_mean, mean_norms, normal_table, xavier_table
-from prismrec.nn.rows import triplet_rows
+from prismrec.nn import bpr, half_squares, layer_mean, mean_norms, normal_table, triplet_rows, xavier_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

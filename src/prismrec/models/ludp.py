@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph, mean_over_items
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, layer_sum, normal_table, xavier_normal_table
+from prismrec.nn import bpr, half_squares, layer_sum, normal_table, take_rows, triplet_rows, xavier_normal_table
 from prismrec.nn.fusion import AttentionFusion
 from prismrec.nn.item_graph import SimilarityGraphs
-from prismrec.nn.rows import take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 FusionName = Literal["attention", "sum", "concat"]

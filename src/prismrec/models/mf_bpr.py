@@ -10,8 +10,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table
-from prismrec.nn.rows import take_rows
+from prismrec.nn import bpr_and_norms, bpr_and_squares, take_rows, xavier_normal_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, xavier_normal_table
+from prismrec.nn import bpr, take_rows, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -89,8 +88,10 @@ class _Layer(nn.Module):
         # The mean commutes with K, which had better meet the fewer rows.
         if mean is None and len(nodes) < len(neighbours):
             mean = deliver(neighbours)
-        received = deliver(neighbours @ self.kernel) if mean is None else mean
-        received = take_rows(received, rows) if mean is None else take_rows(received, rows) @ self.kernel
+        if mean is None:
+            received = take_rows(deliver(neighbours @ self.kernel), rows)
+        else:
+            received = take_rows(mean, rows) @ self.kernel
         received = F.leaky_relu_(received)  # H [n, w]
         anchored = F.leaky_relu_(self.own(nodes)) + ids  # X̂ [n, d]
         if not self.concat:

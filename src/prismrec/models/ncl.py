@@ -14,8 +14,7 @@ from torch import Tensor
 from prismrec.graph import BipartiteGraph
 from prismrec.graph.cluster import kmeans, nearest
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, xavier_table
-from prismrec.nn.rows import triplet_rows
+from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, triplet_rows, xavier_table
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, take_rows, xavier_normal_table, xavier_table
 from prismrec.nn.ngcf_layer import NGCFLayer
 from prismrec.nn.normalise import unit_rows
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _Sides = tuple[Tensor, Tensor]

@@ -13,8 +13,7 @@ from torch import Tensor
 from prismrec.graph import BipartiteGraph
 from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, layer_mean, xavier_table
-from prismrec.nn.rows import triplet_rows
+from prismrec.nn import bpr, half_squares, layer_mean, triplet_rows, xavier_table
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, layer_sum, xavier_table
+from prismrec.nn import bpr, layer_sum, take_rows, triplet_rows, xavier_table
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
-from prismrec.nn.rows import take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _LIGHT = {"regulariser": 3e-7, "supervision_weight": 1.0, "lr_decay": 1.0}

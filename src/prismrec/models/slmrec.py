@@ -12,10 +12,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
+from prismrec.nn import take_rows
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
 from prismrec.nn.dropout import dropout
 from prismrec.nn.merged_nce import merged_nce
-from prismrec.nn.rows import take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

@@ -12,8 +12,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, project, xavier_normal_table, xavier_table
-from prismrec.nn.rows import take_rows
+from prismrec.nn import bpr_and_norms, project, take_rows, xavier_normal_table, xavier_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
