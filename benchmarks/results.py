@@ -97,7 +97,8 @@ PLAN = (
         (
             HCCF,
             {"variant": ("torch",), "hyperedges": (8,), "regulariser": (3e-3,)},
-            {"variant": ("torch",), "hyperedges": (16,), "regulariser": (6e-3,), "keep_rate": (0.8,)},
+            {"variant": ("torch",), "hyperedges": (16,), "regulariser": (6e-3, 1e-2), "keep_rate": (0.8,)},
+            {"variant": ("torch",), "hyperedges": (32,), "regulariser": (1e-2,), "keep_rate": (0.9,)},
         ),
     ),
     Entry(
