@@ -57,7 +57,16 @@ HCCF = {"variant": ("torch",), "contrast_weight": (1.0,), "regulariser": (3e-3,)
 PLAN = (
     Entry("tiktok", "most-popular", seeds=(0,)),
     Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS}, {"regulariser": (0.01, 0.03, 0.1)}), patience=50),
-    Entry("tiktok", "NGCF", ({"regulariser": (1e-5, 1e-2)}, {"dropout": (0.5,)}, {"learning_rate": (1e-4,)})),
+    Entry(
+        "tiktok",
+        "NGCF",
+        (
+            {"regulariser": (1e-5, 1e-2)},
+            {"dropout": (0.5,)},
+            {"learning_rate": (1e-4,)},
+            {"dropout": (0.5,), "learning_rate": (1e-4,)},
+        ),
+    ),
     Entry("tiktok", "LightGCN", ({"layers": (2,), **MMREC},), patience=50),
     Entry("tiktok", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
     Entry("tiktok", "NCL"),
