@@ -92,5 +92,8 @@ class _Negatives:
         """One negative for each of `users`, item numbers `[B]`."""
         uniform = torch.rand(len(users), generator=generator, device=users.device, dtype=torch.float64)
         missing = (uniform * self.free_items[users]).long()
-        before = torch.searchsorted(self._keys, users * self._stride + missing, right=True) - self._offsets[users]
+        # In order, the searches read their way through the keys instead of jumping about in them.
+        ascending, order = (users * self._stride + missing).sort()
+        found = torch.searchsorted(self._keys, ascending, right=True)
+        before = torch.empty_like(found).index_copy_(0, order, found) - self._offsets[users]
         return self._candidates[missing + before]
