@@ -3,8 +3,8 @@
     python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing]
 
 `tiktok` as it is (features as float32), `baby` with random features, `clothing` made up with random features, and
-`clothing-82` and `clothing-half`, 82 % and half as many of everything, for what does not fit
-into memory. A folder that exists is left alone.
+`clothing-82` and `clothing-half`, 82 % and half as many of everything, for what does not fit into memory. A folder that
+exists is left alone.
 """
 
 import argparse

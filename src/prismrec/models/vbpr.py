@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, project, take_rows, xavier_normal_table, xavier_table
+from prismrec.nn import bpr, bpr_and_norms, project, take_rows, triplet_rows, xavier_normal_table, xavier_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -67,9 +67,11 @@ class VBPR(Recommender):
         # Only items of the batch are projected: the features are far wider than everything else here.
         items, places = batch.items.unique(return_inverse=True)
         users = self._users(batch.users)  # [B, 2d] or [B, 2d + 1]
-        ranking, norms = bpr_and_norms(users, take_rows(self._items(items), places))
+        chosen = take_rows(self._items(items), places)  # as wide, [2 B, ·]
         if self.is_paper:
+            ranking = bpr(users, *chosen.split(len(batch)))
             return {"bpr": ranking * len(batch), "regulariser": self._paper_regulariser(batch)}
+        ranking, norms = bpr_and_norms(users, chosen)
         return {"bpr": ranking, "regulariser": self.config.regulariser * norms}
 
     def _users(self, rows: Tensor | None) -> Tensor:
@@ -90,13 +92,10 @@ class VBPR(Recommender):
 
     def _paper_regulariser(self, batch: Triplets) -> Tensor:
         """½ Σ λ ‖·‖² over the rows of the batch, and over the whole projection."""
-        factors = (
-            take_rows(self.user_table, batch.users).square().sum()
-            + take_rows(self.item_table, batch.positives).square().sum()
-            + take_rows(self.item_table, batch.negatives).square().sum()
-        )
-        positive_bias = take_rows(self.item_bias, batch.positives).square().sum()
-        negative_bias = take_rows(self.item_bias, batch.negatives).square().sum()
+        rows = triplet_rows(self.user_table, self.item_table, batch)
+        factors = torch.stack([x.square().sum() for x in rows]).sum()
+        biases = take_rows(self.item_bias, batch.items).split(len(batch))
+        positive_bias, negative_bias = (x.square().sum() for x in biases)
         content = self.projection.square().sum() + self.content_bias.square().sum()
         return 0.5 * (
             self.config.regulariser * factors
