@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, layer_mean, mean_norms, normal_table, triplet_rows, xavier_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, layer_mean, normal_table, xavier_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -50,7 +50,8 @@ class LightGCN(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         propagated = self.embed()
-        ranked = triplet_rows(propagated.users, propagated.items, batch)  # each [B, d]
-        tables = triplet_rows(self.user_table, self.item_table, batch)
-        penalty = half_squares if self.config.regulariser_form == "squares" else mean_norms
-        return {"bpr": bpr(*ranked), "regulariser": self.config.regulariser * penalty(*tables)}
+        rows = batch.users, batch.items
+        terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
+        ranking, _ = terms(propagated.users, propagated.items, rows)
+        _, penalty = terms(self.user_table, self.item_table, rows)
+        return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, bpr_and_squares, take_rows, xavier_normal_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -41,8 +41,6 @@ class MFBPR(Recommender):
         return Embeddings(self.user_table, self.item_table)
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users = take_rows(self.user_table, batch.users)  # [B, d]
-        items = take_rows(self.item_table, batch.items)  # [2 B, d]
         terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
-        ranking, penalty = terms(users, items)
+        ranking, penalty = terms(self.user_table, self.item_table, (batch.users, batch.items), read_elsewhere=False)
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

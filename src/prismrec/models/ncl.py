@@ -14,7 +14,7 @@ from torch import Tensor
 from prismrec.graph import BipartiteGraph
 from prismrec.graph.cluster import kmeans, nearest
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, info_nce, layer_mean, mean_norms, triplet_rows, xavier_table
+from prismrec.nn import bpr_and_norms, info_nce, layer_mean, mean_norms, triplet_rows, xavier_table
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -89,9 +89,9 @@ class NCL(Recommender):
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         config = self.config
         final, context = self._propagate()
-        ranked = triplet_rows(final.users, final.items, batch)  # each [B, d]
+        ranking, _ = bpr_and_norms(final.users, final.items, (batch.users, batch.items))
         tables = triplet_rows(self.user_table, self.item_table, batch)
-        terms = {"bpr": bpr(*ranked), "regulariser": config.regulariser * mean_norms(*tables)}
+        terms = {"bpr": ranking, "regulariser": config.regulariser * mean_norms(*tables)}
         if config.structure_weight:
             users = view_contrast(context.users, self.user_table, batch.users, config.temperature)
             items = view_contrast(context.items, self.item_table, batch.positives, config.temperature)

@@ -13,7 +13,7 @@ from torch import Tensor
 from prismrec.graph import BipartiteGraph
 from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, half_squares, layer_mean, triplet_rows, xavier_table
+from prismrec.nn import bpr_and_squares, layer_mean, xavier_table
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -67,10 +67,11 @@ class SGL(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         final = self.embed()
-        ranked = triplet_rows(final.users, final.items, batch)  # each [B, d]
-        tables = triplet_rows(self.user_table, self.item_table, batch)
+        rows = batch.users, batch.items
+        ranking, _ = bpr_and_squares(final.users, final.items, rows)
+        _, squares = bpr_and_squares(self.user_table, self.item_table, rows)
         pairs = len(batch) if self.config.reduction == "sum" else 1
-        terms = {"bpr": pairs * bpr(*ranked), "regulariser": pairs * self.config.regulariser * half_squares(*tables)}
+        terms = {"bpr": pairs * ranking, "regulariser": pairs * self.config.regulariser * squares}
         if self.config.contrast_weight:
             terms["contrast"] = pairs / len(batch) * self.config.contrast_weight * self._contrast(batch)
         return terms

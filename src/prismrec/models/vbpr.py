@@ -12,7 +12,17 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, bpr_and_norms, project, take_rows, triplet_rows, xavier_normal_table, xavier_table
+from prismrec.nn import (
+    bpr,
+    bpr_and_norms,
+    distinct,
+    project,
+    table_rows,
+    take_rows,
+    triplet_rows,
+    xavier_normal_table,
+    xavier_table,
+)
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -61,30 +71,28 @@ class VBPR(Recommender):
             self.projection_bias = nn.Parameter(torch.zeros(d))  # c [d]
 
     def embed(self) -> Embeddings:
-        return Embeddings(self._users(None), self._items(None))
+        return Embeddings(self._with_one(self.user_table), self._items(None))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         # Only items of the batch are projected: the features are far wider than everything else here.
-        items, places = batch.items.unique(return_inverse=True)
-        users = self._users(batch.users)  # [B, 2d] or [B, 2d + 1]
-        chosen = take_rows(self._items(items), places)  # as wide, [2 B, ·]
+        items, places = distinct(batch.items, self.num_items)
+        chosen = self._items(items)  # [n, 2d] or [n, 2d + 1]
         if self.is_paper:
-            ranking = bpr(users, *chosen.split(len(batch)))
+            users = self._with_one(take_rows(self.user_table, batch.users))
+            ranking = bpr(users, *take_rows(chosen, places).split(len(batch)))
             return {"bpr": ranking * len(batch), "regulariser": self._paper_regulariser(batch)}
-        ranking, norms = bpr_and_norms(users, chosen)
+        ranking, norms = bpr_and_norms(self.user_table, chosen, (batch.users, places), read_elsewhere=False)
         return {"bpr": ranking, "regulariser": self.config.regulariser * norms}
 
-    def _users(self, rows: Tensor | None) -> Tensor:
-        """Θ, all rows or some; with the paper's biases a 1 as the last column, which meets them."""
-        users = self.user_table if rows is None else take_rows(self.user_table, rows)
+    def _with_one(self, users: Tensor) -> Tensor:
+        """With the paper's biases a 1 as the last column, which meets them."""
         return F.pad(users, (0, 1), value=1.0) if self.is_paper else users
 
     def _items(self, rows: Tensor | None) -> Tensor:
         """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
-        table = self.item_table if rows is None else take_rows(self.item_table, rows)  # [n, d]
+        table = self.item_table if rows is None else table_rows(self.item_table, rows)  # [n, d]
         weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
-        # [n, d], with the paper's biases [n, d + 1]
-        content = project(self.content, weight, rows=rows)
+        content = project(self.content, weight, rows=rows)  # [n, d], with the paper's biases [n, d + 1]
         if not self.is_paper:
             return torch.cat([table, content + self.projection_bias], 1)
         bias = self.item_bias if rows is None else take_rows(self.item_bias, rows)  # [n, 1]

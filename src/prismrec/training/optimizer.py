@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from prismrec import kernels
+
 _ACCURACY = 1e-10
 """Relative error of the drift allowed to the quadrature."""
 _BLOCK_ENTRIES = 1 << 18
@@ -79,12 +81,13 @@ class Adam:
             RuntimeError: a weight whose drift is put off has a gradient, so it was read too early.
         """
         self._put_off_or_fill()
-        written = [self._write_out(parameter) for parameter in self._parameters if _has_sparse_gradient(parameter)]
-        moving = [parameter for parameter in self._parameters if parameter.grad is not None]
-        for parameter in moving:
-            if parameter not in self._moments:
+        for parameter in self._parameters:
+            if parameter.grad is not None and parameter not in self._moments:
                 step = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 self._moments[parameter] = _Moments(torch.zeros_like(parameter), torch.zeros_like(parameter), step)
+        sparse = [parameter for parameter in self._parameters if _has_sparse_gradient(parameter)]
+        written = [self._write_out(parameter) for parameter in sparse if not self._moved_by_rows(parameter)]
+        moving = [parameter for parameter in self._parameters if parameter.grad is not None]
         if moving:
             self._move(moving)
         for parameter, rows in written:
@@ -121,6 +124,28 @@ class Adam:
                     parameter.grad = torch.zeros_like(parameter)
                 else:
                     self._put_off[parameter] = steps + 1
+
+    def _moved_by_rows(self, parameter: nn.Parameter) -> bool:
+        """Adam's step for a parameter with a sparse gradient, where there is a kernel for it."""
+        if not kernels.usable(parameter):
+            return False
+        assert parameter.grad is not None
+        moments = self._moments[parameter]
+        moments.step.add_(1)
+        kernels.adam(
+            parameter,
+            moments.exp_avg,
+            moments.exp_avg_sq,
+            parameter.grad._indices()[0],
+            parameter.grad._values(),
+            step=int(moments.step),
+            lr=self.lr,
+            betas=_BETAS,
+            epsilon=_EPSILON,
+            weight_decay=self._weight_decay,
+        )
+        parameter.grad = None
+        return True
 
     def _write_out(self, parameter: nn.Parameter) -> tuple[nn.Parameter, Tensor]:
         """Put the dense gradient in the place of the sparse one; the parameter and its rows that are not zero."""

@@ -1,0 +1,22 @@
+"""The compiled kernels, which prismrec does without where they cannot be built; all else stands in pyproject.toml."""
+
+import sys
+
+from setuptools import Extension, setup
+
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math"]
+# No link flag for OpenMP: the runtime is PyTorch's, found when the library is loaded.
+OPENMP = ["-fopenmp"] if sys.platform.startswith("linux") else ["-fopenmp-simd"]
+
+setup(
+    ext_modules=[
+        Extension(
+            "prismrec.kernels._kernels",
+            ["src/prismrec/kernels/kernels.cpp"],
+            extra_compile_args=[] if sys.platform == "win32" else [*FLAGS, *OPENMP],
+            py_limited_api=True,
+            optional=True,
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)

@@ -1,0 +1,138 @@
+"""Loops that PyTorch can only do in several passes over memory, compiled from kernels.cpp where that was possible.
+
+Nothing needs them: whoever calls one says the same in PyTorch for other devices and types, and for an installation
+without a compiler. `PRISMREC_KERNELS=off` does without them where they are.
+"""
+
+import ctypes
+import os
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+_TYPES = {torch.float32: "float", torch.float64: "double"}
+_P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_ARGUMENTS = {
+    "rank": [_P, _P, _P, _P, _N, _N, _P, _P],
+    "rank_gradient": [_P, _P, _P, _P, _N, _N, _P, _P, ctypes.c_int, _N, _P],
+    "adam": [_P, _P, _P, _N, _N, _P, _P, _N, _R, _R, _R, _R, _R, _R],
+}
+
+
+def _load() -> ctypes.CDLL | None:
+    """The library, once PyTorch with its threads is loaded; None where it was not built or does not fit PyTorch."""
+    found = find_spec("prismrec.kernels._kernels")
+    if os.environ.get("PRISMREC_KERNELS") == "off" or found is None or found.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(found.origin)
+    except OSError:  # a PyTorch with an OpenMP runtime of another kind
+        return None
+    for name, arguments in _ARGUMENTS.items():
+        for of_type in _TYPES.values():
+            function = getattr(library, f"{name}_{of_type}")
+            function.argtypes, function.restype = arguments, None
+    return library
+
+
+_library = _load()
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether the kernels are there and can compute with these: on the CPU, of one type, float32 or float64."""
+    first = tensors[0].dtype
+    return _library is not None and first in _TYPES and all(x.is_cpu and x.dtype == first for x in tensors)
+
+
+def rank(users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    """What a ranking loss and a penalty need to know of B triplets.
+
+    Args:
+        users: `[U, d]`, or without rows `[B, d]`.
+        items: `[I, d]`, or without rows `[2 B, d]`, positives before negatives.
+        rows: of users, int64 `[B]`, and of items, int64 `[2 B]`.
+
+    Returns:
+        u·(n - p) `[B]`, and the sums of ‖u‖², ‖p‖², ‖n‖² `[3]`.
+    """
+    users, items = users.contiguous(), items.contiguous()
+    batch = len(rows[0]) if rows else len(users)
+    margins, squares = users.new_empty(batch), users.new_empty(3, batch)
+    user_rows, item_rows = rows or (None, None)
+    _call("rank", users, users, user_rows, items, item_rows, batch, users.shape[1], margins, squares)
+    return margins, squares.sum(1)
+
+
+def rank_gradient(
+    users: Tensor,
+    items: Tensor,
+    rows: tuple[Tensor, Tensor] | None,
+    weights: Tensor,
+    scales: Tensor,
+    *,
+    of_items: bool,
+    in_table: bool,
+) -> Tensor:
+    """The gradient of Σ weights · margins + ½ Σ scales · squares, both those of `rank`.
+
+    Args:
+        users: as in `rank`.
+        items: as in `rank`.
+        rows: as in `rank`.
+        weights: `[B]`.
+        scales: of the squares of users, positives and negatives, `[3]`.
+        of_items: with respect to the items, else to the users.
+        in_table: as large as the matrix that `rows` refer to; else one row for each row read.
+
+    Returns:
+        `[U, d]` or `[I, d]` in the table, else `[B, d]` or `[2 B, d]`.
+    """
+    users, items = users.contiguous(), items.contiguous()
+    batch, read = len(weights), 2 * len(weights) if of_items else len(weights)
+    table_rows = len(items if of_items else users) if in_table and rows else 0
+    out = users.new_empty(table_rows or read, users.shape[1])
+    user_rows, item_rows = rows or (None, None)
+    matrices = users, user_rows, items, item_rows
+    _call("rank_gradient", users, *matrices, batch, users.shape[1], weights, scales, int(of_items), table_rows, out)
+    return out
+
+
+def adam(
+    weight: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    rows: Tensor,
+    gradients: Tensor,
+    *,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Adam's step for a table of which few rows have a gradient, in place and in one pass.
+
+    Args:
+        weight: θ `[n, d]`.
+        mean: m `[n, d]`.
+        square: v `[n, d]`.
+        rows: int64 `[r]`; gradients of repeated ones are added up.
+        gradients: `[r, d]`; of all other rows 0.
+        step: t, from 1.
+        lr: η.
+        betas: β₁, β₂.
+        epsilon: ε.
+        weight_decay: of θ, added to the gradient.
+    """
+    gradients = gradients.contiguous()
+    n, (r, d) = len(weight), gradients.shape
+    step_size, root = lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** 0.5
+    constants = *betas, epsilon, weight_decay, step_size, root
+    _call("adam", weight, weight, mean, square, n, d, rows, gradients, r, *constants)
+
+
+def _call(name: str, like: Tensor, *arguments: Tensor | float | None) -> None:
+    """Tensors go as addresses; whoever calls holds them, so that they stay."""
+    function = getattr(_library, f"{name}_{_TYPES[like.dtype]}")
+    function(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
