@@ -6,8 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from prismrec import kernels
+
 # Tests run side by side, one process per core: threads inside each would only fight.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs with the compiled kernels and without them."""
+    if request.param == "plain":
+        monkeypatch.setattr(kernels, "_library", None)
+    elif kernels._library is None:
+        pytest.skip("the kernels are not built here; tests/kernels fails if they should be")
+    return request.param
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from prismrec import kernels
 from prismrec.evaluation import evaluate
 from prismrec.models import REGISTRY, LightGCN, Recommender
 from prismrec.training import Settings, fit
@@ -136,6 +137,15 @@ class RecommenderContract:
         if terms:
             torch.stack(list(terms.values())).sum().backward()
         return terms
+
+    def test_it_learns_the_same_with_the_compiled_kernels_and_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not kernels.usable(torch.ones(1)):
+            pytest.skip("the kernels are not built here; tests/kernels fails if they should be")
+        compiled, plain = self.build(), self.build()
+        fit(compiled, toy_interactions(), Settings(epochs=2, device="cpu"))
+        monkeypatch.setattr(kernels, "_library", None)
+        fit(plain, toy_interactions(), Settings(epochs=2, device="cpu"))
+        torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-3, atol=1e-5)
 
     @pytest.mark.parametrize("modalities", [1, 2, 3])
     def test_embeddings_and_gradients_are_finite_with_any_number_of_modalities(self, modalities: int) -> None:

@@ -1,6 +1,6 @@
 """The obvious dense definitions that fast code is compared with, and odd graphs to compare them on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,8 +43,14 @@ def assert_same(found: Tensor, expected: Tensor, *weights: Tensor) -> None:
     torch.testing.assert_close(found, expected)
     direction = random_rows(*expected.shape, seed=99).detach()
     settings = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
-    gradients = (torch.autograd.grad((x * direction).sum(), weights, **settings) for x in (found, expected))
-    torch.testing.assert_close(*gradients)
+    assert_same_gradients((found * direction).sum(), (expected * direction).sum(), weights, **settings)
+
+
+def assert_same_gradients(found: Tensor, expected: Tensor, weights: Iterable[Tensor], **settings: bool) -> None:
+    """Of two scalars, sparse or not."""
+    weights = list(weights)
+    both = (torch.autograd.grad(scalar, weights, **settings) for scalar in (found, expected))
+    torch.testing.assert_close(*([gradient.to_dense() for gradient in gradients] for gradients in both))
 
 
 @strategies.composite

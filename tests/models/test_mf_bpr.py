@@ -48,8 +48,9 @@ def test_only_rows_of_the_batch_get_a_gradient() -> None:
     ):
         touched = torch.zeros(len(table), dtype=torch.bool)
         touched[rows] = True
-        assert not table.grad[~touched].any()
-        assert table.grad[touched].abs().sum(1).all()
+        gradient = table.grad.to_dense()
+        assert not gradient[~touched].any()
+        assert gradient[touched].abs().sum(1).all()
 
 
 def test_zero_embeddings_lose_ln_2() -> None:
@@ -82,8 +83,9 @@ def test_lightgcn_without_layers_is_it() -> None:
     other = LightGCN(toy_interactions(), {}, LightGCN.Config(embedding_size=6, layers=0, regulariser=0.1))
     other.load_state_dict(model.state_dict())
     torch.testing.assert_close(total(model, batch), total(other, batch))
+    gradients = []
     for loss, weights in ((total(model, batch), model), (total(other, batch), other)):
         loss.backward()
-        assert weights.user_table.grad.any()
-    torch.testing.assert_close(model.user_table.grad, other.user_table.grad)
-    torch.testing.assert_close(model.item_table.grad, other.item_table.grad)
+        gradients.append([weights.user_table.grad.to_dense(), weights.item_table.grad.to_dense()])
+        assert gradients[-1][0].any()
+    torch.testing.assert_close(*gradients)

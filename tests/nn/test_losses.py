@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import plain
 from prismrec.nn import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
@@ -20,9 +23,9 @@ def test_values_and_gradients_are_those_of_the_formulas(batch: int, width: int, 
         plain.assert_same(mean_norms(u, i, j), norms / batch, u, i, j)
 
 
-@given(batch=st.integers(1, 6), width=st.integers(1, 4), dtype=plain.DTYPES)
-@settings(max_examples=20, deadline=None)
-def test_ranking_and_penalty_at_once_are_those_apart(batch: int, width: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("batch", "width"), [(1, 1), (5, 3), (40, 17)])
+def test_ranking_and_penalty_at_once_are_those_apart(way: str, batch: int, width: int, dtype: torch.dtype) -> None:
     with plain.default_dtype(dtype):
         users, items = plain.random_rows(batch, width), plain.random_rows(2 * batch, width, seed=1)
         ranked = users, *items.split(batch)
@@ -30,6 +33,20 @@ def test_ranking_and_penalty_at_once_are_those_apart(batch: int, width: int, dty
             plain.assert_same(
                 torch.stack(at_once(users, items)), torch.stack([bpr(*ranked), penalty(*ranked)]), users, items
             )
+
+
+@pytest.mark.parametrize("read_elsewhere", [True, False])
+@pytest.mark.parametrize("leaf", [True, False])
+@pytest.mark.parametrize("at_once", [bpr_and_squares, bpr_and_norms])
+def test_rows_of_matrices_are_ranked_as_copies_of_them(
+    way: str, at_once: Callable[..., tuple[Tensor, Tensor]], leaf: bool, read_elsewhere: bool
+) -> None:
+    users, items = plain.random_rows(4, 3), plain.random_rows(5, 3, seed=1)
+    rows = torch.tensor([3, 3, 0]), torch.tensor([4, 1, 1, 0, 2, 4])
+    matrices = (users, items) if leaf else (users * 2, items * 2)
+    found = torch.stack(at_once(*matrices, rows, read_elsewhere=read_elsewhere))
+    expected = torch.stack(at_once(matrices[0][rows[0]], matrices[1][rows[1]]))
+    plain.assert_same(found, expected, users, items)
 
 
 def test_ranking_hopelessly_wrong_costs_the_margin_and_still_has_a_gradient() -> None:
@@ -45,7 +62,7 @@ def test_equal_scores_cost_the_logarithm_of_two() -> None:
     assert bpr(rows, rows, rows).item() == pytest.approx(torch.tensor(2.0).log().item())
 
 
-def test_a_norm_of_nothing_has_no_gradient_rather_than_nan() -> None:
+def test_a_norm_of_nothing_has_no_gradient_rather_than_nan(way: str) -> None:
     rows = torch.zeros(3, 2, requires_grad=True)
     assert not torch.autograd.grad(mean_norms(rows), rows)[0].any()
     ranking, norms = bpr_and_norms(rows, rows.repeat(2, 1))

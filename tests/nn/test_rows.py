@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 import plain
-from prismrec.nn.rows import take_rows, triplet_rows
+from prismrec.nn.rows import distinct, table_rows, take_rows, triplet_rows
 from prismrec.types import Triplets
 
 
@@ -21,3 +21,18 @@ def test_a_triplet_has_the_rows_of_its_user_its_positive_and_its_negative() -> N
         triplet_rows(users, items, batch), (users[[3, 3, 0]], items[[4, 1, 1]], items[[0, 2, 2]]), strict=True
     ):
         plain.assert_same(found, expected, users, items)
+
+
+def test_rows_of_a_table_have_the_gradient_of_indexing(way: str) -> None:
+    table, rows = plain.random_rows(5, 2), torch.tensor([3, 0, 3])
+    assert torch.equal(table_rows(table, rows), table[rows])
+    targets = torch.randn(3, 2)
+    found, expected = ((read * targets).sum() for read in (table_rows(table, rows), table[rows]))
+    plain.assert_same_gradients(found, expected, [table])
+
+
+@pytest.mark.parametrize("count", [7, 1000])
+def test_distinct_rows_ascend_and_every_row_finds_its_place(count: int) -> None:
+    rows = torch.tensor([6, 2, 2, 0, 6])
+    for found, expected in zip(distinct(rows, count), rows.unique(return_inverse=True), strict=True):
+        assert torch.equal(found, expected)

@@ -93,7 +93,9 @@ def test_a_weight_read_before_it_caught_up_is_an_error() -> None:
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_sparse_gradients_move_every_row_as_their_dense_forms_do(weight_decay: float, dtype: torch.dtype) -> None:
+def test_sparse_gradients_move_every_row_as_their_dense_forms_do(
+    way: str, weight_decay: float, dtype: torch.dtype
+) -> None:
     ours, theirs = weights(dtype), weights(dtype)
     optimizer = Adam(ours, [], lr=0.01, weight_decay=weight_decay)
     plain = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, fused=True)

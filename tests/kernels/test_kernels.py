@@ -1,0 +1,134 @@
+"""The compiled loops against PyTorch, in value and gradient; what uses them is tested both ways in its own room."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import plain
+from prismrec import kernels
+
+
+def test_they_are_there_wherever_a_compiler_is() -> None:
+    assert kernels.usable(torch.ones(1)) or shutil.which("c++") is None
+
+
+def test_they_can_be_switched_off() -> None:
+    program = "import torch; from prismrec import kernels; print(kernels.usable(torch.ones(1)))"
+    environment = os.environ | {"PRISMREC_KERNELS": "off"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+built = pytest.mark.skipif(not kernels.usable(torch.ones(1)), reason="the kernels are not built here")
+
+
+def test_other_types_and_mixed_ones_are_left_to_pytorch() -> None:
+    assert not kernels.usable(torch.ones(1, dtype=torch.bfloat16))
+    assert not kernels.usable(torch.ones(1), torch.ones(1, dtype=torch.float64))
+
+
+@built
+@pytest.mark.parametrize("threads", [1, 2])
+@given(
+    batch=st.integers(1, 40),
+    sizes=st.tuples(st.integers(1, 6), st.integers(1, 9)),
+    width=st.sampled_from([1, 3, 16, 70]),
+    dtype=plain.DTYPES,
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=40, deadline=None)
+def test_margins_squares_and_gradients_are_those_of_pytorch(
+    threads: int, batch: int, sizes: tuple[int, int], width: int, dtype: torch.dtype, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    users, items = (torch.randn(n, width, dtype=dtype, generator=generator, requires_grad=True) for n in sizes)
+    rows = (
+        torch.randint(sizes[0], (batch,), generator=generator),
+        torch.randint(sizes[1], (2 * batch,), generator=generator),
+    )
+    weights, scales = (torch.randn(n, dtype=dtype, generator=generator) for n in (batch, 3))
+    read = users[rows[0]], *items[rows[1]].split(batch)
+    u, p, n = read
+    squares = torch.stack([x.square().sum() for x in read])
+    ((u * (n - p)).sum(1) @ weights + squares @ scales / 2).backward()
+    torch.set_num_threads(threads)
+    try:
+        margins, found = kernels.rank(users.detach(), items.detach(), rows)
+        torch.testing.assert_close(margins, (u * (n - p)).sum(1).detach())
+        torch.testing.assert_close(found, squares.detach())
+        for of_items, matrix in enumerate((users, items)):
+            arguments = users.detach(), items.detach(), rows, weights, scales
+            whole = kernels.rank_gradient(*arguments, of_items=bool(of_items), in_table=True)
+            torch.testing.assert_close(whole, matrix.grad)
+            by_place = kernels.rank_gradient(*arguments, of_items=bool(of_items), in_table=False)
+            torch.testing.assert_close(torch.zeros_like(matrix).index_add_(0, rows[of_items], by_place), matrix.grad)
+    finally:
+        torch.set_num_threads(1)
+
+
+@built
+def test_without_rows_the_matrices_are_the_batch() -> None:
+    users, items = torch.randn(4, 3), torch.randn(8, 3)
+    every = torch.arange(4), torch.arange(8)
+    torch.testing.assert_close(kernels.rank(users, items, None), kernels.rank(users, items, every), rtol=0, atol=0)
+    arguments = torch.randn(4), torch.randn(3)
+    for of_items in (False, True):
+        found, expected = (
+            kernels.rank_gradient(users, items, rows, *arguments, of_items=of_items, in_table=True)
+            for rows in (None, every)
+        )
+        assert torch.equal(found, expected)
+
+
+@built
+def test_rows_of_a_transposed_matrix_are_read_as_they_mean() -> None:
+    users, items, rows = torch.randn(5, 4).T, torch.randn(8, 5), (torch.tensor([2, 0]), torch.tensor([1, 7, 7, 3]))
+    assert torch.equal(kernels.rank(users, items, rows)[0], kernels.rank(users.contiguous(), items, rows)[0])
+
+
+@built
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_rows_give_the_same_bits_on_any_number_of_threads(threads: int) -> None:
+    torch.manual_seed(0)
+    users, items = torch.randn(300, 64), torch.randn(400, 64)
+    rows = torch.randint(300, (2000,)), torch.randint(400, (4000,))
+    weights, scales = torch.randn(2000), torch.randn(3)
+
+    def gradients() -> list[Tensor]:
+        arguments = users, items, rows, weights, scales
+        return [kernels.rank_gradient(*arguments, of_items=side, in_table=True) for side in (False, True)]
+
+    expected = gradients()
+    torch.set_num_threads(threads)
+    try:
+        assert all(torch.equal(*pair) for pair in zip(gradients(), expected, strict=True))
+    finally:
+        torch.set_num_threads(1)
+
+
+@built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_moves_all_rows_as_pytorch_does_with_the_dense_gradient(dtype: torch.dtype, weight_decay: float) -> None:
+    torch.manual_seed(0)
+    start = torch.randn(600, 35, dtype=dtype)
+    theirs = torch.nn.Parameter(start.clone())
+    optimizer = torch.optim.Adam([theirs], lr=0.01, weight_decay=weight_decay, fused=True)
+    ours, mean, square = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+    for step in range(1, 5):
+        rows = torch.randint(500, (700,))  # repeated ones, and some that momentum alone moves
+        gradients = torch.randn(700, 35, dtype=dtype)
+        settings = {"lr": 0.01, "betas": (0.9, 0.999), "epsilon": 1e-8, "weight_decay": weight_decay}
+        kernels.adam(ours, mean, square, rows, gradients, step=step, **settings)
+        theirs.grad = F.embedding(rows, torch.eye(600, dtype=dtype)).T @ gradients
+        optimizer.step()
+    torch.testing.assert_close(ours, theirs.detach())
+    torch.testing.assert_close(square, optimizer.state[theirs]["exp_avg_sq"])
