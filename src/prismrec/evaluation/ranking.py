@@ -6,6 +6,8 @@ Scores are float32. The higher score comes first, and of equal scores the lower 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from math import prod
+from threading import local
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -88,13 +90,18 @@ def map_blocks(
     parts = -(-num_items // max(at_once // size, _LEAST_ITEMS))
     edges = np.linspace(0, num_items, parts + 1).astype(int).tolist()
 
+    own = local()  # to each thread: clearing fresh memory for every block would take as long as the product
+
     def work(start: int) -> T:
         part = slice(start, min(start + size, len(numbers)))
         block = user_rows[torch.from_numpy(numbers[part]).to(device)].float()
         hidden = [block_pairs(offsets, items, part) for offsets, items in masked]
         keys = torch.empty(len(block), 0, dtype=torch.int64, device=device)
         for first, last in pairwise(edges):
-            in_runs = torch.empty(len(block), *runs(last - first, k), device=device)
+            shape = len(block), *runs(last - first, k)
+            if not hasattr(own, "memory") or len(own.memory) < prod(shape):
+                own.memory = torch.empty(prod(shape), device=device)
+            in_runs = own.memory[: prod(shape)].view(shape)
             scores = in_runs.flatten(1)
             torch.mm(block, item_rows[first:last].T, out=scores[:, : last - first])
             scores[:, last - first :] = -torch.inf
