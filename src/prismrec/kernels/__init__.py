@@ -127,8 +127,8 @@ def adam(
     """
     gradients = gradients.contiguous()
     n, (r, d) = len(weight), gradients.shape
-    step_size, root = lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** 0.5
-    constants = *betas, epsilon, weight_decay, step_size, root
+    step_size, inverse_root = lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** -0.5
+    constants = *betas, epsilon, weight_decay, step_size, inverse_root
     _call("adam", weight, weight, mean, square, n, d, rows, gradients, r, *constants)
 
 

@@ -175,7 +175,7 @@ template <typename Real>
 struct Adam {
     Real *weights, *means, *squares;
     Index d;
-    Real keep_mean, add_square, keep_square, epsilon, weight_decay, step_size, root;
+    Real keep_mean, add_square, keep_square, epsilon, weight_decay, step_size, inverse_root;
 
     INLINE void move(Index row, const Real* gradient) const {
         Real *weight = weights + row * d, *mean = means + row * d, *square = squares + row * d;
@@ -183,7 +183,7 @@ struct Adam {
             const Real g = (gradient ? gradient[j] : Real{0}) + weight_decay * weight[j];
             mean[j] += keep_mean * (g - mean[j]);
             square[j] = keep_square * square[j] + add_square * g * g;
-            weight[j] -= step_size * mean[j] / (std::sqrt(square[j]) / root + epsilon);
+            weight[j] -= step_size * mean[j] / (std::sqrt(square[j]) * inverse_root + epsilon);
         }
     }
 };
@@ -235,10 +235,10 @@ void move(const Adam<Real>& adam, Index n, const Index* rows, const Real* gradie
     }                                                                                                                 \
     extern "C" void adam_##Real(Real* weights, Real* means, Real* squares, Index n, Index d, const Index* rows,       \
                                 const Real* gradients, Index r, double beta1, double beta2, double epsilon,           \
-                                double weight_decay, double step_size, double root) {                                 \
+                                double weight_decay, double step_size, double inverse_root) {                                 \
         const Adam<Real> adam{weights,   means,           squares,     d,                  Real(1 - beta1),           \
                               Real(1 - beta2), Real(beta2), Real(epsilon), Real(weight_decay), Real(step_size),       \
-                              Real(root)};                                                                            \
+                              Real(inverse_root)};                                                                            \
         move(adam, n, rows, gradients, r);                                                                            \
     }
 
