@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SOURCES := pyproject.toml constraints.txt setup.py src/prismrec/kernels/kernels.cpp
 
 .PHONY: demo test lint
 demo: .venv/.demo
@@ -17,10 +18,10 @@ lint: .venv/.test
 	$(PYTHON) -m venv .venv
 
 # One stamp per set of extras, so that the demo does not install test tools.
-.venv/.demo: .venv/bin/pip pyproject.toml constraints.txt
+.venv/.demo: .venv/bin/pip $(SOURCES)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
 	touch $@
 
-.venv/.test: .venv/bin/pip pyproject.toml constraints.txt
+.venv/.test: .venv/bin/pip $(SOURCES)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test,lint]'
 	touch $@ .venv/.demo

@@ -1,8 +1,9 @@
 """What every model must pass. A model's test is `class TestX(RecommenderContract): name = "X"` and little else."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from torch import Tensor
 
 from prismrec import kernels
 from prismrec.evaluation import evaluate
+from prismrec.graph import SparseMatrix
+from prismrec.graph.sparse import _SampledProduct
 from prismrec.models import REGISTRY, LightGCN, Recommender
+from prismrec.nn.item_graph import OncePerEpoch
 from prismrec.training import Settings, fit
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -97,6 +101,16 @@ def recall_at_8(model: Recommender, train: Interactions, test: Interactions, epo
     return evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"]
 
 
+def shape_of_product(matrix: SparseMatrix, values: Tensor, t_values: Tensor, x: Tensor, transposed: bool) -> Tensor:
+    return x.new_empty(matrix.shape[1 if transposed else 0], x.shape[1])
+
+
+def shape_of_sampled_product(ctx: Any, left: Tensor, right: Tensor, matrix: SparseMatrix) -> Tensor:
+    ctx.save_for_backward(left, right)
+    ctx.matrix = matrix
+    return left.new_empty(len(matrix.indices))
+
+
 class RecommenderContract:
     """The promises of `Recommender`, checked on a toy for one model and one config."""
 
@@ -106,6 +120,8 @@ class RecommenderContract:
     learning: ClassVar[dict[str, object]] = {}
     """Settings, beyond `config`, with which the model learns the grouped taste."""
     learning_epochs: ClassVar[int] = 40
+    waits_for_device: ClassVar[str] = ""
+    """Why its steps make the host wait for a GPU, if they do."""
     multimodal: ClassVar[bool] = False
     """Whether vectors that decide the clicks must lift it above LightGCN."""
 
@@ -146,6 +162,32 @@ class RecommenderContract:
         monkeypatch.setattr(kernels, "_library", None)
         fit(plain, toy_interactions(), Settings(epochs=2, device="cpu"))
         torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-3, atol=1e-5)
+
+    def test_a_step_never_makes_the_host_wait_for_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On PyTorch's "meta" device tensors have shapes and no numbers: whatever asks for a number fails.
+
+        So does what is written for a CPU alone. Sparse products, which that device lacks, are told their shapes.
+        """
+        if self.waits_for_device:
+            pytest.skip(self.waits_for_device)
+        monkeypatch.setattr(SparseMatrix, "_product", shape_of_product)
+        monkeypatch.setattr(SparseMatrix, "add_product", lambda _, base, *args, **kwargs: torch.empty_like(base))
+        monkeypatch.setattr(_SampledProduct, "forward", shape_of_sampled_product)
+        model = self.build()
+        model.train()
+        model.start_epoch(0, torch.Generator().manual_seed(4))
+        self.to_meta(model)
+        batch = Triplets(*(x.to("meta") for x in astuple(toy_batch(toy_interactions()))))
+        terms = model.loss(batch)
+        if terms:
+            torch.stack(list(terms.values())).sum().backward()
+
+    def to_meta(self, model: Recommender) -> None:
+        """The model as it is after the first step of an epoch, which may make the host wait."""
+        graphs = getattr(model, "graphs", None)
+        if isinstance(graphs, OncePerEpoch) and model.loss(toy_batch(toy_interactions())) and graphs._constant:
+            graphs._constant = [graph.to("meta") for graph in graphs._constant]  # no submodules
+        model.to("meta")
 
     @pytest.mark.parametrize("modalities", [1, 2, 3])
     def test_embeddings_and_gradients_are_finite_with_any_number_of_modalities(self, modalities: int) -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from prismrec.graph import knn
-from prismrec.graph.knn import knn_graph, nearest_neighbours
+from prismrec.graph.knn import NeighbourSearch, knn_graph, nearest_neighbours
 
 
 def dense_graph(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -101,3 +101,33 @@ def test_more_neighbours_than_rows_are_all_rows() -> None:
 def test_no_neighbour_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="k is 0"):
         nearest_neighbours(torch.eye(3), 0)
+
+
+def test_an_epoch_takes_over_the_neighbours_of_an_evaluation_of_the_same_vectors_alone(
+    features: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    plain_search = knn._nearest
+
+    def noted(unit: Tensor, k: int, method: knn.Method) -> knn.Found:
+        searched.append(unit)
+        return plain_search(unit, k, method)
+
+    monkeypatch.setattr(knn, "_nearest", noted)
+    search, moved = NeighbourSearch(4), features.flip(0)
+    for vectors, training, searches in (
+        (features, False, 1),
+        (features, True, 0),  # an epoch after the evaluation
+        (features, True, 1),  # one after no evaluation
+        (features, False, 1),
+        (features, False, 1),
+        (moved, True, 1),  # weights have moved meanwhile
+    ):
+        searched.clear()
+        weights = vectors.clone().requires_grad_()
+        graph = search(weights, training=training)
+        assert len(searched) == searches
+        expected = knn_graph(vectors, 4)
+        assert torch.equal(graph.pattern.indices, expected.pattern.indices)
+        torch.testing.assert_close(graph.similarities, expected.similarities)
+        assert graph.similarities.requires_grad

@@ -89,6 +89,13 @@ def test_without_rows_the_matrices_are_the_batch() -> None:
 
 
 @built
+@pytest.mark.parametrize("rows", [([0, 4], [0, 0, 0, 0]), ([0, -1], [0, 0, 0, 0]), ([0, 0], [0, 0, 0, 5])])
+def test_a_row_that_is_not_there_is_an_error(rows: tuple[list[int], list[int]]) -> None:
+    with pytest.raises(IndexError, match="a row outside of 4 users and 5 items"):
+        kernels.rank(torch.ones(4, 2), torch.ones(5, 2), (torch.tensor(rows[0]), torch.tensor(rows[1])))
+
+
+@built
 def test_rows_of_a_transposed_matrix_are_read_as_they_mean() -> None:
     users, items, rows = torch.randn(5, 4).T, torch.randn(8, 5), (torch.tensor([2, 0]), torch.tensor([1, 7, 7, 3]))
     assert torch.equal(kernels.rank(users, items, rows)[0], kernels.rank(users.contiguous(), items, rows)[0])

@@ -31,6 +31,10 @@ class TestOfficialMMGCN(RecommenderContract):
     name = "MMGCN"
     config = {"variant": "official", "combination": "elementwise"}
 
+    def to_meta(self, model: MMGCN) -> None:
+        super().to_meta(model)
+        model._constant = model._look_up()  # what the trainer, which moves the model first, has there
+
 
 def build(train: Interactions | None = None, features: Mapping[str, Tensor] | None = None, **settings: object) -> MMGCN:
     torch.manual_seed(0)

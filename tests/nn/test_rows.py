@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 import plain
-from prismrec.nn.rows import distinct, table_rows, take_rows, triplet_rows
+from prismrec.nn.rows import merge, table_rows, take_rows, triplet_rows
 from prismrec.types import Triplets
 
 
@@ -23,7 +23,7 @@ def test_a_triplet_has_the_rows_of_its_user_its_positive_and_its_negative() -> N
         plain.assert_same(found, expected, users, items)
 
 
-def test_rows_of_a_table_have_the_gradient_of_indexing(way: str) -> None:
+def test_rows_of_a_table_have_the_gradient_of_indexing() -> None:
     table, rows = plain.random_rows(5, 2), torch.tensor([3, 0, 3])
     assert torch.equal(table_rows(table, rows), table[rows])
     targets = torch.randn(3, 2)
@@ -32,7 +32,16 @@ def test_rows_of_a_table_have_the_gradient_of_indexing(way: str) -> None:
 
 
 @pytest.mark.parametrize("count", [7, 1000])
-def test_distinct_rows_ascend_and_every_row_finds_its_place(count: int) -> None:
+def test_merged_rows_ascend_and_every_row_finds_its_place(count: int) -> None:
     rows = torch.tensor([6, 2, 2, 0, 6])
-    for found, expected in zip(distinct(rows, count), rows.unique(return_inverse=True), strict=True):
-        assert torch.equal(found, expected)
+    merged = merge(rows, count)
+    assert merged.rows.tolist() == [0, 2, 6]
+    assert merged.places.tolist() == [2, 1, 1, 0, 2]
+    assert merged.counts.tolist() == [1, 2, 2]
+
+
+def test_elsewhere_rows_stay_as_they_are() -> None:
+    rows = torch.tensor([6, 2, 2], device="meta")
+    merged = merge(rows, 7)
+    assert merged.rows is rows
+    assert merged.counts.shape == merged.places.shape == (3,)

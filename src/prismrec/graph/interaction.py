@@ -80,8 +80,9 @@ class BipartiteGraph(nn.Module):
             self.to_users.indices.long(),
             kept.to(self.to_users.values),
         )
-        user_scale = _inverse_root(torch.bincount(rows, weight, minlength=self.to_users.shape[0]))
-        item_scale = _inverse_root(torch.bincount(columns, weight, minlength=self.to_users.shape[1]))
+        users, items = self.to_users.shape
+        user_scale = _inverse_root(weight.new_zeros(users).index_add_(0, rows, weight))
+        item_scale = _inverse_root(weight.new_zeros(items).index_add_(0, columns, weight))
         return self._with_values(weight * user_scale[rows] * item_scale[columns])
 
     def _with_values(self, values: Tensor) -> "BipartiteGraph":

@@ -6,6 +6,7 @@ of the dense way.
 """
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
@@ -60,7 +61,7 @@ class NeighbourGraph:
         return self.pattern.with_values(self.normalised().detach())
 
 
-def knn_graph(features: Tensor, k: int, method: Method = "auto") -> NeighbourGraph:
+def knn_graph(features: Tensor, k: int, method: Method = "auto", found: Found | None = None) -> NeighbourGraph:
     """The graph of each row's k largest cosines, itself included (LATTICE, Zhang et al., MM 2021, Eqs. 1-2).
 
     A zero row is similar to itself alone, with 1. The kept cosines are differentiable in `features`.
@@ -69,12 +70,13 @@ def knn_graph(features: Tensor, k: int, method: Method = "auto") -> NeighbourGra
         features: `[I, F]`.
         k: neighbours per row, its own node among them; at most I are there.
         method: how the neighbours are sought, as in `nearest_neighbours`.
+        found: the result of that, where it is known.
 
     Raises:
         ValueError: k is below 1.
     """
     unit = _unit_rows(features)
-    found = _nearest(unit.detach(), k, method)
+    found = found or _nearest(unit.detach(), k, method)
     nearest = found.rows.cpu().numpy()
     count, k = nearest.shape
     offsets = np.arange(0, count * k + 1, k)
@@ -84,6 +86,29 @@ def knn_graph(features: Tensor, k: int, method: Method = "auto") -> NeighbourGra
     # The cosine with itself is 1 whatever the row; so it also is for a zero row.
     similarities = torch.where(pattern.rows == pattern.indices, 1.0, cosines)
     return NeighbourGraph(pattern, similarities, found.recall)
+
+
+class NeighbourSearch:
+    """`knn_graph` of vectors that change from epoch to epoch.
+
+    An epoch starts from the very vectors that the evaluation before it ended with, so it takes over their neighbours.
+    """
+
+    def __init__(self, k: int) -> None:
+        """Of k neighbours per row, its own node among them."""
+        self._k = k
+        self._evaluated: tuple[bytes, Found] | None = None
+
+    def __call__(self, features: Tensor, *, training: bool) -> NeighbourGraph:
+        """The graph of `features` `[I, F]`."""
+        digest = blake2b(features.detach().cpu().contiguous().numpy().data).digest()
+        evaluated, self._evaluated = self._evaluated, None
+        if training and evaluated is not None and evaluated[0] == digest:
+            return knn_graph(features, self._k, found=evaluated[1])
+        found = nearest_neighbours(features, self._k)
+        if not training:
+            self._evaluated = digest, found
+        return knn_graph(features, self._k, found=found)
 
 
 @torch.no_grad()

@@ -73,7 +73,7 @@ class SparseMatrix(nn.Module):
     @property
     def rows(self) -> Tensor:
         """The row of every stored entry, int64 `[n]`."""
-        return torch.repeat_interleave(self.offsets.diff().long())
+        return torch.repeat_interleave(self.offsets.diff().long(), output_size=len(self.indices))
 
     def forward(self, x: Tensor) -> Tensor:
         """A x: `[columns, d]` to `[rows, d]`."""

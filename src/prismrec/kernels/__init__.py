@@ -14,7 +14,7 @@ from torch import Tensor
 _TYPES = {torch.float32: "float", torch.float64: "double"}
 _P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 _ARGUMENTS = {
-    "rank": [_P, _P, _P, _P, _N, _N, _P, _P],
+    "rank": [_P, _P, _N, _P, _P, _N, _N, _N, _P, _P],
     "rank_gradient": [_P, _P, _P, _P, _N, _N, _P, _P, ctypes.c_int, _N, _P],
     "adam": [_P, _P, _P, _N, _N, _P, _P, _N, _R, _R, _R, _R, _R, _R],
 }
@@ -32,7 +32,7 @@ def _load() -> ctypes.CDLL | None:
     for name, arguments in _ARGUMENTS.items():
         for of_type in _TYPES.values():
             function = getattr(library, f"{name}_{of_type}")
-            function.argtypes, function.restype = arguments, None
+            function.argtypes, function.restype = arguments, ctypes.c_int if name == "rank" else None
     return library
 
 
@@ -55,12 +55,17 @@ def rank(users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None) -> tu
 
     Returns:
         u·(n - p) `[B]`, and the sums of ‖u‖², ‖p‖², ‖n‖² `[3]`.
+
+    Raises:
+        IndexError: there is no such row.
     """
     users, items = users.contiguous(), items.contiguous()
     batch = len(rows[0]) if rows else len(users)
     margins, squares = users.new_empty(batch), users.new_empty(3, batch)
     user_rows, item_rows = rows or (None, None)
-    _call("rank", users, users, user_rows, items, item_rows, batch, users.shape[1], margins, squares)
+    sides = users, user_rows, len(users), items, item_rows, len(items)
+    if not _call("rank", users, *sides, batch, users.shape[1], margins, squares):
+        raise IndexError(f"a row outside of {len(users)} users and {len(items)} items")
     return margins, squares.sum(1)
 
 
@@ -79,7 +84,7 @@ def rank_gradient(
     Args:
         users: as in `rank`.
         items: as in `rank`.
-        rows: as in `rank`.
+        rows: as in `rank`, which has looked at them.
         weights: `[B]`.
         scales: of the squares of users, positives and negatives, `[3]`.
         of_items: with respect to the items, else to the users.
@@ -89,6 +94,7 @@ def rank_gradient(
         `[U, d]` or `[I, d]` in the table, else `[B, d]` or `[2 B, d]`.
     """
     users, items = users.contiguous(), items.contiguous()
+    weights, scales = weights.contiguous(), scales.contiguous()
     batch, read = len(weights), 2 * len(weights) if of_items else len(weights)
     table_rows = len(items if of_items else users) if in_table and rows else 0
     out = users.new_empty(table_rows or read, users.shape[1])
@@ -130,9 +136,10 @@ def adam(
     step_size, inverse_root = lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** -0.5
     constants = *betas, epsilon, weight_decay, step_size, inverse_root
     _call("adam", weight, weight, mean, square, n, d, rows, gradients, r, *constants)
+    torch.autograd.graph.increment_version(weight)  # PyTorch does not see what is written here
 
 
-def _call(name: str, like: Tensor, *arguments: Tensor | float | None) -> None:
+def _call(name: str, like: Tensor, *arguments: Tensor | float | None) -> int | None:
     """Tensors go as addresses; whoever calls holds them, so that they stay."""
     function = getattr(_library, f"{name}_{_TYPES[like.dtype]}")
-    function(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
+    return function(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))

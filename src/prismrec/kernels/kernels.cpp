@@ -91,6 +91,11 @@ struct Triplets {
     }
 };
 
+// Whether all of r row numbers are those of a table of n rows.
+bool within(const Index* rows, Index r, Index n) {
+    return !rows || std::all_of(rows, rows + r, [n](Index row) { return 0 <= row && row < n; });
+}
+
 // margins[b] = u (n - p); squares[0..2][b] = |u|², |p|², |n|².
 template <typename Real>
 PER_INSTRUCTION_SET void rank(const Triplets<Real>& t, Real* margins, Real* squares, Index begin, Index end) {
@@ -222,10 +227,12 @@ void move(const Adam<Real>& adam, Index n, const Index* rows, const Real* gradie
 }  // namespace
 
 #define EXPORT(Real)                                                                                                  \
-    extern "C" void rank_##Real(const Real* users, const Index* user_rows, const Real* items, const Index* item_rows, \
-                                Index batch, Index d, Real* margins, Real* squares) {                                 \
+    extern "C" int rank_##Real(const Real* users, const Index* user_rows, Index U, const Real* items,                 \
+                               const Index* item_rows, Index I, Index batch, Index d, Real* margins, Real* squares) { \
+        if (!within(user_rows, batch, U) || !within(item_rows, 2 * batch, I)) return 0;                               \
         const Triplets<Real> t{{users, user_rows, d}, {items, item_rows, d}, batch, d};                               \
         in_ranges(batch, d, [&](Index begin, Index end) { rank(t, margins, squares, begin, end); });                  \
+        return 1;                                                                                                     \
     }                                                                                                                 \
     extern "C" void rank_gradient_##Real(const Real* users, const Index* user_rows, const Real* items,                \
                                          const Index* item_rows, Index batch, Index d, const Real* weights,           \

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, distinct, normal_table, take_rows, xavier_table
+from prismrec.nn import bpr, merge, normal_table, take_rows, xavier_table
 from prismrec.nn.narrow_softmax import narrow_softmax
 from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -98,7 +98,7 @@ class ACF(Recommender):
         return Embeddings(self._users(everyone, items), self.item_table)
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = distinct(batch.users, self.num_users)
+        users, user_places = merge(batch.users, self.num_users)
         in_history = torch.zeros(self.num_items, dtype=torch.bool, device=users.device)
         in_history[self.history[edges_of_rows(self.offsets, users)[0]]] = True
         items = self._items(in_history.nonzero().squeeze(1), in_history.cumsum(0) - 1)

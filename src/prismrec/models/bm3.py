@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import Features, distinct, layer_mean, take_rows, xavier_table
+from prismrec.nn import Features, layer_mean, merge, table_rows, take_rows, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -72,8 +71,9 @@ class BM3(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         all_users, all_items = self._propagate()
-        users, user_places = distinct(batch.users, self.num_users)
-        items, item_places = distinct(batch.positives, self.num_items)
+        users, user_places = merge(batch.users, self.num_users)
+        positives = merge(batch.positives, self.num_items)
+        items, item_places = positives
         # Each node of the batch is projected, predicted and masked once, however often it occurs.
         online_users, target_users = self._views(take_rows(all_users, users))  # [n_U, d]
         online_items, target_items = self._views(take_rows(all_items, items))  # [n_I, d]
@@ -81,11 +81,10 @@ class BM3(Recommender):
         met_by_users = torch.zeros_like(target_users).index_add_(0, user_places, take_rows(target_items, item_places))
         met_by_items = torch.zeros_like(target_items).index_add_(0, item_places, take_rows(target_users, user_places))
         pairs = (online_users * met_by_users).sum() + (online_items * met_by_items).sum()
-        share = item_places.bincount() / len(batch)  # of each item in the batch [n_I]
+        share = positives.counts / len(batch)  # of each item in the batch [n_I]
         modal = []
         for table, project in zip(self.tables, self.projections, strict=True):
-            # A dense gradient of a table as wide as features would cost more than all else here.
-            online, target = self._views(project(F.embedding(items, table, sparse=True)))  # [n_I, d]
+            online, target = self._views(project(table_rows(table, items)))  # [n_I, d]
             modal.append(2 - share @ (online * (target_items + target)).sum(1))
         return {
             "reconstruction": 2 - pairs / len(batch),

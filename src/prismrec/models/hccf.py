@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, distinct, info_nce, take_rows, xavier_table
+from prismrec.nn import bpr, info_nce, take_rows, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -108,8 +108,8 @@ class HCCF(Recommender):
         return Embeddings(*self._forward((_ALL, _ALL))[0])
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = distinct(batch.users, self.num_users)
-        items, item_places = distinct(batch.items, self.num_items)
+        users, user_places = batch.users.unique(return_inverse=True)
+        items, item_places = batch.items.unique(return_inverse=True)
         if self.config.negatives == "all":
             users, user_places = torch.arange(self.num_users, device=users.device), users[user_places]
             items, item_places = torch.arange(self.num_items, device=items.device), items[item_places]

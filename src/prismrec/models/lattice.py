@@ -10,7 +10,7 @@ import torch
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
-from prismrec.graph import knn_graph
+from prismrec.graph import NeighbourSearch
 from prismrec.models.base import Recommender
 from prismrec.models.item_graph_config import ItemGraphConfig
 from prismrec.nn import bpr_and_squares, take_rows, xavier_table
@@ -55,6 +55,7 @@ class LATTICE(Recommender):
             if config.inputs == "features" or (k and learns)
             else None
         )
+        self.searches = [NeighbourSearch(k) for _ in self.features]
         self.graphs = OncePerEpoch()
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
@@ -103,7 +104,8 @@ class LATTICE(Recommender):
         terms = [(graph, skip * part * graph.values) for graph, part in zip(self.frozen, share, strict=True)]
         if skip < 1:
             assert self.projections is not None
-            learned = [knn_graph(projected, self.config.neighbours) for projected in self.projections()]
+            pairs = zip(self.searches, self.projections(), strict=True)
+            learned = [search(projected, training=self.training) for search, projected in pairs]
             degrees = None
             if self.config.fuse == "official":
                 degrees = torch.stack([graph.degrees for graph in learned], 1) @ share  # [I]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, layer_mean, project, take_rows, xavier_table
+from prismrec.nn import bpr_and_norms, layer_mean, merge, project, take_rows, xavier_table
 from prismrec.nn.dropout import dropout
 from prismrec.nn.hyperedge_contrast import hyperedge_contrast
 from prismrec.nn.narrow_softmax import narrow_softmax
@@ -164,9 +164,9 @@ class LGMRec(Recommender):
         terms = []
         pairs = list(combinations(hypergraphs, 2))
         for side, anchors in enumerate((batch.users, batch.positives)):
-            rows, counts = anchors.unique(return_counts=True)
+            merged = merge(anchors, (self.num_users, self.num_items)[side])
             for first, second in pairs:
                 views = (first[side], first.messages), (second[side], second.messages)
-                weights, sample = counts.to(first.messages), self.config.contrast_candidates
-                terms.append(hyperedge_contrast(*views, rows, weights, self.config.temperature, sample))
+                weights, sample = merged.counts.to(first.messages), self.config.contrast_candidates
+                terms.append(hyperedge_contrast(*views, merged.rows, weights, self.config.temperature, sample))
         return torch.stack(terms).sum() / len(pairs)

@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.graph import knn_graph
+from prismrec.graph import NeighbourSearch
 from prismrec.models.base import Recommender
 from prismrec.models.item_graph_config import ItemGraphConfig
 from prismrec.nn import bpr_and_squares, info_nce, take_rows, xavier_table
@@ -64,6 +64,7 @@ class MICRO(Recommender):
             else None
         )
         self.fusion = AttentionFusion(d) if len(self.features) > 1 else None
+        self.searches = [NeighbourSearch(config.neighbours) for _ in self.features]
         self.graphs = OncePerEpoch()
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
@@ -104,8 +105,8 @@ class MICRO(Recommender):
         terms = [[(graph, skip * graph.values)] for graph in self.frozen]
         if skip < 1:
             assert self.projections is not None
-            for modality, projected in zip(terms, self.projections(), strict=True):
-                learned = knn_graph(projected, self.config.neighbours)
+            for modality, search, projected in zip(terms, self.searches, self.projections(), strict=True):
+                learned = search(projected, training=self.training)
                 modality.append((learned.pattern, (1 - skip) * learned.normalised()))
         return [GraphSum(modality) for modality in terms]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, layer_sum, take_rows, triplet_rows, xavier_table
+from prismrec.nn import bpr, layer_sum, merge, take_rows, triplet_rows, xavier_table
 from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -162,7 +162,7 @@ class SHT(Recommender):
         hyperedge_tables = self.user_hyperedges, self.item_hyperedges
         sides = zip(topology, (users, items), hyperedge_tables, self.mix.chunk(2), strict=True)
         for theta, ends, hyperedges, mix in sides:
-            nodes, places = ends.unique(return_inverse=True)
+            nodes, places = merge(ends, len(theta))
             centre = hyperedges.mean(0)  # p̄ [d]
             weight = (centre @ self.meta_weight + self.meta_weight_bias).view(len(centre), -1)  # W_m [d, d]
             bias = centre @ self.meta_bias + self.meta_bias_bias  # b_m [d]

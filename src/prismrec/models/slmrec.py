@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import distinct, take_rows
+from prismrec.nn import merge, take_rows
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
 from prismrec.nn.dropout import dropout
 from prismrec.nn.merged_nce import merged_nce
@@ -83,7 +83,7 @@ class SLMRec(Recommender):
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
         channels = self.encoder.propagate(inputs)
         # Users and items that repeat within the batch are computed once: n_U and n_I of them.
-        batch_rows = _Rows(*distinct(batch.users, self.num_users), *distinct(batch.positives, self.num_items))
+        batch_rows = _Rows(*merge(batch.users, self.num_users), *merge(batch.positives, self.num_items))
         users, items = channels.users(batch_rows.users), channels.items(batch_rows.items)  # H [n, M + 1, d]
         sides = self.encoder.directions(users, items)
         places = batch_rows.user_places, batch_rows.item_places

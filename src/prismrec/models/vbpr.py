@@ -15,7 +15,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import (
     bpr,
     bpr_and_norms,
-    distinct,
+    merge,
     project,
     table_rows,
     take_rows,
@@ -75,7 +75,7 @@ class VBPR(Recommender):
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
         # Only items of the batch are projected: the features are far wider than everything else here.
-        items, places = distinct(batch.items, self.num_items)
+        items, places = merge(batch.items, self.num_items)
         chosen = self._items(items)  # [n, 2d] or [n, 2d + 1]
         if self.is_paper:
             users = self._with_one(take_rows(self.user_table, batch.users))

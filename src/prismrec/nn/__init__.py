@@ -6,19 +6,19 @@ from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_tab
 from prismrec.nn.losses import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
 from prismrec.nn.projection import project
 from prismrec.nn.propagation import layer_mean, layer_sum
-from prismrec.nn.rows import distinct, table_rows, take_rows, triplet_rows
+from prismrec.nn.rows import merge, table_rows, take_rows, triplet_rows
 
 __all__ = [
     "Features",
     "bpr",
     "bpr_and_norms",
     "bpr_and_squares",
-    "distinct",
     "half_squares",
     "info_nce",
     "layer_mean",
     "layer_sum",
     "mean_norms",
+    "merge",
     "normal_table",
     "project",
     "table_rows",

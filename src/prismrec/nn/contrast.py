@@ -64,8 +64,13 @@ def info_nce(
 
 
 def needs_shift(anchors: Tensor, candidates: Tensor, temperature: float, *, cosines: bool) -> bool:
-    """Whether exp(<a, c> / τ) might leave float32, the inner products bounded by 1 or by Cauchy and Schwarz."""
+    """Whether exp(<a, c> / τ) might leave float32, the inner products bounded by 1 or by Cauchy and Schwarz.
+
+    Where the host would have to wait for a GPU to tell, it might.
+    """
     largest = 1.0
+    if not cosines and not anchors.is_cpu:
+        return True
     if not cosines and len(anchors) and len(candidates):
         lengths = [torch.linalg.vector_norm(rows.detach(), dim=1).max() for rows in (anchors, candidates)]
         largest = float(lengths[0] * lengths[1])
@@ -175,8 +180,8 @@ def _sums(exponentials: Tensor, pool: Tensor, with_ones: Tensor | None) -> tuple
 def _mark(similarities: Tensor, excluded: Tensor | None) -> None:
     """-inf where a row has an excluded column; -1 is none."""
     if excluded is not None:
-        there = (excluded >= 0).nonzero().squeeze(1)
-        similarities[there, excluded[there]] = -torch.inf
+        at, there = excluded.clamp(min=0)[:, None], (excluded >= 0)[:, None]
+        similarities.scatter_(1, at, torch.where(there, -torch.inf, similarities.gather(1, at)))
 
 
 def _places(numbers: Tensor, ascending: Tensor) -> Tensor:

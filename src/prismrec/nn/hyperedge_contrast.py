@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prismrec.nn.contrast import info_nce
 from prismrec.nn.merged_nce import merged_nce
-from prismrec.nn.rows import take_rows
+from prismrec.nn.rows import occurrences, take_rows
 
 _SHORTEST = 1e-12
 """A row that is shorter is not scaled to length 1, but by the reciprocal of this, as in PyTorch's normalize."""
@@ -29,7 +29,7 @@ def hyperedge_contrast(
     Args:
         first: memberships H̄ `[n, A]`, none negative, and messages Λ `[A, d]`, with G = H̄ Λ.
         second: H̄' `[n, A]` and Λ' `[A, d]`.
-        anchors: distinct nodes, int64 `[a]`.
+        anchors: nodes, int64 `[a]`.
         weights: constants w `[a]`.
         temperature: τ.
         candidates: so many nodes, drawn uniformly, stand for all but the anchor's own; None: no estimate.
@@ -37,14 +37,15 @@ def hyperedge_contrast(
     (members, messages), (others, other_messages) = first, second
     members = take_rows(members, anchors)
     sampled = candidates is not None and candidates < len(others)
-    if not sampled:
+    merges = not sampled and members.is_cpu  # for a GPU's count of directions the host would have to wait
+    if merges:
         members, anchor_places = _merge_directions(members, messages)
         others, places = _merge_directions(others, other_messages)
     rows, columns = _unit_factors(members, messages, others, other_messages)
-    if sampled:
-        sample = torch.randperm(len(others), device=others.device)[:candidates].sort().values
+    if not merges:
+        sample = torch.randperm(len(others), device=others.device)[:candidates].sort().values if sampled else None
         return info_nce(rows, columns, anchors, temperature, weights, cosines=True, sample=sample)
-    counts = torch.bincount(places, minlength=len(columns)).to(columns)
+    counts = occurrences(places, len(columns)).to(columns)
     return merged_nce(
         rows, columns, anchor_places, places[anchors], temperature, weights=weights, counts=counts, cosines=True
     )

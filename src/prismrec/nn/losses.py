@@ -117,7 +117,7 @@ class _CompiledRanking(torch.autograd.Function):
         for side, matrix in enumerate((users, items)):
             sparse = rows is not None and matrix.is_leaf and not ctx.read_elsewhere
             gradient = kernels.rank_gradient(
-                users, items, rows, weights, scales.contiguous(), of_items=side == 1, in_table=not sparse
+                users, items, rows, weights, scales, of_items=side == 1, in_table=not sparse
             )
             if sparse:
                 gradient = torch.sparse_coo_tensor(rows[side][None], gradient, matrix.shape, check_invariants=False)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from prismrec.nn.contrast import block_rows, exponentiate, needs_shift
+from prismrec.nn.rows import occurrences
 
 
 def merged_nce(
@@ -46,7 +47,7 @@ def merged_nce(
     if weights is None:
         weights = torch.full_like(anchors[:1, 0], 1 / len(anchor_places)).expand(len(anchor_places))
     if counts is None:
-        counts = torch.bincount(candidate_places, minlength=len(candidates)).to(candidates)
+        counts = occurrences(candidate_places, len(candidates)).to(candidates)
     shifted = needs_shift(anchors, candidates, temperature, cosines=cosines)
     pairs = anchor_places, candidate_places, weights
     return _MergedNCE.apply(anchors, candidates, *pairs, counts, temperature, shifted)

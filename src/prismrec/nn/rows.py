@@ -1,10 +1,11 @@
 """Rows of a matrix, as a batch reads them."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prismrec import kernels
 from prismrec.types import Triplets
 
 _SORTING_PAYS = 32
@@ -31,7 +32,7 @@ def take_rows(matrix: Tensor, rows: Tensor | slice) -> Tensor:
 
 
 def table_rows(table: Tensor, rows: Tensor) -> Tensor:
-    """`take_rows` of a weight that nothing else reads in the same step: its gradient may then be a sparse one.
+    """`take_rows` of a weight that nothing else reads in the same step: on a CPU its gradient is sparse.
 
     Args:
         table: `[n, d]`.
@@ -40,25 +41,49 @@ def table_rows(table: Tensor, rows: Tensor) -> Tensor:
     Returns:
         `[r, d]`.
     """
-    return F.embedding(rows, table, sparse=True) if kernels.usable(table) else take_rows(table, rows)
+    return F.embedding(rows, table, sparse=table.is_cpu)
 
 
-def distinct(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """`rows.unique(return_inverse=True)` of row numbers below `count`, unsorted where that is less work.
+def occurrences(numbers: Tensor, count: int) -> Tensor:
+    """How often each of 0..count-1 occurs, int64 `[count]`; bincount, for which the host does not wait for a GPU."""
+    return numbers.new_zeros(count).index_add_(0, numbers, torch.ones_like(numbers))
+
+
+class Merged(NamedTuple):
+    """Rows that a batch lists, some of them several times.
+
+    Attributes:
+        rows: those to read, int64 `[n]`.
+        places: for each row listed, where it is among these, int64 `[r]`.
+    """
+
+    rows: Tensor
+    places: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """How often each of `rows` is listed, int64 `[n]`."""
+        return occurrences(self.places, len(self.rows))
+
+
+def merge(rows: Tensor, count: int) -> Merged:
+    """The distinct rows, ascending, so that each is read and computed once.
+
+    On a GPU all rows stay as they are listed: to count the distinct ones the host would have to wait at every step, and
+    computing some of them again takes no longer.
 
     Args:
         rows: int64 `[r]`.
-        count: of all rows.
-
-    Returns:
-        The n distinct rows, ascending, `[n]`, and the place of each of `rows` among them, `[r]`.
+        count: of all rows there are.
     """
+    if not rows.is_cpu:
+        return Merged(rows, torch.arange(len(rows), device=rows.device))
     if count > _SORTING_PAYS * len(rows):
-        return rows.unique(return_inverse=True)
+        return Merged(*rows.unique(return_inverse=True))
     place_of = rows.new_zeros(count).index_fill_(0, rows, 1)
     found = place_of.nonzero().squeeze(1)
-    place_of.index_copy_(0, found, torch.arange(len(found), device=rows.device))
-    return found, place_of.index_select(0, rows)
+    place_of.index_copy_(0, found, torch.arange(len(found)))
+    return Merged(found, place_of.index_select(0, rows))
 
 
 def triplet_rows(users: Tensor, items: Tensor, batch: Triplets) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from prismrec.nn.contrast import info_nce
 from prismrec.nn.normalise import unit_rows
-from prismrec.nn.rows import take_rows
+from prismrec.nn.rows import merge, take_rows
 
 
 def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: float) -> Tensor:
@@ -19,6 +19,6 @@ def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: flo
         nodes: int64 `[B]`, the rows of `first` that are anchors.
         temperature: τ.
     """
-    rows, counts = nodes.unique(return_counts=True)
-    anchors, candidates = unit_rows(take_rows(first, rows)), unit_rows(second)
-    return info_nce(anchors, candidates, rows, temperature, counts.to(anchors), cosines=True)
+    merged = merge(nodes, len(first))
+    anchors, candidates = unit_rows(take_rows(first, merged.rows)), unit_rows(second)
+    return info_nce(anchors, candidates, merged.rows, temperature, merged.counts.to(anchors), cosines=True)

@@ -9,8 +9,9 @@ by
 
 a sum over s points b_r with masses a_r, which Gauss's quadrature for these points replaces by one over a few.
 
-A table of which a batch reads few rows may come with a sparse gradient. It is written into a table of zeros that lives
-as long as the optimiser, and after the step only the rows it touched are zeroed again.
+A table of which a batch reads few rows may come with a sparse gradient. A compiled kernel takes the step from it in one
+pass over the table. Without, it is written into a table of zeros that lives as long as the optimiser, and after the
+step only the rows it touched are zeroed again.
 """
 
 from collections.abc import Iterable
@@ -150,12 +151,10 @@ class Adam:
     def _write_out(self, parameter: nn.Parameter) -> tuple[nn.Parameter, Tensor]:
         """Put the dense gradient in the place of the sparse one; the parameter and its rows that are not zero."""
         assert parameter.grad is not None
-        # On a GPU rows that occur twice are added up in an order that is not fixed, unless they are merged before.
-        sparse = parameter.grad if parameter.is_cpu else parameter.grad.coalesce()
         if parameter not in self._dense_gradients:
             self._dense_gradients[parameter] = torch.zeros_like(parameter)
-        rows = sparse._indices()[0]
-        parameter.grad = self._dense_gradients[parameter].index_add_(0, rows, sparse._values())
+        rows = parameter.grad._indices()[0]
+        parameter.grad = self._dense_gradients[parameter].index_add_(0, rows, parameter.grad._values())
         return parameter, rows
 
     @torch.no_grad()
