@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.evaluation.selection import best_keys, items_and_scores, runs
+from prismrec.selection import best_keys, items_and_scores, runs
 from prismrec.types import Embeddings, IntArray, Interactions
 
 UserNumbers = Tensor | Sequence[int] | npt.NDArray[np.integer]

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from prismrec.graph.approximate import Found, approximate_neighbours
 from prismrec.graph.sparse import SparseMatrix, sampled_product
+from prismrec.selection import best_keys, items_and_scores, runs
 
-_BLOCK_ENTRIES = 1 << 19
+_BLOCK_ENTRIES = 1 << 21
 """Similarities held at once: 2 MB in float32."""
 _LEAST_ROWS = 64
 """Yet never fewer rows of them: all vectors are read once per block."""
@@ -161,28 +162,20 @@ def _approximate(unit: Tensor, k: int) -> Found | None:
 
 
 def _exact(unit: Tensor, rows: Tensor, k: int) -> Tensor:
-    """The k nearest of the given rows `[n]`: `[n, k]`, ascending."""
-    count = len(unit)
-    nearest = torch.empty(len(rows), k, dtype=torch.int64, device=unit.device)
+    """The k nearest of the given rows `[n]`: `[n, k]`, ascending; sought in single precision."""
+    unit, count = unit.float(), len(unit)
+    width, groups = runs(count, k)
     block = max(_LEAST_ROWS, _BLOCK_ENTRIES // max(1, count))
+    memory = unit.new_full((min(block, len(rows)), width * groups), -torch.inf)
+    nearest = torch.empty(len(rows), k, dtype=torch.int64, device=unit.device)
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
-        similarity = unit[part] @ unit.T  # [b, I]
-        similarity.scatter_(1, part[:, None], torch.inf)
-        best = similarity.topk(min(k + 1, count))
-        chosen = best.indices[:, :k].sort(1).values
-        if k < count:
-            tied = (best.values[:, k - 1] == best.values[:, k]).nonzero().squeeze(1)
-            chosen[tied] = _first_of_equals(similarity[tied], best.values[tied, k - 1 : k], k)
-        nearest[start : start + block] = chosen
+        similarity = memory[: len(part)]
+        torch.mm(unit[part], unit.T, out=similarity[:, :count])
+        similarity.scatter_(1, part[:, None], torch.inf)  # itself before its equals
+        keys = best_keys(similarity.view(-1, width, groups), 0, k, part.new_empty(len(part), 0))
+        nearest[start : start + block] = items_and_scores(keys)[0].sort(1).values
     return nearest
-
-
-def _first_of_equals(similarity: Tensor, bound: Tensor, k: int) -> Tensor:
-    """The k best columns of each row where several equal the k-th best value `bound` `[b, 1]`: the lowest of those."""
-    above, equal = similarity > bound, similarity == bound
-    room = k - above.sum(1, keepdim=True)
-    return (above | (equal & (equal.cumsum(1) <= room))).nonzero()[:, 1].view(-1, k)
 
 
 def _unit_rows(features: Tensor) -> Tensor:

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 _TYPES = {torch.float32: "float", torch.float64: "double"}
+_NO_ITEM = 0x7F800000 << 32
 _P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 _ARGUMENTS = {
     "rank": [_P, _P, _N, _P, _P, _N, _N, _N, _P, _P],
     "rank_gradient": [_P, _P, _P, _P, _N, _N, _P, _P, ctypes.c_int, _N, _P],
+    "best_keys": [_P, _N, _N, _N, _N, _P],
     "adam": [_P, _P, _P, _N, _N, _P, _P, _N, _R, _R, _R, _R, _R, _R],
 }
 
@@ -30,7 +32,7 @@ def _load() -> ctypes.CDLL | None:
     except OSError:  # a PyTorch with an OpenMP runtime of another kind
         return None
     for name, arguments in _ARGUMENTS.items():
-        for of_type in _TYPES.values():
+        for of_type in ("float",) if name == "best_keys" else _TYPES.values():
             function = getattr(library, f"{name}_{of_type}")
             function.argtypes, function.restype = arguments, ctypes.c_int if name == "rank" else None
     return library
@@ -137,6 +139,24 @@ def adam(
     constants = *betas, epsilon, weight_decay, step_size, inverse_root
     _call("adam", weight, weight, mean, square, n, d, rows, gradients, r, *constants)
     torch.autograd.graph.increment_version(weight)  # PyTorch does not see what is written here
+
+
+def best_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
+    """`prismrec.selection.best_keys`, on the thread that calls.
+
+    Args:
+        scores: float32 `[b, n]`.
+        first: the number of item 0.
+        k: items wanted.
+        before: keys, int64 `[b, k]` or `[b, 0]`.
+
+    Returns:
+        Keys, int64 `[b, k]`.
+    """
+    (b, n), scores = scores.shape, scores.contiguous()
+    keys = before.contiguous().clone() if before.shape[1] else before.new_full((b, k), _NO_ITEM)
+    _call("best_keys", scores, scores, b, n, first, k, keys)
+    return keys
 
 
 def _call(name: str, like: Tensor, *arguments: Tensor | float | None) -> int | None:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prismrec import kernels
+
 NO_ITEM = 0x7F800000 << 32
 """The key of score -inf."""
 _LEAST_SCORE = torch.finfo(torch.float32).min
@@ -37,6 +39,8 @@ def best_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
     Returns:
         Keys, int64 `[b, k]`, ascending; `NO_ITEM` where fewer than k items have a score above -inf.
     """
+    if kernels.usable(scores):
+        return kernels.best_keys(scores.flatten(1), first, k, before)
     bound = _kth_largest(scores.amax(1), min(k, scores.shape[2])).clamp_(min=_LEAST_SCORE)
     scores = scores.flatten(1)  # [b, w C]
     if before.shape[1]:
