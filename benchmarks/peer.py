@@ -77,8 +77,8 @@ PAIRS = (
 class Side:
     """A process that runs an epoch or an evaluation at each command."""
 
-    def __init__(self, script: str, words: list[str], threads: int, log: Path) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    def __init__(self, script: str, words: list[str], threads: int, log: Path, **more: str) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)} | more
         self.log = log
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / script), "--threads", str(threads), *words],

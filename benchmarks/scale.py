@@ -10,7 +10,8 @@ the batch is a fiftieth of the pairs, an epoch 50 steps, yet never fewer pairs t
 batch with all users and all items, again a square: above 100,000 pairs 4,096 of each stand for all.
 
 Every model at every size is a process of its own and appends one line to WORK/scale.jsonl, its settings among the
-figures; one that is there already is not measured again.
+figures; one that is there already is not measured again. Beside them stands what the machine itself needs to read rows
+of 256 bytes at random places of a table as large as the users', which grows with the data as well.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -85,24 +87,44 @@ def one(args: argparse.Namespace) -> None:
     some = Interactions.from_pairs(data.valid.users[chosen], data.valid.items[chosen], *sizes)
     chosen = settings(args.model, args.pairs)
     timing = time_model(args.model, data, chosen, epochs=args.epochs, evaluated=some)
-    print(json.dumps({"pairs": args.pairs, "threads": args.threads, "config": chosen, **asdict(timing)}))
+    row = row_nanoseconds(args.pairs // 10)
+    told = {"pairs": args.pairs, "threads": args.threads, "config": chosen, "row_nanoseconds": row}
+    print(json.dumps({**told, **asdict(timing)}))
+
+
+def row_nanoseconds(rows: int) -> float:
+    """The fastest of some readings of 10⁶ random rows of 64 numbers, added up ten by ten."""
+    import torch
+    from torch.nn.functional import embedding_bag
+
+    table, read, ends = torch.randn(rows, 64), torch.randint(rows, (10**6,)), torch.arange(0, 10**6, 10)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        embedding_bag(read, table, ends, mode="sum")
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) * 1e3
 
 
 def table(args: argparse.Namespace) -> None:
-    """A row of Markdown per model and size, with how many times as much as at the size before."""
-    columns = ["model", "pairs", "batch", "build, s", "epoch, CPU s", "evaluation, CPU s", "memory, GB"]
-    rows = []
-    measured = lines(args.work / "scale.jsonl")
-    for model in MODELS:
-        before = None
-        for line in sorted((line for line in measured if line["model"] == model), key=lambda line: line["pairs"]):
-            cells = [model, f"{line['pairs']:,}", f"{line['config']['batch_size']:,}", f"{line['build_seconds']:.1f}"]
-            for key, _ in FIGURES:
-                scale = 1e-9 if key == "peak_bytes" else 1.0
-                growth = f" (×{line[key] / before[key]:.1f})" if before else ""
-                cells.append(f"{line[key] * scale:.1f}{growth}")
-            rows.append(cells)
-            before = line
+    """A row of Markdown per model and size."""
+    columns = ["model", "pairs", "build, s", "epoch, CPU s", "µs per pair", "a row of the machine's, ns"]
+    columns += ["evaluation, CPU s", "memory, GB", "bytes per pair"]
+    measured = sorted(lines(args.work / "scale.jsonl"), key=lambda line: (MODELS.index(line["model"]), line["pairs"]))
+    rows = [
+        [
+            line["model"],
+            f"{line['pairs']:,}",
+            f"{line['build_seconds']:.1f}",
+            f"{line['epoch_cpu_seconds']:.1f}",
+            f"{line['epoch_cpu_seconds'] / line['pairs'] * 1e6:.1f}",
+            f"{line['row_nanoseconds']:.0f}",
+            f"{line['evaluation_cpu_seconds']:.1f}",
+            f"{line['peak_bytes'] / 1e9:.1f}",
+            f"{line['peak_bytes'] / line['pairs']:,.0f}",
+        ]
+        for line in measured
+    ]
     print(markdown(columns, rows))
 
 

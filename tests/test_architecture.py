@@ -19,7 +19,7 @@ ALLOWED = {
     "models": BASE | {"graph", "nn"},
     "training": BASE | {"models", "kernels"},
     "evaluation": {"errors", "types", "selection"},
-    "experiments": BASE | {"data", "graph", "nn", "models", "training", "evaluation"},
+    "experiments": BASE | {"kernels", "selection", "data", "graph", "nn", "models", "training", "evaluation"},
     "cli": BASE | {"data", "models", "training", "evaluation", "experiments"},
 }
 

@@ -11,6 +11,7 @@ from prismrec.evaluation.ranking import rank
 from prismrec.experiments.bench import timed
 from prismrec.graph import SparseMatrix
 from prismrec.nn import info_nce
+from prismrec.selection import best_keys, runs
 from prismrec.types import Embeddings
 
 _COPIED = 1 << 26
@@ -47,8 +48,8 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
     """The sparse product, the feature product, InfoNCE and the top-k on a data set's sizes, float32, on the CPU.
 
     What counts as work: for the sparse product the bytes of the matrix, of a row of the operand for every entry and of
-    the result; for the products and InfoNCE (value and gradients) multiplications and additions of their matrix
-    products; for the top-k writing and reading every score once.
+    the result; for the products, InfoNCE (value and gradients) and the ranking multiplications and additions of their
+    matrix products; for the selection from scores that are there already reading every score once.
 
     Args:
         dataset: for the sizes, the pattern and the widest features (4,096 wide random ones if it has none).
@@ -78,7 +79,9 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
         first, second = users[chosen].requires_grad_(), users.clone().requires_grad_()
         info_nce(first, second, chosen, 0.2, cosines=True).backward()
 
-    embeddings = Embeddings(users, items)
+    embeddings, k = Embeddings(users, items), 50
+    some = min(U, 256)
+    scores, none = torch.randn(some, *runs(num_items, k)), torch.empty(some, 0, dtype=torch.int64)
     gathered = 8 * E + 4 * E * d  # bytes of values, columns and rows of the operand
     return [
         against_copy(f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)),
@@ -87,9 +90,12 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
             f"features {num_items}×{features.shape[1]}, d {d}", 2.0 * features.numel() * d, lambda: features @ weights
         ),
         against_product(f"InfoNCE {anchors}×{U}, d {d}", 6.0 * anchors * U * d, contrast),
-        against_copy(
-            f"top 50 of {num_items} for {U} users", 8.0 * U * num_items, lambda: rank(embeddings, range(U), 50)
+        against_product(
+            f"top {k} of {num_items} for {U} users, d {d}",
+            2.0 * U * num_items * d,
+            lambda: rank(embeddings, range(U), k),
         ),
+        against_copy(f"the selection alone, {some} users", 4.0 * scores.numel(), lambda: best_keys(scores, 0, k, none)),
     ]
 
 

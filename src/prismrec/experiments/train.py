@@ -10,6 +10,7 @@ import scipy
 import torch
 from pydantic import ValidationError
 
+from prismrec import kernels
 from prismrec.data import Dataset
 from prismrec.errors import InputError
 from prismrec.evaluation import evaluate
@@ -120,6 +121,7 @@ def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settin
         "torch": torch.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
+        "kernels": "compiled" if kernels.available() else "none",
     }
     return Manifest(
         model=name,

@@ -41,10 +41,15 @@ def _load() -> ctypes.CDLL | None:
 _library = _load()
 
 
+def available() -> bool:
+    """Whether the kernels are there."""
+    return _library is not None
+
+
 def usable(*tensors: Tensor) -> bool:
     """Whether the kernels are there and can compute with these: on the CPU, of one type, float32 or float64."""
     first = tensors[0].dtype
-    return _library is not None and first in _TYPES and all(x.is_cpu and x.dtype == first for x in tensors)
+    return available() and first in _TYPES and all(x.is_cpu and x.dtype == first for x in tensors)
 
 
 def rank(users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
