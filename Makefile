@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := pyproject.toml constraints.txt setup.py src/prismrec/kernels/kernels.cpp
+SOURCES := pyproject.toml constraints.txt setup.py $(wildcard src/prismrec/kernels/*.cpp src/prismrec/kernels/*.h)
 
 .PHONY: demo test lint
 demo: .venv/.demo

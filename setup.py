@@ -1,6 +1,7 @@
 """The compiled kernels, which prismrec does without where they cannot be built; all else stands in pyproject.toml."""
 
 import sys
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -12,8 +13,9 @@ setup(
     ext_modules=[
         Extension(
             "prismrec.kernels._kernels",
-            ["src/prismrec/kernels/kernels.cpp"],
+            sorted(glob("src/prismrec/kernels/*.cpp")),
             extra_compile_args=[] if sys.platform == "win32" else [*FLAGS, *OPENMP],
+            depends=["src/prismrec/kernels/common.h"],
             py_limited_api=True,
             optional=True,
         )

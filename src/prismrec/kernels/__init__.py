@@ -1,4 +1,4 @@
-"""Loops that PyTorch can only do in several passes over memory, compiled from kernels.cpp where that was possible.
+"""Loops that PyTorch can only do in several passes over memory, compiled where that was possible.
 
 Nothing needs them: whoever calls one says the same in PyTorch for other devices and types, and for an installation
 without a compiler. `PRISMREC_KERNELS=off` does without them where they are.
