@@ -1,7 +1,7 @@
 """The compiled kernels, which prismrec does without where they cannot be built; all else stands in pyproject.toml."""
 
 import sys
-from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -13,7 +13,7 @@ setup(
     ext_modules=[
         Extension(
             "prismrec.kernels._kernels",
-            sorted(glob("src/prismrec/kernels/*.cpp")),
+            sorted(map(str, Path("src/prismrec/kernels").glob("*.cpp"))),
             extra_compile_args=[] if sys.platform == "win32" else [*FLAGS, *OPENMP],
             depends=["src/prismrec/kernels/common.h"],
             py_limited_api=True,

@@ -164,7 +164,7 @@ def table(args: argparse.Namespace) -> None:
 
 
 def page(_: argparse.Namespace) -> None:
-    """Print docs/performance.md from performance_head.md, peer.json and limits.json."""
+    """Print docs/performance.md from performance_head.md, peer.json, kernels.json and limits.json."""
     head = (HERE / "performance_head.md").read_text(encoding="utf-8")
     rows = json.loads((HERE / "peer.json").read_text())
     columns = ["data", "model", "threads", "epoch, s", "peer, s", "ratio", "evaluation, s", "peer, s", "ratio"]
@@ -183,7 +183,13 @@ def page(_: argparse.Namespace) -> None:
         for each in line["limits"]
     ]
     parts.append(markdown(["data", "threads", "operation", "reached", "machine", "share"], cells))
-    print(head.replace("PEER_TABLE", parts[0]).replace("LIMITS_TABLE", parts[1]), end="")
+    columns = ["data", "model", "epoch, s", "without", "ratio", "evaluation, s", "without", "ratio"]
+    columns += ["peak, MB", "without", "ratio"]
+    kernels = json.loads((HERE / "kernels.json").read_text())
+    parts.append(markdown(columns, [[cell for cell in peer_cells(row) if cell != "2"] for row in kernels]))
+    for place, part in zip(("PEER_TABLE", "LIMITS_TABLE", "KERNELS_TABLE"), parts, strict=True):
+        head = head.replace(place, part)
+    print(head, end="")
 
 
 def peer_cells(row: dict) -> list[str]:

@@ -14,7 +14,7 @@ ALLOWED = {
     "kernels": set(),
     "selection": {"kernels"},
     "data": BASE,
-    "graph": BASE | {"selection"},
+    "graph": BASE | {"kernels", "selection"},
     "nn": BASE | {"graph", "kernels"},
     "models": BASE | {"graph", "nn"},
     "training": BASE | {"models", "kernels"},

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
+from prismrec import kernels
+
 # The only use made of it is a product with a dense matrix, which is tested here against the plain one.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
@@ -95,6 +97,20 @@ class SparseMatrix(nn.Module):
             return self._product(scaled, scaled, x, transposed).add_(base, alpha=scale)
         matrix = self._csr(self.values, self.t_values, transposed)
         return torch.addmm(base, matrix, x, beta=scale, alpha=scale)
+
+    def product_of_rows(
+        self,
+        x: Tensor,
+        *,
+        rows: Tensor | None = None,
+        places: Tensor | None = None,
+        base: Tensor | None = None,
+        scale: float = 1.0,
+        transposed: bool = False,
+    ) -> Tensor:
+        """`kernels.sparse_product` of A or Aᵀ, which must be usable; not differentiable, for own gradients."""
+        stored = self._stored(self.values, self.t_values, transposed)
+        return kernels.sparse_product(stored, x, rows=rows, places=places, base=base, scale=scale)
 
     def _stored(self, values: Tensor, t_values: Tensor, transposed: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Offsets, indices and values of A or Aᵀ, row by row."""

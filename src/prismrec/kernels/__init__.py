@@ -15,6 +15,7 @@ _TYPES = {torch.float32: "float", torch.float64: "double"}
 _NO_ITEM = 0x7F800000 << 32
 _P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 _ARGUMENTS = {
+    "product": [_P, _P, _P, _P, _N, _P, _P, _P, _R, _N, _P],
     "rank": [_P, _P, _N, _P, _P, _N, _N, _N, _P, _P],
     "rank_gradient": [_P, _P, _P, _P, _N, _N, _P, _P, ctypes.c_int, _N, _P],
     "best_keys": [_P, _N, _N, _N, _N, _P],
@@ -50,6 +51,35 @@ def usable(*tensors: Tensor) -> bool:
     """Whether the kernels are there and can compute with these: on the CPU, of one type, float32 or float64."""
     first = tensors[0].dtype
     return available() and first in _TYPES and all(x.is_cpu and x.dtype == first for x in tensors)
+
+
+def sparse_product(
+    stored: tuple[Tensor, Tensor, Tensor],
+    x: Tensor,
+    *,
+    rows: Tensor | None = None,
+    places: Tensor | None = None,
+    base: Tensor | None = None,
+    scale: float = 1.0,
+) -> Tensor:
+    """Some rows of scale (base + A x), or all from an operand most of whose rows are zero.
+
+    Args:
+        stored: A row by row: offsets int32 `[n + 1]`, columns int32 `[E]`, values `[E]`.
+        x: `[columns, d]`, or with places the rows that are not zero.
+        rows: those wanted, int64 `[r]`; None: all.
+        places: for each column of A its row of x, -1 for zero, int32 `[columns]`.
+        base: `[n, d]`; None: zero.
+        scale: a factor.
+
+    Returns:
+        `[r, d]` or `[n, d]`.
+    """
+    offsets, indices, values = stored
+    x, base = x.contiguous(), None if base is None else base.contiguous()
+    out = x.new_empty(len(offsets) - 1 if rows is None else len(rows), x.shape[1])
+    _call("product", x, offsets, indices, values, rows, len(out), places, x, base, scale, x.shape[1], out)
+    return out
 
 
 def rank(users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:

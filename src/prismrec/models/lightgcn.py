@@ -12,7 +12,15 @@ from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, bpr_and_squares, layer_mean, normal_table, xavier_table
+from prismrec.nn import (
+    bpr_and_norms,
+    bpr_and_squares,
+    layer_mean,
+    merge,
+    normal_table,
+    rows_of_layer_mean,
+    xavier_table,
+)
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -49,9 +57,10 @@ class LightGCN(Recommender):
         return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        propagated = self.embed()
-        rows = batch.users, batch.items
+        users, user_places = merge(batch.users, self.num_users)
+        items, item_places = merge(batch.items, self.num_items)
+        final = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, (users, items))
         terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
-        ranking, _ = terms(propagated.users, propagated.items, rows)
-        _, penalty = terms(self.user_table, self.item_table, rows)
+        ranking, _ = terms(*final, (user_places, item_places))
+        _, penalty = terms(self.user_table, self.item_table, (batch.users, batch.items))
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

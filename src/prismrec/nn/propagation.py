@@ -10,7 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prismrec import kernels
 from prismrec.graph import BipartiteGraph
+from prismrec.nn.rows import take_rows
+
+Rows = tuple[Tensor, Tensor]
 
 
 def layer_sum(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
@@ -25,6 +29,40 @@ def layer_sum(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) 
 def layer_mean(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
     """LightGCN's readout: `layer_sum` / (L + 1)."""
     return _scaled_sum(graph, users, items, layers, 1 / (layers + 1))
+
+
+def rows_of_layer_sum(
+    graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, rows: Rows
+) -> tuple[Tensor, Tensor]:
+    """Some rows of `layer_sum`, `[n_U, d]` and `[n_I, d]`: the last layer is computed for these alone.
+
+    Args:
+        graph: must be symmetric.
+        users: `[U, d]`.
+        items: `[I, d]`.
+        layers: L.
+        rows: distinct users int64 `[n_U]` and items int64 `[n_I]`, as `merge` gives them.
+
+    Raises:
+        ValueError: the graph is not its own transpose.
+    """
+    return _rows_of_sum(graph, users, items, layers, rows, 1.0)
+
+
+def rows_of_layer_mean(
+    graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, rows: Rows
+) -> tuple[Tensor, Tensor]:
+    """`rows_of_layer_sum` / (L + 1)."""
+    return _rows_of_sum(graph, users, items, layers, rows, 1 / (layers + 1))
+
+
+def _rows_of_sum(
+    graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, rows: Rows, scale: float
+) -> tuple[Tensor, Tensor]:
+    if layers and graph.symmetric and kernels.usable(users, items, graph.to_users.values):
+        return _RowsOfLayerSum.apply(users, items, graph, layers, scale, rows)
+    sums = _scaled_sum(graph, users, items, layers, scale)
+    return take_rows(sums[0], rows[0]), take_rows(sums[1], rows[1])
 
 
 def _scaled_sum(
@@ -47,6 +85,42 @@ class _LayerSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         users, items = (grad.contiguous() for grad in grads)
         return (*_horner(ctx.graph, users, items, ctx.layers, ctx.scale), None, None, None)
+
+
+class _RowsOfLayerSum(torch.autograd.Function):
+    """The outermost product gives the rows alone; in the gradient, zero outside of them, it comes first."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, layers: int, scale: float, rows: Rows
+    ) -> tuple[Tensor, Tensor]:
+        ctx.graph, ctx.layers, ctx.scale, ctx.rows = graph, layers, scale, rows
+        inner_users, inner_items = _horner(graph, users, items, layers - 1, 1.0)
+        product = graph.to_users.product_of_rows
+        return (
+            product(inner_items, rows=rows[0], base=users, scale=scale),
+            product(inner_users, rows=rows[1], base=items, scale=scale, transposed=True),
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        graph, rows, scale = ctx.graph, ctx.rows, ctx.scale
+        product, sizes = graph.to_users.product_of_rows, graph.to_users.shape
+        places = [_places(each, size) for each, size in zip(rows, sizes, strict=True)]
+        arrived = (
+            product(grads[1], places=places[1], scale=scale),
+            product(grads[0], places=places[0], scale=scale, transposed=True),
+        )
+        totals = _horner(graph, *arrived, ctx.layers - 1, 1.0)
+        for total, each, grad in zip(totals, rows, grads, strict=True):
+            total.index_add_(0, each, grad, alpha=scale)
+        return (*totals, None, None, None, None)
+
+
+def _places(rows: Tensor, count: int) -> Tensor:
+    """For each of `count` rows where it stands among `rows`, int32; -1 where it does not."""
+    order = torch.arange(len(rows), dtype=torch.int32)
+    return torch.full((count,), -1, dtype=torch.int32).index_copy_(0, rows, order)
 
 
 def _horner(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, scale: float) -> tuple[Tensor, Tensor]:
