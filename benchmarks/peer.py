@@ -167,9 +167,7 @@ def page(_: argparse.Namespace) -> None:
     """Print docs/performance.md from performance_head.md, peer.json, kernels.json and limits.json."""
     head = (HERE / "performance_head.md").read_text(encoding="utf-8")
     rows = json.loads((HERE / "peer.json").read_text())
-    columns = ["data", "model", "threads", "epoch, s", "peer, s", "ratio", "evaluation, s", "peer, s", "ratio"]
-    columns += ["peak, MB", "peer, MB", "ratio"]
-    parts = [markdown(columns, [peer_cells(row) for row in rows])]
+    parts = [markdown(columns("peer"), [peer_cells(row) for row in rows])]
     machine = json.loads((HERE / "limits.json").read_text())
     cells = [
         [
@@ -183,13 +181,21 @@ def page(_: argparse.Namespace) -> None:
         for each in line["limits"]
     ]
     parts.append(markdown(["data", "threads", "operation", "reached", "machine", "share"], cells))
-    columns = ["data", "model", "epoch, s", "without", "ratio", "evaluation, s", "without", "ratio"]
-    columns += ["peak, MB", "without", "ratio"]
     kernels = json.loads((HERE / "kernels.json").read_text())
-    parts.append(markdown(columns, [[cell for cell in peer_cells(row) if cell != "2"] for row in kernels]))
+    parts.append(markdown(columns("without"), [peer_cells(row) for row in kernels]))
     for place, part in zip(("PEER_TABLE", "LIMITS_TABLE", "KERNELS_TABLE"), parts, strict=True):
         head = head.replace(place, part)
     print(head, end="")
+
+
+def columns(other: str) -> list[str]:
+    measured = [("epoch, s", "s"), ("evaluation, s", "s"), ("peak, MB", "MB")]
+    return [
+        "data",
+        "model",
+        "threads",
+        *(word for what, unit in measured for word in (what, f"{other}, {unit}", "ratio")),
+    ]
 
 
 def peer_cells(row: dict) -> list[str]:

@@ -96,6 +96,24 @@ def test_a_row_that_is_not_there_is_an_error(rows: tuple[list[int], list[int]]) 
 
 
 @built
+def test_a_batch_whose_parts_do_not_go_together_is_an_error() -> None:
+    for users, items, rows in (
+        (torch.ones(2, 3), torch.ones(3, 3), None),
+        (torch.ones(2, 3), torch.ones(4, 2), None),
+        (torch.ones(2, 3), torch.ones(4, 3), (torch.tensor([0, 1]), torch.tensor([0]))),
+    ):
+        with pytest.raises(ValueError, match="users and"):
+            kernels.rank(users, items, rows)
+
+
+@built
+def test_rows_of_any_integer_type_are_read() -> None:
+    users, items, rows = torch.randn(4, 3), torch.randn(5, 3), (torch.tensor([3, 0]), torch.tensor([1, 4, 4, 2]))
+    expected = kernels.rank(users, items, rows)[0]
+    assert torch.equal(kernels.rank(users, items, (rows[0].int(), rows[1].int()))[0], expected)
+
+
+@built
 def test_rows_of_a_transposed_matrix_are_read_as_they_mean() -> None:
     users, items, rows = torch.randn(5, 4).T, torch.randn(8, 5), (torch.tensor([2, 0]), torch.tensor([1, 7, 7, 3]))
     assert torch.equal(kernels.rank(users, items, rows)[0], kernels.rank(users.contiguous(), items, rows)[0])

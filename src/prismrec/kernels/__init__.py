@@ -94,12 +94,14 @@ def rank(users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None) -> tu
         u·(n - p) `[B]`, and the sums of ‖u‖², ‖p‖², ‖n‖² `[3]`.
 
     Raises:
+        ValueError: the shapes do not go together.
         IndexError: there is no such row.
     """
-    users, items = users.contiguous(), items.contiguous()
-    batch = len(rows[0]) if rows else len(users)
+    users, items, (user_rows, item_rows) = users.contiguous(), items.contiguous(), _as_read(rows)
+    batch, places = (len(users), len(items)) if rows is None else (len(rows[0]), len(rows[1]))
+    if places != 2 * batch or users.shape[1] != items.shape[1]:
+        raise ValueError(f"{batch} users and {places} items, {users.shape[1]} and {items.shape[1]} wide")
     margins, squares = users.new_empty(batch), users.new_empty(3, batch)
-    user_rows, item_rows = rows or (None, None)
     sides = users, user_rows, len(users), items, item_rows, len(items)
     if not _call("rank", users, *sides, batch, users.shape[1], margins, squares):
         raise IndexError(f"a row outside of {len(users)} users and {len(items)} items")
@@ -130,15 +132,18 @@ def rank_gradient(
     Returns:
         `[U, d]` or `[I, d]` in the table, else `[B, d]` or `[2 B, d]`.
     """
-    users, items = users.contiguous(), items.contiguous()
+    users, items, (user_rows, item_rows) = users.contiguous(), items.contiguous(), _as_read(rows)
     weights, scales = weights.contiguous(), scales.contiguous()
     batch, read = len(weights), 2 * len(weights) if of_items else len(weights)
-    table_rows = len(items if of_items else users) if in_table and rows else 0
+    table_rows = len(items if of_items else users) if in_table and rows is not None else 0
     out = users.new_empty(table_rows or read, users.shape[1])
-    user_rows, item_rows = rows or (None, None)
     matrices = users, user_rows, items, item_rows
     _call("rank_gradient", users, *matrices, batch, users.shape[1], weights, scales, int(of_items), table_rows, out)
     return out
+
+
+def _as_read(rows: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if rows is None else (rows[0].long().contiguous(), rows[1].long().contiguous())
 
 
 def adam(

@@ -18,6 +18,7 @@ from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import bpr_and_squares, merge, take_rows, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
+from prismrec.nn.tall import TallLinear, tall_linear
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -60,8 +61,8 @@ class _Layer(nn.Module):
         super().__init__()
         self.concat = concat
         self.kernel = xavier_normal_table(width, width)  # K [w, w]
-        self.own = nn.Linear(width, size)  # A, a
-        self.join = nn.Linear(width + size if concat else width, size)  # G, g
+        self.own = TallLinear(width, size)  # A, a
+        self.join = TallLinear(width + size if concat else width, size)  # G, g
         nn.init.xavier_normal_(self.own.weight)
         if is_first:  # in the released code the later ones keep PyTorch's default
             nn.init.xavier_normal_(self.join.weight)
@@ -89,16 +90,16 @@ class _Layer(nn.Module):
         if mean is None and len(nodes) < len(neighbours):
             mean = deliver(neighbours)
         if mean is None:
-            received = take_rows(deliver(neighbours @ self.kernel), rows)
+            received = take_rows(deliver(tall_linear(neighbours, self.kernel.T)), rows)
         else:
-            received = take_rows(mean, rows) @ self.kernel
+            received = tall_linear(take_rows(mean, rows), self.kernel.T)
         received = F.leaky_relu_(received)  # H [n, w]
         anchored = F.leaky_relu_(self.own(nodes)) + ids  # X̂ [n, d]
         if not self.concat:
             return F.leaky_relu_(self.join(received) + anchored)
         G, width = self.join.weight, received.shape[1]  # [d, w + d]: in two parts, so that [H ‖ X̂] is never formed
-        joined = F.linear(received, G[:, :width], self.join.bias)
-        return F.leaky_relu_(joined.addmm_(anchored, G[:, width:].T))
+        joined = tall_linear(received, G[:, :width], self.join.bias)
+        return F.leaky_relu_(tall_linear(anchored, G[:, width:], joined))
 
 
 class _Preference(NamedTuple):
@@ -168,10 +169,9 @@ class _Network(nn.Module):
             nodes, means = [users, unit_rows(self.projection(self.content))], [None, user_mean]
         deliver = graph.users_from, graph.items_from
         for layer in self.layers:
-            last = rows if layer is self.layers[-1] else (slice(None), slice(None))
-            nodes = [
-                layer(deliver[k], nodes[1 - k], means[k], nodes[k][last[k]], ids[k][last[k]], last[k]) for k in (0, 1)
-            ]
+            made = rows if layer is self.layers[-1] else (slice(None), slice(None))
+            own = [(take_rows(nodes[k], made[k]), take_rows(ids[k], made[k])) for k in (0, 1)]
+            nodes = [layer(deliver[k], nodes[1 - k], means[k], *own[k], made[k]) for k in (0, 1)]
             means = [None, None]
         return nodes[0], nodes[1]
 

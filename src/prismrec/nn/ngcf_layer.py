@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prismrec.nn.dropout import dropout
+from prismrec.nn.tall import TallLinear, tall_linear
 
 
 class NGCFLayer(nn.Module):
@@ -40,8 +41,8 @@ class NGCFLayer(nn.Module):
             joint: one φ on the sum of both branches (Eq. 7 of the paper, RecBole) instead of one on each.
         """
         super().__init__()
-        self.of_sum = nn.Linear(width_in, width_out)
-        self.of_product = nn.Linear(width_in, width_out)
+        self.of_sum = TallLinear(width_in, width_out)
+        self.of_product = TallLinear(width_in, width_out)
         self.slope, self.dropout, self.adds_self, self.joint = slope, dropout, adds_self, joint
 
     def forward(self, own: Tensor, received: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ class NGCFLayer(nn.Module):
         if self.joint:
             both = torch.cat([summed, product], 1)  # [n, 2 width_in]
             weight = torch.cat([self.of_sum.weight, self.of_product.weight], 1)  # [width_out, 2 width_in]
-            sent = F.leaky_relu_(F.linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
+            sent = F.leaky_relu_(tall_linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
         else:
             sent = F.leaky_relu_(self.of_sum(summed), self.slope) + F.leaky_relu_(self.of_product(product), self.slope)
         return dropout(sent, self.dropout, self.training)
