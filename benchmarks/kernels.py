@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-from measured import append, lines
+from measured import Command, append, lines, run_command
 from peer import BATCH_SIZE, PAIRS, WIDTH, Pair, Side, both, middle
 
 HERE = Path(__file__).parent
@@ -76,24 +76,17 @@ def plot(args: argparse.Namespace) -> None:
     figure.savefig(args.out)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for command in (run, table, plot):
-        sub = commands.add_parser(command.__name__)
-        sub.set_defaults(command=command)
-        if command is plot:
-            sub.add_argument("--out", type=Path, required=True)
-        else:
-            sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
-        if command is run:
-            sub.add_argument("--data", nargs="*", default=["tiktok", "baby"])
-            sub.add_argument("--models", nargs="*", default=MODELS)
-            sub.add_argument("--threads", type=int, default=os.cpu_count())
-            sub.add_argument("--repeats", type=int, default=5, help="epochs and evaluations after one to warm up")
-    args = parser.parse_args()
-    args.command(args)
+def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
+    if command is plot:
+        sub.add_argument("--out", type=Path, required=True)
+    else:
+        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
+    if command is run:
+        sub.add_argument("--data", nargs="*", default=["tiktok", "baby"])
+        sub.add_argument("--models", nargs="*", default=MODELS)
+        sub.add_argument("--threads", type=int, default=os.cpu_count())
+        sub.add_argument("--repeats", type=int, default=5, help="epochs and evaluations after one to warm up")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, (run, table, plot), add_options)

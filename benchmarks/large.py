@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measured import Clock, append, lines, markdown
+from measured import Clock, Command, append, lines, markdown, run_command
 
 PAIRS, ITEMS, WIDTH, ALIKE, NEIGHBOURS = 10**7, 10**6, 384, 50, 10
 KINDS = ("csv", "parquet", "graph")
@@ -104,22 +104,15 @@ def table(args: argparse.Namespace) -> None:
     print(markdown(columns, rows))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for command in (run, one, table):
-        sub = commands.add_parser(command.__name__)
-        sub.set_defaults(command=command)
-        sub.add_argument("--work", type=Path, required=True, help="where data and results go")
-        if command is one:
-            sub.add_argument("what", choices=KINDS)
-        if command is run:
-            sub.add_argument("--what", nargs="*", choices=KINDS, default=KINDS)
-        if command is not table:
-            sub.add_argument("--threads", type=int, default=os.cpu_count())
-    args = parser.parse_args()
-    args.command(args)
+def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--work", type=Path, required=True, help="where data and results go")
+    if command is one:
+        sub.add_argument("what", choices=KINDS)
+    if command is run:
+        sub.add_argument("--what", nargs="*", choices=KINDS, default=KINDS)
+    if command is not table:
+        sub.add_argument("--threads", type=int, default=os.cpu_count())
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, (run, one, table), add_options)

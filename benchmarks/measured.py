@@ -1,8 +1,12 @@
 """What the scripts share: the clocks, measurements as JSON lines that an interrupted series goes on from, a table."""
 
+import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+Command = Callable[[argparse.Namespace], None]
 
 
 class Clock:
@@ -13,6 +17,18 @@ class Clock:
 
     def read(self) -> dict[str, float]:
         return {"seconds": time.perf_counter() - self.wall, "cpu_seconds": time.process_time() - self.cpu}
+
+
+def run_command(doc: str | None, commands: tuple[Command, ...], add_options: Callable) -> None:
+    """Do what the command line says; `add_options(command, parser)` adds the options of each command."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = parser.add_subparsers(required=True)
+    for command in commands:
+        sub = known.add_parser(command.__name__)
+        sub.set_defaults(command=command)
+        add_options(command, sub)
+    args = parser.parse_args()
+    args.command(args)
 
 
 def append(path: Path, result: dict) -> None:

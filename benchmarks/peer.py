@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from measured import append, lines, markdown
+from measured import Command, append, lines, markdown, run_command
 
 HERE = Path(__file__).parent
 DATA = ("tiktok", "baby", "clothing", "clothing-82", "clothing-half")
@@ -239,26 +239,19 @@ def both(values: list[float | None]) -> dict:
     return {"ours": ours, "peer": peer, "ratio": round(peer / ours, 2) if ours and peer else None}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for command in (run, table, plot, page):
-        sub = commands.add_parser(command.__name__)
-        sub.set_defaults(command=command)
-        if command in (run, table):
-            sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
-        if command is run:
-            sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
-            sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
-            sub.add_argument("--models", nargs="*", choices=[pair.name for pair in PAIRS])
-            sub.add_argument("--threads", type=int, default=os.cpu_count())
-            sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
-            sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")
-        if command is plot:
-            sub.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    args.command(args)
+def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
+    if command in (run, table):
+        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
+    if command is run:
+        sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
+        sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
+        sub.add_argument("--models", nargs="*", choices=[pair.name for pair in PAIRS])
+        sub.add_argument("--threads", type=int, default=os.cpu_count())
+        sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
+        sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")
+    if command is plot:
+        sub.add_argument("--out", type=Path, required=True)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, (run, table, plot, page), add_options)
