@@ -40,7 +40,10 @@ def best_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
         Keys, int64 `[b, k]`, ascending; `NO_ITEM` where fewer than k items have a score above -inf.
     """
     if kernels.usable(scores):
-        return kernels.best_keys(scores.flatten(1), first, k, before)
+        keys = torch.full((len(scores), k), NO_ITEM)
+        keys[:, : before.shape[1]] = before
+        kernels.best_keys(scores.flatten(1), first, keys)
+        return keys
     bound = _kth_largest(scores.amax(1), min(k, scores.shape[2])).clamp_(min=_LEAST_SCORE)
     scores = scores.flatten(1)  # [b, w C]
     if before.shape[1]:

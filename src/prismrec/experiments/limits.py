@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from prismrec.data import Dataset
 from prismrec.evaluation.ranking import rank
@@ -16,6 +17,8 @@ from prismrec.types import Embeddings
 
 _COPIED = 1 << 26
 """Bytes of the copy, far beyond any cache."""
+_TOP = 50
+"""Length of the lists."""
 _SQUARE = 2048
 """Rows and columns of the machine's own matrix product."""
 
@@ -79,10 +82,9 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
         first, second = users[chosen].requires_grad_(), users.clone().requires_grad_()
         info_nce(first, second, chosen, 0.2, cosines=True).backward()
 
-    embeddings, k = Embeddings(users, items), 50
-    some = min(U, 256)
-    scores, none = torch.randn(some, *runs(num_items, k)), torch.empty(some, 0, dtype=torch.int64)
+    embeddings, scores = Embeddings(users, items), torch.randn(min(U, 256), *runs(num_items, _TOP))
     gathered = 8 * E + 4 * E * d  # bytes of values, columns and rows of the operand
+    scored = 2.0 * U * num_items * d
     return [
         against_copy(f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)),
         against_copy("Aᵀ x of the same", gathered + 4 * num_items * (d + 1), lambda: matrix.transposed(users)),
@@ -91,12 +93,14 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
         ),
         against_product(f"InfoNCE {anchors}×{U}, d {d}", 6.0 * anchors * U * d, contrast),
         against_product(
-            f"top {k} of {num_items} for {U} users, d {d}",
-            2.0 * U * num_items * d,
-            lambda: rank(embeddings, range(U), k),
+            f"top {_TOP} of {num_items} for {U} users, d {d}", scored, lambda: rank(embeddings, range(U), _TOP)
         ),
-        against_copy(f"the selection alone, {some} users", 4.0 * scores.numel(), lambda: best_keys(scores, 0, k, none)),
+        against_copy(f"the selection alone, {len(scores)} users", 4.0 * scores.numel(), lambda: _select(scores)),
     ]
+
+
+def _select(scores: Tensor) -> Tensor:
+    return best_keys(scores, 0, _TOP, torch.empty(len(scores), 0, dtype=torch.int64))
 
 
 def _machine(repeats: int) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from prismrec.graph.sparse import SparseMatrix, sampled_product
 from prismrec.selection import best_keys, items_and_scores, runs
 
 _BLOCK_ENTRIES = 1 << 21
-"""Similarities held at once: 2 MB in float32."""
+"""Similarities held at once: 8 MB in float32."""
 _LEAST_ROWS = 64
 """Yet never fewer rows of them: all vectors are read once per block."""
 EXACT_UP_TO = 1 << 15

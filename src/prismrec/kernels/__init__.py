@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 _TYPES = {torch.float32: "float", torch.float64: "double"}
-_NO_ITEM = 0x7F800000 << 32
 _P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 _ARGUMENTS = {
     "product": [_P, _P, _P, _P, _N, _P, _P, _P, _R, _N, _P],
@@ -181,22 +180,16 @@ def adam(
     torch.autograd.graph.increment_version(weight)  # PyTorch does not see what is written here
 
 
-def best_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
-    """`prismrec.selection.best_keys`, on the thread that calls.
+def best_keys(scores: Tensor, first: int, keys: Tensor) -> None:
+    """`prismrec.selection.best_keys` in place, on the thread that calls.
 
     Args:
         scores: float32 `[b, n]`.
         first: the number of item 0.
-        k: items wanted.
-        before: keys, int64 `[b, k]` or `[b, 0]`.
-
-    Returns:
-        Keys, int64 `[b, k]`.
+        keys: contiguous int64 `[b, k]`, ascending; those before and then the best.
     """
-    (b, n), scores = scores.shape, scores.contiguous()
-    keys = before.contiguous().clone() if before.shape[1] else before.new_full((b, k), _NO_ITEM)
-    _call("best_keys", scores, scores, b, n, first, k, keys)
-    return keys
+    scores = scores.contiguous()
+    _call("best_keys", scores, scores, *scores.shape, first, keys.shape[1], keys)
 
 
 def _call(name: str, like: Tensor, *arguments: Tensor | float | None) -> int | None:

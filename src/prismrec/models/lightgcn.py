@@ -16,7 +16,7 @@ from prismrec.nn import (
     bpr_and_norms,
     bpr_and_squares,
     layer_mean,
-    merge,
+    merge_sides,
     normal_table,
     rows_of_layer_mean,
     xavier_table,
@@ -57,10 +57,9 @@ class LightGCN(Recommender):
         return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = merge(batch.users, self.num_users)
-        items, item_places = merge(batch.items, self.num_items)
-        final = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, (users, items))
+        rows, places = merge_sides(batch, self.num_users, self.num_items)
+        final = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, rows)
         terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
-        ranking, _ = terms(*final, (user_places, item_places))
+        ranking, _ = terms(*final, places)
         _, penalty = terms(self.user_table, self.item_table, (batch.users, batch.items))
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_squares, merge, take_rows, xavier_normal_table
+from prismrec.nn import bpr_and_squares, merge_sides, take_rows, xavier_normal_table
 from prismrec.nn.normalise import unit_rows
 from prismrec.nn.projection import FeatureLinear
 from prismrec.nn.tall import TallLinear, tall_linear
@@ -214,10 +214,9 @@ class MMGCN(Recommender):
         return Embeddings(*self._fuse(self._look_up(), (slice(None), slice(None))))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = merge(batch.users, self.num_users)
-        items, item_places = merge(batch.items, self.num_items)
+        rows, places = merge_sides(batch, self.num_users, self.num_items)
         preferences = self._constant or self._look_up()
-        ranking, _ = bpr_and_squares(*self._fuse(preferences, (users, items)), (user_places, item_places))
+        ranking, _ = bpr_and_squares(*self._fuse(preferences, rows), places)
         squares = [preference.square for preference in preferences]
         preference_squares = torch.stack(squares).sum() if self.config.is_paper else squares[0]
         return {

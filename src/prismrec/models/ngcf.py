@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, bpr_and_squares, merge, take_rows, xavier_normal_table, xavier_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, merge_sides, take_rows, xavier_normal_table, xavier_table
 from prismrec.nn.ngcf_layer import NGCFLayer
 from prismrec.nn.normalise import unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -75,10 +75,9 @@ class NGCF(Recommender):
         return Embeddings(*self._concatenated(slice(None), slice(None)))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = merge(batch.users, self.num_users)
-        items, item_places = merge(batch.items, self.num_items)
+        rows, places = merge_sides(batch, self.num_users, self.num_items)
         terms = bpr_and_norms if self.config.variant == "recbole" else bpr_and_squares
-        ranking, penalty = terms(*self._concatenated(users, items), (user_places, item_places))  # (L + 1) d wide
+        ranking, penalty = terms(*self._concatenated(*rows), places)  # (L + 1) d wide
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}
 
     def _concatenated(self, users: Tensor | slice, items: Tensor | slice) -> _Sides:

@@ -13,7 +13,7 @@ from torch import Tensor
 from prismrec.graph import BipartiteGraph
 from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_squares, layer_mean, merge, rows_of_layer_mean, xavier_table
+from prismrec.nn import bpr_and_squares, layer_mean, merge_sides, rows_of_layer_mean, xavier_table
 from prismrec.nn.view_contrast import view_contrast
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -66,10 +66,9 @@ class SGL(Recommender):
         return Embeddings(*self._propagate((self.graph,)))
 
     def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = merge(batch.users, self.num_users)
-        items, item_places = merge(batch.items, self.num_items)
-        final = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, (users, items))
-        ranking, _ = bpr_and_squares(*final, (user_places, item_places))
+        rows, places = merge_sides(batch, self.num_users, self.num_items)
+        final = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, rows)
+        ranking, _ = bpr_and_squares(*final, places)
         _, squares = bpr_and_squares(self.user_table, self.item_table, (batch.users, batch.items))
         pairs = len(batch) if self.config.reduction == "sum" else 1
         terms = {"bpr": pairs * ranking, "regulariser": pairs * self.config.regulariser * squares}

@@ -5,8 +5,8 @@ from prismrec.nn.features import Features
 from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_table
 from prismrec.nn.losses import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
 from prismrec.nn.projection import project
-from prismrec.nn.propagation import layer_mean, layer_sum, rows_of_layer_mean, rows_of_layer_sum
-from prismrec.nn.rows import merge, table_rows, take_rows, triplet_rows
+from prismrec.nn.propagation import layer_mean, layer_sum, rows_of_layer_mean
+from prismrec.nn.rows import merge, merge_sides, table_rows, take_rows, triplet_rows
 
 __all__ = [
     "Features",
@@ -19,10 +19,10 @@ __all__ = [
     "layer_sum",
     "mean_norms",
     "merge",
+    "merge_sides",
     "normal_table",
     "project",
     "rows_of_layer_mean",
-    "rows_of_layer_sum",
     "table_rows",
     "take_rows",
     "triplet_rows",

@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec import kernels
-from prismrec.nn.rows import take_rows
-
-Rows = tuple[Tensor, Tensor]
+from prismrec.nn.rows import Rows, take_rows
 
 
 def bpr(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:

@@ -12,9 +12,7 @@ from torch import Tensor
 
 from prismrec import kernels
 from prismrec.graph import BipartiteGraph
-from prismrec.nn.rows import take_rows
-
-Rows = tuple[Tensor, Tensor]
+from prismrec.nn.rows import Rows, take_rows
 
 
 def layer_sum(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
@@ -31,38 +29,25 @@ def layer_mean(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int)
     return _scaled_sum(graph, users, items, layers, 1 / (layers + 1))
 
 
-def rows_of_layer_sum(
+def rows_of_layer_mean(
     graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, rows: Rows
 ) -> tuple[Tensor, Tensor]:
-    """Some rows of `layer_sum`, `[n_U, d]` and `[n_I, d]`: the last layer is computed for these alone.
+    """Some rows of `layer_mean`, `[n_U, d]` and `[n_I, d]`: the last layer is computed for these alone.
 
     Args:
         graph: must be symmetric.
         users: `[U, d]`.
         items: `[I, d]`.
         layers: L.
-        rows: distinct users int64 `[n_U]` and items int64 `[n_I]`, as `merge` gives them.
+        rows: distinct users int64 `[n_U]` and items int64 `[n_I]`, as `merge_sides` gives them.
 
     Raises:
         ValueError: the graph is not its own transpose.
     """
-    return _rows_of_sum(graph, users, items, layers, rows, 1.0)
-
-
-def rows_of_layer_mean(
-    graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, rows: Rows
-) -> tuple[Tensor, Tensor]:
-    """`rows_of_layer_sum` / (L + 1)."""
-    return _rows_of_sum(graph, users, items, layers, rows, 1 / (layers + 1))
-
-
-def _rows_of_sum(
-    graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int, rows: Rows, scale: float
-) -> tuple[Tensor, Tensor]:
     if layers and graph.symmetric and kernels.usable(users, items, graph.to_users.values):
-        return _RowsOfLayerSum.apply(users, items, graph, layers, scale, rows)
-    sums = _scaled_sum(graph, users, items, layers, scale)
-    return take_rows(sums[0], rows[0]), take_rows(sums[1], rows[1])
+        return _RowsOfLayerSum.apply(users, items, graph, layers, 1 / (layers + 1), rows)
+    means = layer_mean(graph, users, items, layers)
+    return take_rows(means[0], rows[0]), take_rows(means[1], rows[1])
 
 
 def _scaled_sum(

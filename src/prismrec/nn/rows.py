@@ -8,6 +8,9 @@ from torch import Tensor
 
 from prismrec.types import Triplets
 
+Rows = tuple[Tensor, Tensor]
+"""Row numbers of users and of items, int64."""
+
 _SORTING_PAYS = 32
 """Where all rows are so many times those listed, sorting these is less work than a pass over all."""
 
@@ -84,6 +87,21 @@ def merge(rows: Tensor, count: int) -> Merged:
     found = place_of.nonzero().squeeze(1)
     place_of.index_copy_(0, found, torch.arange(len(found)))
     return Merged(found, place_of.index_select(0, rows))
+
+
+def merge_sides(batch: Triplets, num_users: int, num_items: int) -> tuple[Rows, Rows]:
+    """The users and the items of a batch merged: the rows to read, and where each of the batch's is among them.
+
+    Args:
+        batch: of B triplets.
+        num_users: U.
+        num_items: I.
+
+    Returns:
+        Rows of users and of items; places of users `[B]` and of items `[2 B]`, positives before negatives.
+    """
+    users, items = merge(batch.users, num_users), merge(batch.items, num_items)
+    return (users.rows, items.rows), (users.places, items.places)
 
 
 def triplet_rows(users: Tensor, items: Tensor, batch: Triplets) -> tuple[Tensor, Tensor, Tensor]:

@@ -86,8 +86,12 @@ class Adam:
             if parameter.grad is not None and parameter not in self._moments:
                 step = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 self._moments[parameter] = _Moments(torch.zeros_like(parameter), torch.zeros_like(parameter), step)
-        sparse = [parameter for parameter in self._parameters if _has_sparse_gradient(parameter)]
-        written = [self._write_out(parameter) for parameter in sparse if not self._moved_by_rows(parameter)]
+        written = []
+        for parameter in filter(_has_sparse_gradient, self._parameters):
+            if kernels.usable(parameter):
+                self._move_by_rows(parameter)
+            else:
+                written.append(self._write_out(parameter))
         moving = [parameter for parameter in self._parameters if parameter.grad is not None]
         if moving:
             self._move(moving)
@@ -126,10 +130,8 @@ class Adam:
                 else:
                     self._put_off[parameter] = steps + 1
 
-    def _moved_by_rows(self, parameter: nn.Parameter) -> bool:
-        """Adam's step for a parameter with a sparse gradient, where there is a kernel for it."""
-        if not kernels.usable(parameter):
-            return False
+    def _move_by_rows(self, parameter: nn.Parameter) -> None:
+        """Adam's step for a parameter with a sparse gradient, which it uses up."""
         assert parameter.grad is not None
         moments = self._moments[parameter]
         moments.step.add_(1)
@@ -146,7 +148,6 @@ class Adam:
             weight_decay=self._weight_decay,
         )
         parameter.grad = None
-        return True
 
     def _write_out(self, parameter: nn.Parameter) -> tuple[nn.Parameter, Tensor]:
         """Put the dense gradient in the place of the sparse one; the parameter and its rows that are not zero."""
