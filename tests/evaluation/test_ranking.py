@@ -41,7 +41,7 @@ def test_is_the_sorted_list_of_unmasked_items_with_ties_by_number(shape, k, dens
     embeddings = Embeddings(torch.from_numpy(users), torch.from_numpy(items))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "_LEAST_ITEMS", least_items)
-        patch.setitem(ranking._SCORES_AT_ONCE, "cpu", 1)  # items too go in blocks, as small as that
+        patch.setattr(ranking, "_SCORES_AT_ONCE", 1)  # items too go in blocks, as small as that
         found = rank(embeddings, wanted, k, [pairs(h) for h in hidden], block_size=block_size)
 
     expected = [plain_ranking(users @ items.T, hidden[0] | hidden[1], user, k) for user in wanted]

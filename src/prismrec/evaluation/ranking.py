@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from prismrec.blocks import block_entries
 from prismrec.errors import InputError
 from prismrec.selection import best_keys, items_and_scores, runs
 from prismrec.types import Embeddings, IntArray, Interactions
@@ -23,8 +24,8 @@ UserNumbers = Tensor | Sequence[int] | npt.NDArray[np.integer]
 Int64Array = npt.NDArray[np.int64]
 T = TypeVar("T")
 
-_SCORES_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
-"""Scores held at a time: fixed, because a matrix product may round by its shape."""
+_SCORES_AT_ONCE = 2**20
+"""Scores held at a time on a CPU: fixed, because a matrix product may round by its shape."""
 _LEAST_USERS, _LEAST_ITEMS = 256, 4096
 """Of a block: the embeddings of all items are read once per block of users, and more items are a faster product."""
 
@@ -85,7 +86,7 @@ def map_blocks(
     num_items, device = len(embeddings.items), embeddings.items.device
     user_rows, item_rows = embeddings.users.detach(), embeddings.items.detach().float()
     masked = [pairs_of(numbers, pairs) for pairs in mask]
-    at_once = _SCORES_AT_ONCE.get(device.type, 2**20)
+    at_once = block_entries(item_rows, _SCORES_AT_ONCE)
     size = block_size or max(at_once // num_items, _LEAST_USERS)
     parts = -(-num_items // max(at_once // size, _LEAST_ITEMS))
     edges = np.linspace(0, num_items, parts + 1).astype(int).tolist()

@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor
 
+from prismrec.blocks import block_entries
+
 _POINTS_PER_CLUSTER = 256
 """More training points per cluster than this are not looked at: a random subset stands for all."""
 _SPLIT = 1 / 1024
 """How far apart the two halves of a split cluster start, relative to its centroid."""
 _BLOCK_ENTRIES = 1 << 21
-"""Distances held at once: 8 MB in float32."""
+"""Distances held at once on a CPU: 8 MB in float32."""
 
 
 def kmeans(points: Tensor, clusters: int, generator: torch.Generator, iterations: int = 25) -> Tensor:
@@ -46,7 +48,7 @@ def nearest(points: Tensor, centroids: Tensor) -> Tensor:
     """The number of the centroid closest to each point, int64 `[n]`."""
     # ‖x - c‖² = ‖x‖² - 2 (<x, c> - ½ ‖c‖²), and ‖x‖² does not matter to the order.
     offsets = centroids.square().sum(1) / -2
-    blocks = points.split(max(1, _BLOCK_ENTRIES // len(centroids)))
+    blocks = points.split(max(1, block_entries(points, _BLOCK_ENTRIES) // len(centroids)))
     # max finds the place together with the value, on a CPU in a third of the time of argmax.
     return torch.cat([torch.addmm(offsets, block, centroids.T).max(1).indices for block in blocks])
 

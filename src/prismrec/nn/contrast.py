@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prismrec.blocks import block_entries
+
 _BLOCK_ENTRIES = 1 << 19
-"""Similarities held at once, 2 MB in float32: narrow products wait for memory and want a core's own cache."""
+"""Similarities held at once on a CPU, 2 MB in float32: narrow products wait for memory and want a core's own cache."""
 _WIDE = 16
 """From this d on products wait for arithmetic, and larger blocks are faster."""
 _WIDE_BLOCK = 2
@@ -77,10 +79,11 @@ def needs_shift(anchors: Tensor, candidates: Tensor, temperature: float, *, cosi
     return largest / temperature > _LARGEST_EXPONENT
 
 
-def block_rows(anchors: int, candidates: int, width: int) -> int:
-    """How many anchors to compare with all candidates at once."""
-    entries = _BLOCK_ENTRIES * (_WIDE_BLOCK if width >= _WIDE else 1)
-    return max(1, min(anchors, max(_LEAST_ROWS, entries // max(1, candidates))))
+def block_rows(anchors: Tensor, candidates: int) -> int:
+    """How many of the anchors `[A, d]` to compare with all candidates at once."""
+    count, width = anchors.shape
+    entries = block_entries(anchors, _BLOCK_ENTRIES * (_WIDE_BLOCK if width >= _WIDE else 1))
+    return max(1, min(count, max(_LEAST_ROWS, entries // max(1, candidates))))
 
 
 def exponentiate(similarities: Tensor, shifted: bool, least: Tensor | None = None) -> Tensor:
@@ -120,7 +123,7 @@ class _InfoNCE(torch.autograd.Function):
         with_ones = None if wide else torch.cat([columns, pool.new_ones(1, len(pool))])
         totals = anchors.new_empty(count)  # ln Σ_k exp(s_bk)
         grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
-        block = block_rows(count, len(pool), d)
+        block = block_rows(anchors, len(pool))
         # One buffer for all blocks stays within a core's cache, which fresh memory for each would not be in.
         buffer = anchors.new_empty(block, len(pool))
         for rows in (slice(start, start + block) for start in range(0, count, block)):

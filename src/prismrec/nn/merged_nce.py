@@ -73,7 +73,7 @@ class _MergedNCE(torch.autograd.Function):
         weighted = torch.cat([columns * counts, counts[None]])  # [d + 1, C]
         totals = anchors.new_empty(A)  # ln Z
         grad_anchors, grad_columns = torch.empty_like(anchors), torch.zeros_like(columns)  # [A, d], [d, C]
-        block = block_rows(A, C, d)
+        block = block_rows(anchors, C)
         buffer = anchors.new_empty(block, C)
         for part in (slice(start, start + block) for start in range(0, A, block)):
             exponentials = torch.mm(scaled[part], columns, out=buffer[: A - part.start])  # [a, C]
