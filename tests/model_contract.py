@@ -1,5 +1,6 @@
 """What every model must pass. A model's test is `class TestX(RecommenderContract): name = "X"` and little else."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import astuple
 from functools import cache
@@ -120,8 +121,6 @@ class RecommenderContract:
     learning: ClassVar[dict[str, object]] = {}
     """Settings, beyond `config`, with which the model learns the grouped taste."""
     learning_epochs: ClassVar[int] = 40
-    waits_for_device: ClassVar[str] = ""
-    """Why its steps make the host wait for a GPU, if they do."""
     multimodal: ClassVar[bool] = False
     """Whether vectors that decide the clicks must lift it above LightGCN."""
 
@@ -166,10 +165,11 @@ class RecommenderContract:
     def test_a_step_never_makes_the_host_wait_for_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On PyTorch's "meta" device tensors have shapes and no numbers: whatever asks for a number fails.
 
-        So does what is written for a CPU alone. Sparse products, which that device lacks, are told their shapes.
+        So does what is written for a CPU alone. Sparse products, which that device lacks, are told their shapes. What
+        the host drew, a repeated step would not draw again.
         """
-        if self.waits_for_device:
-            pytest.skip(self.waits_for_device)
+        if not REGISTRY[self.name].repeats_steps:
+            pytest.skip("its class says what the host has to know")
         monkeypatch.setattr(SparseMatrix, "_product", shape_of_product)
         monkeypatch.setattr(SparseMatrix, "add_product", lambda _, base, *args, **kwargs: torch.empty_like(base))
         monkeypatch.setattr(_SampledProduct, "forward", shape_of_sampled_product)
@@ -178,9 +178,12 @@ class RecommenderContract:
         model.start_epoch(0, torch.Generator().manual_seed(4))
         self.to_meta(model)
         batch = Triplets(*(x.to("meta") for x in astuple(toy_batch(toy_interactions()))))
+        before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
         terms = model.loss(batch)
         if terms:
             torch.stack(list(terms.values())).sum().backward()
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert before[1:] == (random.getstate(), str(np.random.get_state()))
 
     def to_meta(self, model: Recommender) -> None:
         """The model as it is after the first step of an epoch, which may make the host wait."""
@@ -304,10 +307,21 @@ class RecommenderContract:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
     def test_cpu_and_cuda_agree(self) -> None:
         model = self.build()
-        here = self.eval_embeddings(model)
+        here = self.eval_embeddings(model).detached()  # an embedding may be the very table that moves
         there = self.eval_embeddings(model.to("cuda"))
         torch.testing.assert_close(there.users.cpu(), here.users, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(there.items.cpu(), here.items, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    def test_recorded_steps_train_as_steps_taken_one_by_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        train, found = toy_interactions(), []
+        for record in (True, False):
+            if not record:
+                monkeypatch.setattr(REGISTRY[self.name], "repeats_steps", False)
+            model = self.build(train)
+            fit(model, train, Settings(epochs=3, device="cuda"))
+            found.append(model.state_dict())
+        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
 
     def learner(self, train: Interactions, features: Mapping[str, Tensor]) -> Recommender:
         values = {"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning}

@@ -21,13 +21,11 @@ from model_contract import (
 
 class TestACF(RecommenderContract):
     name = "ACF"
-    waits_for_device = "the edges of a batch's users have to be counted"
     config = {"attention_size": 5}
 
 
 class TestOfficialACF(RecommenderContract):
     name = "ACF"
-    waits_for_device = "the edges of a batch's users have to be counted"
     config = {"attention_size": 5, "variant": "official"}
 
 

@@ -10,13 +10,11 @@ from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 class TestHCCF(RecommenderContract):
     name = "HCCF"
-    waits_for_device = "the contrast is of the distinct nodes of a batch, which have to be counted"
     config = {"hyperedges": 8}
 
 
 class TestHCCFTorch(RecommenderContract):
     name = "HCCF"
-    waits_for_device = "the contrast is of the distinct nodes of a batch, which have to be counted"
     config = {"hyperedges": 8, "variant": "torch", "negatives": "all"}
 
 

@@ -119,7 +119,9 @@ def test_golden_values() -> None:
         model = MMGCL(train, golden.features(), MMGCL.Config(embedding_size=4, layers=2, variant=variant))
         golden.fill_channels(model.encoder)
         for noise, edges in ((None, connected), (golden.filler(102, 5, 4), None)):
-            losses[variant, noise is None] = model._loss(golden.BATCH, _Draws(kept, 1, 2, noise, edges))
+            losses[variant, noise is None] = model._loss(
+                golden.BATCH, _Draws(kept, torch.tensor([1]), torch.tensor([2]), noise, edges)
+            )
     embeddings = model.embed()
     found = [
         embeddings.users.sum(),
@@ -140,9 +142,10 @@ def test_golden_values() -> None:
 
 def changed_draws(model: MMGCL, batch: Triplets) -> dict[str, Tensor]:
     """The contrast after changing one thing that a step draws, by what was changed; "" is nothing."""
-    draws = model._draw()._replace(masked=1, swapped=1)
+    one, two = torch.tensor([1]), torch.tensor([2])
+    draws = model._draw()._replace(masked=one, swapped=one)
     other_noise = draws.noise.flip(0)
-    ways = {"": {}, "masked": {"masked": 2}, "swapped": {"swapped": 2}, "noise": {"noise": other_noise}}
+    ways = {"": {}, "masked": {"masked": two}, "swapped": {"swapped": two}, "noise": {"noise": other_noise}}
     found = {name: model._loss(batch, draws._replace(**change))["contrast"] for name, change in ways.items()}
     negatives = Triplets(batch.users, batch.positives, batch.positives.flip(0))
     return found | {"negatives": model._loss(negatives, draws)["contrast"]}
@@ -159,7 +162,7 @@ def test_the_masked_view_and_the_hard_negatives_enter_the_loss_except_in_the_off
 
 def test_the_masked_view_does_not_see_what_is_masked() -> None:
     model, batch = build(mask_probabilities=(1, 1)), toy_batch(toy_interactions())
-    draws = model._draw()._replace(masked=1)
+    draws = model._draw()._replace(masked=torch.tensor([1]))
     inputs = model.encoder.inputs()
     channel = model._masked_channel(inputs, model.encoder.propagate(inputs), draws)
     assert channel.from_items[0].grad_fn is None
@@ -189,7 +192,7 @@ def test_modalities_are_masked_as_often_as_asked_and_swapped_equally_often() -> 
     draws = [model._draw() for _ in range(400)]
     assert 250 < sum(draw.masked == 1 for draw in draws) < 350
     assert 150 < sum(draw.swapped == 1 for draw in draws) < 250
-    assert {draw.masked for draw in draws} == {draw.swapped for draw in draws} == {1, 2}
+    assert {int(draw.masked) for draw in draws} == {int(draw.swapped) for draw in draws} == {1, 2}
 
 
 def test_probabilities_must_fit_the_modalities() -> None:

@@ -37,7 +37,7 @@ def build(modalities: int = 2, **settings: object) -> SLMRec:
 
 def masks(monkeypatch: pytest.MonkeyPatch, first: int, second: int) -> None:
     """Let the views mask these two channels."""
-    monkeypatch.setattr(torch, "randperm", lambda n: torch.tensor([first, second, *range(n)][:n]))
+    monkeypatch.setattr(torch, "randperm", lambda n, **_: torch.tensor([first, second, *range(n)][:n]))
 
 
 def dense_channels(model: SLMRec, without: int | None = None) -> list[Tensor]:

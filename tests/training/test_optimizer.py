@@ -56,6 +56,27 @@ def test_steps_put_off_end_where_explicit_zero_gradients_do(
         torch.testing.assert_close(found[f"1.{name}"], moment, rtol=tolerance * steps, atol=1e-30)
 
 
+def test_a_repeated_step_puts_off_what_the_step_did() -> None:
+    """A GPU that repeats a recorded step moves the weights with a gradient; those put off are counted here."""
+    taken, repeated = weights(torch.float64), weights(torch.float64)
+    for parameters in (taken, repeated):
+        optimizer = Adam(parameters, parameters[1:], lr=0.01, weight_decay=0.0)
+        train(optimizer, *parameters, range(1), 2, zeros=False)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        for step in range(5):
+            optimizer.zero_grad()
+            parameters[0].grad = torch.ones_like(parameters[0])
+            if parameters is taken or step == 0:
+                optimizer.step()
+            else:
+                optimizer.step_repeated()
+        optimizer.catch_up()
+    torch.testing.assert_close(repeated[1], taken[1])
+    assert not torch.equal(repeated[0], taken[0])
+
+
 def test_a_weight_that_does_not_drift_stays_while_it_has_no_gradient() -> None:
     ours = weights(torch.float64)
     optimizer = Adam(ours, [], lr=0.01, weight_decay=0)

@@ -34,5 +34,4 @@ def keep_nodes(graph: BipartiteGraph, drop_rate: float, generator: torch.Generat
 def _subset(size: int, kept: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
     mask = torch.zeros(size, dtype=torch.bool, device=device)
     order = torch.randperm(size, generator=generator, device=device if generator is None else generator.device)
-    mask[order[:kept].to(device)] = True
-    return mask
+    return mask.index_fill_(0, order[:kept].to(device), True)

@@ -70,6 +70,7 @@ class ACF(Recommender):
     paper = "Chen et al., SIGIR 2017"
     cost = "d Σ F_m per distinct item and (3 M + 3) h per interaction in the histories of the batch's users"
     min_modalities = 1
+    repeats_steps = False  # the edges of the users of a batch have to be counted
     Config = ACFConfig
     config: ACFConfig
     absent: Tensor

@@ -46,6 +46,8 @@ class Recommender(nn.Module, ABC):
         takes_features: whether it looks at modality features at all.
         min_modalities: how many modalities it needs at least.
         bf16_features: whether it can compute with features in bfloat16.
+        repeats_steps: whether all steps of an epoch after its first are the same work on the same memory for every
+            batch of one size, done without the host. A GPU may then repeat one; else the class says why not.
         config: the hyperparameters it was built with.
     """
 
@@ -55,6 +57,7 @@ class Recommender(nn.Module, ABC):
     takes_features: ClassVar[bool] = True
     min_modalities: ClassVar[int] = 0
     bf16_features: ClassVar[bool] = False
+    repeats_steps: ClassVar[bool] = True
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: ModelConfig) -> None:
         """Keep sizes and features; subclasses add weights and graphs.

@@ -89,6 +89,7 @@ class HCCF(Recommender):
     paper = "Xia et al., SIGIR 2022"
     cost = "L (2 E d + 4 (U + I) H d); without dropout 4 d² instead of 4 H d"
     takes_features = False
+    repeats_steps = False  # the contrast is of the distinct nodes of a batch, which have to be counted
     Config = HCCFConfig
     config: HCCFConfig
 

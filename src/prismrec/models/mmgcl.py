@@ -49,14 +49,16 @@ class _Draws(NamedTuple):
     """What a step draws."""
 
     kept: Tensor  # bool [E], the interactions of view 1
-    masked: int  # m*, channel 1..M masked in view 2
-    swapped: int  # m', channel 1..M taken from the negative item in the hard negative
+    masked: Tensor  # m*, int64 [1], channel 1..M masked in view 2
+    swapped: Tensor  # m', int64 [1], channel 1..M taken from the negative item in the hard negative
     noise: Tensor | None  # Ξ [I, d], the masked channel's items; absent with node_drop
     connected: Tensor | None  # bool [E], the masked channel's interactions; absent with random_feature
 
 
 class MMGCL(Recommender):
     """A LightGCN per modality, contrasted between dropped edges and a masked modality, with one-modality negatives."""
+
+    mask_probabilities: Tensor
 
     paper = "Yi et al., SIGIR 2022"
     cost = "I Σ F_m d to project, E d (2 M + 5) L to propagate, 2 B² d to contrast"
@@ -72,6 +74,8 @@ class MMGCL(Recommender):
             raise ValueError(f"{len(config.mask_probabilities)} mask_probabilities for {self.modalities} modalities")
         self.encoder = ChannelEncoder(train, self.features, config.embedding_size, config.layers)
         del self.features  # only their normalised form is needed
+        probabilities = torch.tensor(config.mask_probabilities or [1.0] * self.modalities)
+        self.register_buffer("mask_probabilities", probabilities, persistent=False)
 
     def embed(self) -> Embeddings:
         return self.encoder.embed()
@@ -87,9 +91,10 @@ class MMGCL(Recommender):
             connected = keep_nodes(graph, rate)
         else:
             noise = nn.init.xavier_uniform_(torch.empty_like(self.encoder.item_table))
-        probabilities = torch.tensor(self.config.mask_probabilities or [1.0] * self.modalities)
-        masked, swapped = torch.multinomial(probabilities, 1), torch.randint(self.modalities, ())
-        return _Draws(keep_edges(graph, rate), 1 + int(masked), 1 + int(swapped), noise, connected)
+        # The largest p / Exp(1) is a draw from p, as in torch.multinomial, for whose checks a host waits for its GPU.
+        masked = (self.mask_probabilities / torch.empty_like(self.mask_probabilities).exponential_()).argmax(0, True)
+        swapped = torch.randint(self.modalities, (1,), device=masked.device)
+        return _Draws(keep_edges(graph, rate), 1 + masked, 1 + swapped, noise, connected)
 
     def _loss(self, batch: Triplets, draws: _Draws) -> dict[str, Tensor]:
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
@@ -126,10 +131,10 @@ class MMGCL(Recommender):
         """The one channel that stands in for the masked one in view 2."""
         graph = self.encoder.graph
         if draws.connected is not None:
-            return self.encoder.propagate(inputs[:, draws.masked, None], graph.thinned(draws.connected))
+            return self.encoder.propagate(inputs.index_select(1, draws.masked), graph.thinned(draws.connected))
         assert draws.noise is not None
         users, items = one_sided_mean(graph, draws.noise, self.config.layers, side=1)
         return Channels(channels.from_users, (users.unsqueeze(1), items.unsqueeze(1)))
 
-    def _is(self, channel: int) -> Tensor:
+    def _is(self, channel: Tensor) -> Tensor:
         return (torch.arange(self.modalities + 1, device=self.encoder.item_table.device) == channel).unsqueeze(1)

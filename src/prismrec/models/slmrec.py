@@ -112,10 +112,10 @@ class SLMRec(Recommender):
         count, is_official = inputs.shape[1], self.config.variant == "official"
         kept = inputs.new_ones(2, count, 1)  # [view, M + 1, 1]
         if self.config.task != "FD":
-            masked = torch.randperm(count)[:2]  # r_1 ≠ r_2
+            masked = torch.randperm(count, device=inputs.device)[:2]  # r_1 ≠ r_2
             if is_official and count == 2:
                 masked = masked + 1  # the modality in one view, nothing in the other
-            kept = (torch.arange(count) != masked[:, None]).to(inputs)[:, :, None]
+            kept = (torch.arange(count, device=inputs.device) != masked[:, None]).to(inputs)[:, :, None]
         deeper = kept.flip(0) if is_official else kept
         first_view, second_view = (
             self.encoder.directions(*self._view(inputs, channels, batch, *masks))

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from prismrec import kernels
+from prismrec.blocks import block_entries
 
 _ACCURACY = 1e-10
 """Relative error of the drift allowed to the quadrature."""
 _BLOCK_ENTRIES = 1 << 18
-"""Weights moved at once, so that intermediate results stay within a core's cache."""
+"""Weights moved at once on a CPU, so that intermediate results stay within a core's cache."""
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 """Of Adam, as everywhere."""
 
@@ -47,9 +48,6 @@ class Adam:
     """torch's fused Adam, to which an absent gradient of a drifting weight means zero, its effect put off.
 
     torch.optim.Adam itself is not used because it imports torch's compiler, two seconds and 70 MB.
-
-    Attributes:
-        lr: the learning rate η; `catch_up` before it is changed.
     """
 
     def __init__(
@@ -63,11 +61,26 @@ class Adam:
             lr: the learning rate η.
             weight_decay: L2 penalty added to every gradient; with one, nothing can be put off.
         """
-        self.lr, self._weight_decay = lr, weight_decay
+        self._weight_decay = weight_decay
         self._parameters = list(parameters)
+        on_gpu = self._parameters[0].is_cuda
+        # Where a GPU finds it when it repeats a recorded step; a number would be the one it was recorded with.
+        self._rate = torch.zeros((), device=self._parameters[0].device) if on_gpu else None
+        self.lr = lr
         self._moments: dict[nn.Parameter, _Moments] = {}
         self._put_off = dict.fromkeys(drifting, 0)
         self._dense_gradients: dict[nn.Parameter, Tensor] = {}  # zeros between steps
+
+    @property
+    def lr(self) -> float:
+        """The learning rate η; `catch_up` before it is changed."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        self._lr = rate
+        if self._rate is not None:
+            self._rate.fill_(rate)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -84,6 +97,8 @@ class Adam:
         self._put_off_or_fill()
         for parameter in self._parameters:
             if parameter.grad is not None and parameter not in self._moments:
+                if parameter.is_cuda and torch.cuda.is_current_stream_capturing():
+                    raise RuntimeError("a weight has its first gradient in a step that is recorded")
                 step = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 self._moments[parameter] = _Moments(torch.zeros_like(parameter), torch.zeros_like(parameter), step)
         written = []
@@ -99,6 +114,12 @@ class Adam:
             self._dense_gradients[parameter].index_fill_(0, rows, 0)
             parameter.grad = None
 
+    def step_repeated(self) -> None:
+        """Note that a GPU has taken the last step once more, from its record of it."""
+        for parameter, steps in self._put_off.items():
+            if parameter.grad is None and parameter in self._moments:
+                self._put_off[parameter] = steps + 1
+
     def _move(self, parameters: list[nn.Parameter]) -> None:
         """Adam's step for parameters that have gradients."""
         moments = [self._moments[parameter] for parameter in parameters]
@@ -109,7 +130,7 @@ class Adam:
             [each.exp_avg_sq for each in moments],
             [],
             [each.step for each in moments],
-            lr=self.lr,
+            lr=self.lr if self._rate is None else self._rate,
             beta1=_BETAS[0],
             beta2=_BETAS[1],
             weight_decay=self._weight_decay,
@@ -166,7 +187,8 @@ class Adam:
                 continue
             moments = self._moments[parameter]
             nodes, masses = _drift(float(moments.step), steps, self.lr, *_BETAS)
-            flat = (x.view(-1).split(_BLOCK_ENTRIES) for x in (parameter, moments.exp_avg, moments.exp_avg_sq))
+            size = block_entries(parameter, _BLOCK_ENTRIES)
+            flat = (x.view(-1).split(size) for x in (parameter, moments.exp_avg, moments.exp_avg_sq))
             for weight, mean, square in zip(*flat, strict=True):
                 root = square.sqrt()
                 factor = torch.zeros_like(root)

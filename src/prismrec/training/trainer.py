@@ -23,7 +23,8 @@ from prismrec.training.checkpoint import (
 from prismrec.training.optimizer import Adam
 from prismrec.training.processor import denormals_flushed, keep_freed_memory
 from prismrec.training.sampling import Sampler
-from prismrec.types import Embeddings, Interactions
+from prismrec.training.steps import Steps
+from prismrec.types import Embeddings, Interactions, Triplets
 
 Validate = Callable[[Embeddings], Mapping[str, float]]
 
@@ -127,6 +128,9 @@ class _Run:
             if parameters
             else None
         )
+        self.totals: dict[str, Tensor] = {}
+        repeated = self.optimizer.step_repeated if self.optimizer else lambda: None
+        self.steps = Steps(self._step, repeated, device, record=model.repeats_steps)
 
     @property
     def finished(self) -> bool:
@@ -151,7 +155,8 @@ class _Run:
     def epoch(self, validate: Validate | None) -> None:
         epoch = len(self.progress.history)
         start = time.perf_counter()
-        loss = self._train(epoch)
+        with self.steps.stream():
+            loss = self._train(epoch)
         seconds = time.perf_counter() - start
         due = validate is not None and (epoch + 1) % self.settings.validate_every == 0
         metrics = dict(validate(self._embed())) if validate is not None and due else None
@@ -168,17 +173,15 @@ class _Run:
         seeds = np.random.SeedSequence([self.settings.seed, epoch]).generate_state(3, np.uint64).tolist()
         torch.manual_seed(seeds[0] >> 1)
         self.model.train()
+        for total in self.totals.values():
+            total.zero_()
+        if type(self.model).start_epoch is not Recommender.start_epoch:
+            self.steps.forget()  # what it makes anew, a recorded step would not see
         self.model.start_epoch(epoch, torch.Generator().manual_seed(seeds[1] >> 1))
-        totals: dict[str, Tensor] = {}
         for batch in self.sampler.epoch(torch.Generator(self.device).manual_seed(seeds[2] >> 1)):
-            self.optimizer.zero_grad()
-            terms = self.model.loss(batch)
-            torch.stack(list(terms.values())).sum().backward()
-            self.optimizer.step()
-            for name, term in terms.items():
-                totals[name] = totals.get(name, 0.0) + term.detach()
+            self.steps(batch)
         self.optimizer.catch_up()
-        means = {name: float(total) / self.sampler.batches_per_epoch for name, total in totals.items()}
+        means = {name: float(total) / self.sampler.batches_per_epoch for name, total in self.totals.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):
                 raise NonFiniteLossError(
@@ -187,6 +190,17 @@ class _Run:
                     "a finite number: try a lower learning_rate, or features of smaller scale",
                 )
         return means
+
+    def _step(self, batch: Triplets) -> None:
+        assert self.optimizer is not None
+        self.optimizer.zero_grad()
+        terms = self.model.loss(batch)
+        torch.stack(list(terms.values())).sum().backward()
+        self.optimizer.step()
+        for name, term in terms.items():
+            if name not in self.totals:
+                self.totals[name] = torch.zeros_like(term)
+            self.totals[name].add_(term.detach())
 
     def _embed(self) -> Embeddings:
         self.model.eval()

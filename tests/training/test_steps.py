@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from prismrec.models import REGISTRY
+from prismrec.training import Settings, fit
+from prismrec.training.steps import Steps
+from prismrec.types import Triplets
+
+from model_contract import toy_features, toy_interactions
+
+
+def batch(size: int) -> Triplets:
+    return Triplets(*(torch.arange(size) + side for side in range(3)))
+
+
+def test_on_a_cpu_every_step_is_taken() -> None:
+    taken: list[Triplets] = []
+    steps = Steps(taken.append, lambda: pytest.fail("nothing is repeated"), torch.device("cpu"), record=True)
+    given = [batch(4), batch(4), batch(3), batch(4)]
+    with steps.stream():
+        for each in given:
+            steps(each)
+    steps.forget()
+    assert taken == given
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_a_step_is_taken_twice_for_each_size_and_then_repeated_with_the_numbers_of_each_batch() -> None:
+    total, calls, repeats = torch.zeros((), dtype=torch.int64, device="cuda"), [], []
+
+    def step(given: Triplets) -> None:
+        calls.append(len(given))
+        total.add_((given.users * given.negatives).sum())
+
+    steps = Steps(step, lambda: repeats.append(1), torch.device("cuda"), record=True)
+    expected = 0
+    for number, size in enumerate([4, 4, 4, 3, 4, 3, 3]):
+        given = Triplets(
+            *(x.cuda() + number for x in (batch(size).users, batch(size).positives, batch(size).negatives))
+        )
+        expected += int((given.users * given.negatives).sum())
+        with steps.stream():
+            steps(given)
+    assert calls == [4, 4, 3, 3]
+    assert len(repeats) == 3
+    assert int(total) == expected
+    steps.forget()
+    with steps.stream():
+        steps(Triplets(*(x.cuda() for x in (batch(4).users, batch(4).positives, batch(4).negatives))))
+    assert calls[4:] == [4]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_repeated_steps_follow_the_learning_rate_and_draw_new_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, found = toy_interactions(), []
+    settings = {"embedding_size": 6, "batch_size": 8, "lr_decay": 0.5, "learning_rate": 0.05}
+    for record in (True, False):
+        monkeypatch.setattr(REGISTRY["LGMRec"], "repeats_steps", record)
+        torch.manual_seed(0)
+        model = REGISTRY["LGMRec"](train, toy_features(2), REGISTRY["LGMRec"].Config(**settings))
+        fit(model, train, Settings(epochs=4, device="cuda"))
+        found.append(model.state_dict())
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
