@@ -1,9 +1,12 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 import plain
 from prismrec.graph import SparseMatrix, sampled_product
@@ -33,6 +36,26 @@ def test_both_products_are_those_of_the_dense_matrix_in_value_and_gradient(
         scaled = matrix.add_product(users, items, scale=0.3)
         torch.testing.assert_close(scaled, 0.3 * (users + full @ items))
         assert matrix(items).dtype == dtype
+
+
+@pytest.mark.parametrize("build", [SparseMatrix.from_even_rows, SparseMatrix._without_host])
+@pytest.mark.parametrize(("rows", "k", "columns"), [(5, 3, 4), (3, 2, 9), (1, 1, 1), (4, 0, 2)])
+def test_rows_of_equal_length_make_the_matrix_that_they_list(
+    build: Callable[[Tensor, Tensor, int], SparseMatrix], rows: int, k: int, columns: int
+) -> None:
+    """As on a CPU and as on a GPU; what a row names twice counts twice."""
+    generator = torch.Generator().manual_seed(0)
+    indices = torch.randint(columns, (rows, k), generator=generator)
+    values = torch.randn(rows, k, generator=generator)
+    full = torch.zeros(rows, columns).scatter_add_(1, indices, values)
+    matrix, x, y = build(indices, values, columns), torch.randn(columns, 2), torch.randn(rows, 2)
+    assert matrix.shape == (rows, columns)
+    torch.testing.assert_close(matrix(x), full @ x)
+    torch.testing.assert_close(matrix.transposed(y), full.T @ y)
+    other = torch.randn(rows * k, requires_grad=True)
+    (gradient,) = torch.autograd.grad(matrix.weighted(other, x).sum(), other)
+    listed = torch.cat([x.sum(1)[row] for row in matrix.indices.view(rows, -1).long()])
+    torch.testing.assert_close(gradient, listed)
 
 
 @given(train=plain.odd_graphs(), dtype=plain.DTYPES, transposed=st.booleans())

@@ -12,14 +12,14 @@ def graph_sum(seed: int, weight: torch.Tensor) -> GraphSum:
     return GraphSum([(graph.pattern, weight * graph.normalised()) for graph in graphs])
 
 
-def test_the_coalesced_sum_is_the_sum_without_its_gradient() -> None:
+def test_the_constant_is_the_sum_without_its_gradient() -> None:
     weight, x = torch.tensor(0.7, requires_grad=True), torch.randn(9, 5)
     both = graph_sum(0, weight)
-    constant = both.coalesced()
-    torch.testing.assert_close(constant(x), both(x))
-    assert len(constant.values) < sum(len(values) for _, values in both.terms)
     assert both(x).requires_grad
-    assert not constant(x).requires_grad
+    for constant in (both.constant(), both._side_by_side()):  # as on a CPU and as on a GPU
+        torch.testing.assert_close(constant(x), both(x))
+        assert not constant(x).requires_grad
+    assert len(both.constant().values) < sum(len(values) for _, values in both.terms)
 
 
 def test_an_epoch_keeps_the_graph_of_its_first_step_and_evaluation_its_own() -> None:

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from prismrec.blocks import block_entries
 from prismrec.graph.approximate import Found, approximate_neighbours
 from prismrec.graph.sparse import SparseMatrix, sampled_product
 from prismrec.selection import best_keys, items_and_scores, runs
 
 _BLOCK_ENTRIES = 1 << 21
-"""Similarities held at once: 8 MB in float32."""
+"""Similarities held at once on a CPU: 8 MB in float32."""
 _LEAST_ROWS = 64
 """Yet never fewer rows of them: all vectors are read once per block."""
 EXACT_UP_TO = 1 << 15
@@ -78,11 +77,7 @@ def knn_graph(features: Tensor, k: int, method: Method = "auto", found: Found | 
     """
     unit = _unit_rows(features)
     found = found or _nearest(unit.detach(), k, method)
-    nearest = found.rows.cpu().numpy()
-    count, k = nearest.shape
-    offsets = np.arange(0, count * k + 1, k)
-    ones = np.ones(count * k, dtype=np.float32)
-    pattern = SparseMatrix(csr_matrix((ones, nearest.reshape(-1), offsets), shape=(count, count))).to(features.device)
+    pattern = SparseMatrix.from_even_rows(found.rows, torch.ones_like(found.rows, dtype=torch.float32), len(unit))
     cosines = sampled_product(pattern, unit, unit).clamp(min=0)
     # The cosine with itself is 1 whatever the row; so it also is for a zero row.
     similarities = torch.where(pattern.rows == pattern.indices, 1.0, cosines)
@@ -98,18 +93,25 @@ class NeighbourSearch:
     def __init__(self, k: int) -> None:
         """Of k neighbours per row, its own node among them."""
         self._k = k
-        self._evaluated: tuple[bytes, Found] | None = None
+        self._evaluated: tuple[Tensor, Found] | None = None
 
     def __call__(self, features: Tensor, *, training: bool) -> NeighbourGraph:
         """The graph of `features` `[I, F]`."""
-        digest = blake2b(features.detach().cpu().contiguous().numpy().data).digest()
+        sign = _sign_of(features.detach())
         evaluated, self._evaluated = self._evaluated, None
-        if training and evaluated is not None and evaluated[0] == digest:
+        if training and evaluated is not None and torch.equal(evaluated[0], sign):
             return knn_graph(features, self._k, found=evaluated[1])
         found = nearest_neighbours(features, self._k)
         if not training:
-            self._evaluated = digest, found
+            self._evaluated = sign, found
         return knn_graph(features, self._k, found=found)
+
+
+def _sign_of(features: Tensor) -> Tensor:
+    """What tells these vectors from others: a hash, which saves keeping them; on a GPU, which would wait, they are."""
+    if not features.is_cpu:
+        return features
+    return torch.frombuffer(bytearray(blake2b(features.contiguous().numpy().data).digest()), dtype=torch.uint8)
 
 
 @torch.no_grad()
@@ -165,7 +167,7 @@ def _exact(unit: Tensor, rows: Tensor, k: int) -> Tensor:
     """The k nearest of the given rows `[n]`: `[n, k]`, ascending; sought in single precision."""
     unit, count = unit.float(), len(unit)
     width, groups = runs(count, k)
-    block = max(_LEAST_ROWS, _BLOCK_ENTRIES // max(1, count))
+    block = max(_LEAST_ROWS, block_entries(unit, _BLOCK_ENTRIES) // max(1, count))
     memory = unit.new_full((min(block, len(rows)), width * groups), -torch.inf)
     nearest = torch.empty(len(rows), k, dtype=torch.int64, device=unit.device)
     for start in range(0, len(rows), block):

@@ -55,6 +55,41 @@ class SparseMatrix(nn.Module):
         self._constant("t_order", order.data.astype(np.int32))
         self._set_values(torch.as_tensor(rows.data).to(torch.get_default_dtype()))
 
+    @classmethod
+    def from_even_rows(cls, indices: Tensor, values: Tensor, columns: int) -> "SparseMatrix":
+        """A matrix with equally many entries in every row, on the device of these.
+
+        Args:
+            indices: the column of each entry, int64 `[rows, k]`; one that a row names twice has two entries, which
+                count together.
+            values: `[rows, k]`.
+            columns: how many there are.
+        """
+        if not indices.is_cpu:
+            return cls._without_host(indices, values, columns)
+        count, k = indices.shape
+        flat = (x.reshape(-1).numpy() for x in (values, indices))
+        return cls(csr_matrix((*flat, np.arange(count + 1) * k), shape=(count, columns)))
+
+    @classmethod
+    def _without_host(cls, indices: Tensor, values: Tensor, columns: int) -> "SparseMatrix":
+        matrix = cls.__new__(cls)
+        nn.Module.__init__(matrix)
+        (count, k), matrix.shape = indices.shape, (len(indices), columns)
+        ascending, order = indices.reshape(-1).sort(stable=True)
+        numbers = torch.arange(max(count, columns) + 1, device=indices.device)
+        parts = {
+            "offsets": numbers[: count + 1] * k,
+            "indices": indices.reshape(-1),
+            "t_offsets": torch.searchsorted(ascending, numbers[: columns + 1]),
+            "t_indices": order.div(k, rounding_mode="floor"),
+            "t_order": order,
+        }
+        for name, part in parts.items():
+            matrix.register_buffer(name, part.int(), persistent=False)
+        matrix._set_values(values.reshape(-1).to(torch.get_default_dtype()))
+        return matrix
+
     def _constant(self, name: str, array: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
         self.register_buffer(name, torch.from_numpy(array), persistent=False)
 

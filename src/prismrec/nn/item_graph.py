@@ -51,19 +51,29 @@ class GraphSum:
     """
 
     def __init__(self, terms: Sequence[tuple[SparseMatrix, Tensor]]) -> None:
-        """Each term is a pattern and its entries `[n]`; the pattern's own values are not used."""
+        """Each term is a pattern and its entries `[n]`, as many in every row; the pattern's own values are not used."""
         self.terms = terms
 
     def __call__(self, x: Tensor) -> Tensor:
         """`[I, d]` to `[I, d]`."""
         return torch.stack([pattern.weighted(values, x) for pattern, values in self.terms]).sum(0)
 
-    def coalesced(self) -> SparseMatrix:
-        """The same as one constant matrix: what many products with it are fastest with."""
+    def constant(self) -> SparseMatrix:
+        """The same as one matrix without gradients: what many products with it are fastest with."""
+        return self._coalesced() if self.terms[0][1].is_cpu else self._side_by_side()
+
+    def _coalesced(self) -> SparseMatrix:
         parts = [(values.detach(), pattern.rows, pattern.indices) for pattern, values in self.terms]
-        values, rows, columns = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-        total = csr_matrix((values, (rows, columns)), shape=self.terms[0][0].shape)  # adds what shares a place
-        return SparseMatrix(total).to(self.terms[0][1].device)
+        entries, rows, columns = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+        total = csr_matrix((entries, (rows, columns)), shape=self.terms[0][0].shape)  # adds what shares a place
+        return SparseMatrix(total)
+
+    def _side_by_side(self) -> SparseMatrix:
+        """Entries in the same place are not added up, which takes a host longer than a GPU to multiply by both."""
+        count, columns = self.terms[0][0].shape
+        indices = torch.cat([pattern.indices.view(count, -1) for pattern, _ in self.terms], 1)
+        values = torch.cat([values.detach().view(count, -1) for _, values in self.terms], 1)
+        return SparseMatrix.from_even_rows(indices.long(), values, columns)
 
 
 class OncePerEpoch:
@@ -85,5 +95,5 @@ class OncePerEpoch:
             return self._constant
         graphs = build()
         if training:
-            self._constant = [graph.coalesced() for graph in graphs]
+            self._constant = [graph.constant() for graph in graphs]
         return graphs
