@@ -75,7 +75,7 @@ def dense_members(model: LGMRec, logits: Tensor) -> Tensor:
     """Gumbel noise and dropout in training mode only, drawn as the model draws them."""
     if model.training:
         logits = logits - torch.empty_like(logits).exponential_().log()
-    return dropout((logits / model.config.temperature).softmax(1), 1 - model.config.keep_rate, model.training)
+    return dropout((logits / model.config.temperature).softmax(-1), 1 - model.config.keep_rate, model.training)
 
 
 def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
@@ -85,15 +85,16 @@ def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[t
     for _ in range(config.layers):
         layers.append(A @ layers[-1])
     C = torch.stack(layers).mean(0)
+    T_I = torch.stack([X @ V.T for X, V in zip(model.features, model.hyperedges, strict=True)], 1)
+    members = [dense_members(model, T).unbind(1) for T in (T_I, torch.einsum("ui,ima->uma", R, T_I))]
     total, spreads = C, []
-    for X, W, V in zip(model.features, model.projections, model.hyperedges, strict=True):
+    for X, W, item_members, user_members in zip(model.features, model.projections, *members, strict=True):
         items = X @ W.T
         users = R @ items / R.sum(1, keepdim=True).clamp(min=1)
         Z = torch.cat([users, items])
         for _ in range(config.modal_layers):
             Z = A @ Z
         total = total + F.normalize(Z)
-        item_members, user_members = (dense_members(model, logits) for logits in (X @ V.T, R @ X @ V.T))
         G = C[train.num_users :]
         for _ in range(config.hyper_layers):
             messages = item_members.T @ G

@@ -5,6 +5,7 @@ Guo, Li, Li, Wang, Si, Ruan. "LGMRec: Local and Global Graph Learning for Multim
 
 from collections.abc import Mapping
 from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import torch
@@ -60,12 +61,12 @@ class LGMRecConfig(ModelConfig):
     """Keep the Gumbel noise in eval mode, as the official code does; then two evaluations differ."""
 
 
-class _Hypergraph(NamedTuple):
-    """One modality's soft memberships and the messages on its hyperedges."""
+class _Hypergraphs(NamedTuple):
+    """The soft memberships of all modalities and the messages on their hyperedges."""
 
-    users: Tensor  # H̄_U [U, A]
-    items: Tensor  # H̄_I [I, A]
-    messages: Tensor  # Λ [A, d]
+    users: Tensor  # H̄_U [U, M, A]
+    items: Tensor  # H̄_I [I, M, A]
+    messages: Tensor  # Λ [M, A, d]
 
 
 class _Forward(NamedTuple):
@@ -73,7 +74,7 @@ class _Forward(NamedTuple):
 
     collaborative: tuple[Tensor, Tensor]  # C [U, d], [I, d]
     modal: tuple[Tensor, Tensor]  # Z [U, M, d], [I, M, d]
-    hypergraphs: list[_Hypergraph]
+    hypergraphs: _Hypergraphs | None
 
 
 class LGMRec(Recommender):
@@ -103,7 +104,7 @@ class LGMRec(Recommender):
         forward = self._forward()
         ranking, norms = bpr_and_norms(*self._fuse(forward, batch.users, batch.items))
         terms = {"bpr": ranking, "regulariser": self.config.regulariser * norms}
-        if self.config.contrast and self.config.hypergraph and len(forward.hypergraphs) > 1:
+        if forward.hypergraphs and self.config.contrast and self.config.hypergraph and len(self.features) > 1:
             terms["contrast"] = self.config.contrast_weight * self._contrast(forward.hypergraphs, batch)
         return terms
 
@@ -111,7 +112,7 @@ class LGMRec(Recommender):
         """Everything up to the fusion (Eqs. 1-12)."""
         users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
         if not len(self.features) or not (self.config.modal or self.config.hypergraph):
-            return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), [])
+            return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), None)
         d, M = self.config.embedding_size, len(self.features)
         weights = zip(self.projections, self.hyperedges, strict=True)
         # X [W; V]ᵀ [I, d + A]
@@ -123,19 +124,21 @@ class LGMRec(Recommender):
             modal = self.user_table.repeat(1, M), items_by_modality
         for _ in range(self.config.modal_layers if self.config.modal else 0):
             modal = self.graph(*modal)
-        user_logits = self.sum(torch.cat(item_logits, 1)).split(self.config.hyperedges, 1)  # T_U = R T_I
-        logits = zip(user_logits, item_logits, strict=True)
-        hypergraphs = [self._hypergraph(*sides, items) for sides in logits]
+        logits = torch.cat(item_logits, 1)  # T_I [I, M A]
+        hypergraphs = self._hypergraphs(self.sum(logits), logits, items)  # T_U = R T_I
         return _Forward((users, items), (modal[0].unflatten(1, (M, d)), modal[1].unflatten(1, (M, d))), hypergraphs)
 
-    def _hypergraph(self, user_logits: Tensor, item_logits: Tensor, items: Tensor) -> _Hypergraph:
+    def _hypergraphs(self, user_logits: Tensor, item_logits: Tensor, items: Tensor) -> _Hypergraphs:
         """Relaxed memberships and hyperedge messages; the H layers collapse into powers of H̄ᵀH̄ `[A, A]`."""
-        item_members = self._memberships(item_logits)  # H̄_I [I, A]
-        user_members = self._memberships(user_logits)  # H̄_U [U, A]
-        messages = item_members.T @ items  # Λ [A, d]
+        shape = len(self.features), self.config.hyperedges  # M, A
+        item_members, user_members = (
+            self._memberships(logits.reshape(-1, shape[1])).unflatten(0, (-1, shape[0]))  # H̄ [n, M, A]
+            for logits in (item_logits, user_logits)
+        )
+        messages = (item_members.flatten(1).T @ items).unflatten(0, shape)  # Λ [M, A, d]
         for _ in range(self.config.hyper_layers - 1):
-            messages = (item_members.T @ item_members) @ messages
-        return _Hypergraph(user_members, item_members, messages)
+            messages = torch.einsum("ima,imb->mab", item_members, item_members) @ messages
+        return _Hypergraphs(user_members, item_members, messages)
 
     def _memberships(self, logits: Tensor) -> Tensor:
         """Gumbel softmax over hyperedges, then dropout; in eval mode the plain softmax."""
@@ -154,19 +157,19 @@ class LGMRec(Recommender):
             if self.config.modal:
                 total = total + unit_rows(take_rows(forward.modal[side], rows)).sum(1)
             if self.config.hypergraph and forward.hypergraphs:
-                spread = [take_rows(hypergraph[side], rows) @ hypergraph.messages for hypergraph in forward.hypergraphs]
-                total = total + self.config.alpha * unit_rows(torch.stack(spread).sum(0))
+                members, messages = take_rows(forward.hypergraphs[side], rows), forward.hypergraphs.messages
+                spread = members.flatten(1) @ messages.flatten(0, 1)  # Σ_m G^m [n, d]
+                total = total + self.config.alpha * unit_rows(spread)
             fused.append(total)
         return fused[0], fused[1]
 
-    def _contrast(self, hypergraphs: list[_Hypergraph], batch: Triplets) -> Tensor:
+    def _contrast(self, hypergraphs: _Hypergraphs, batch: Triplets) -> Tensor:
         """Mean over modality pairs of the InfoNCE of users and of items, summed over anchors (Eqs. 14-15)."""
         terms = []
-        pairs = list(combinations(hypergraphs, 2))
         for side, anchors in enumerate((batch.users, batch.positives)):
             merged = merge(anchors, (self.num_users, self.num_items)[side])
-            for first, second in pairs:
-                views = (first[side], first.messages), (second[side], second.messages)
-                weights, sample = merged.counts.to(first.messages), self.config.contrast_candidates
-                terms.append(hyperedge_contrast(*views, merged.rows, weights, self.config.temperature, sample))
-        return torch.stack(terms).sum() / len(pairs)
+            weights, sample = merged.counts.to(hypergraphs.messages), self.config.contrast_candidates
+            views = zip(hypergraphs[side].unbind(1), hypergraphs.messages, strict=True)
+            for pair in combinations(views, 2):
+                terms.append(hyperedge_contrast(*pair, merged.rows, weights, self.config.temperature, sample))
+        return torch.stack(terms).sum() / comb(len(self.features), 2)

@@ -5,6 +5,8 @@ that is in one hyperedge alone points where all others point that are in it alon
 Dropout leaves many such nodes, and many in none: they take part once, and count as often as they are.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -70,7 +72,7 @@ def _merge_directions(members: Tensor, messages: Tensor) -> tuple[Tensor, Tensor
 
 def _unit_factors(members: Tensor, messages: Tensor, others: Tensor, other_messages: Tensor) -> tuple[Tensor, Tensor]:
     """Two matrices whose product X Yᵀ holds the cosines of all rows of H̄ Λ with all of H̄' Λ'."""
-    inverse, other_inverse = _inverse_norms(members, messages), _inverse_norms(others, other_messages)
+    inverse, other_inverse = _InverseNorms.apply(members, messages), _InverseNorms.apply(others, other_messages)
     if messages.shape[0] < messages.shape[1]:
         rows, columns = members @ (messages @ other_messages.T), others
     else:
@@ -80,14 +82,31 @@ def _unit_factors(members: Tensor, messages: Tensor, others: Tensor, other_messa
 
 
 def _without_dust(x: Tensor) -> Tensor:
-    """x with entries below 1e-15 as zeros, in value; the gradient is that of x."""
+    """x with entries below 1e-15 as zeros, in value; the gradient is that of x. A GPU has no slow numbers."""
+    if not x.is_cpu:
+        return x
     values = x.detach()
     return x - values * (values.abs() < 1e-15)
 
 
-def _inverse_norms(members: Tensor, messages: Tensor) -> Tensor:
-    """1 / ‖H̄ Λ‖ of every row `[n, 1]`, as the root of H̄ (Λ Λᵀ) H̄ᵀ, in double precision because it may cancel."""
-    wide, inner = members.double(), messages.double()
-    squares = ((wide @ (inner @ inner.T)) * wide).sum(1, keepdim=True)
-    # Clamped before the root: with dropout whole rows are zero, where the root itself has no gradient.
-    return squares.clamp(min=_SHORTEST**2).rsqrt().to(members)
+class _InverseNorms(torch.autograd.Function):
+    """1 / ‖H̄ Λ‖ of every row `[n, 1]`, as the root of H̄ (Λ Λᵀ) H̄ᵀ, in double precision because it may cancel.
+
+    With k = H̄ Λ Λᵀ and r the result, ∂r/∂H̄ = -r³ k; a row shorter than `_SHORTEST` has no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, members: Tensor, messages: Tensor) -> Tensor:
+        wide, inner = members.double(), messages.double()
+        products = wide @ (inner @ inner.T)  # k [n, A]
+        squares = (products * wide).sum(1, keepdim=True)
+        inverse = squares.clamp(min=_SHORTEST**2).rsqrt()
+        slopes = torch.where(squares > _SHORTEST**2, inverse**3, 0)
+        ctx.save_for_backward(members, messages, products.to(members), slopes.to(members))
+        return inverse.to(members)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        members, messages, products, slopes = ctx.saved_tensors
+        weights = grad * -slopes
+        return weights * products, ((weights * members).T @ members) @ messages
