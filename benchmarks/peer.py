@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import torch
 from measured import Command, append, lines, markdown, run_command
 
 HERE = Path(__file__).parent
@@ -126,7 +127,8 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
             ["--peer", str(args.peer.resolve())],
         ),
     ):
-        words = ["--model", model, "--config", json.dumps(config), "--data", str(args.work / data), *more]
+        words = ["--model", model, "--config", json.dumps(config), "--data", str(args.work / data)]
+        words += ["--device", args.device, *more]
         sides[name] = Side(script, words, args.threads, args.work / f"{data}-{pair.name}-{name}.log")
         first = sides[name].answer()  # one side builds at a time
         sides[name].found = {"config": config, **first, "epochs": [], "evaluations": []}
@@ -135,7 +137,8 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
             for side in sides.values():
                 if found := side.ask(command):
                     side.found[kind].append(found)
-    result = {"data": data, "model": pair.name, "threads": args.threads, "batch_size": BATCH_SIZE, "width": WIDTH}
+    result = {"data": data, "model": pair.name, "device": device_name(args), "threads": args.threads}
+    result |= {"batch_size": BATCH_SIZE, "width": WIDTH}
     for name, side in sides.items():
         result[name] = side.found | side.ask("quit") | ({"failure": side.failure} if side.failure else {})
         side.process.communicate()  # the end of its commands ends it
@@ -145,10 +148,11 @@ def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
 def run(args: argparse.Namespace) -> None:
     """Measure whatever is missing."""
     path = args.work / "peer.jsonl"
-    known = {(line["data"], line["model"], line["threads"]) for line in lines(path)}
+    device = device_name(args)
+    known = {(line["data"], line["model"], line["device"], line["threads"]) for line in lines(path)}
     for data in args.data:
         for pair in PAIRS:
-            if (args.models and pair.name not in args.models) or (data, pair.name, args.threads) in known:
+            if (args.models and pair.name not in args.models) or (data, pair.name, device, args.threads) in known:
                 continue
             result = measure(data, pair, args)
             append(path, result)
@@ -220,7 +224,7 @@ def plot(args: argparse.Namespace) -> None:
 
 
 def summary(result: dict) -> dict:
-    row = {key: result[key] for key in ("data", "model", "threads", "batch_size", "width")}
+    row = {key: result[key] for key in ("data", "model", "device", "threads", "batch_size", "width")}
     sides = [result["ours"], result["peer"]]
     for kind, name in (("epochs", "epoch"), ("evaluations", "evaluation")):
         for clock in ("seconds", "cpu_seconds"):
@@ -228,6 +232,10 @@ def summary(result: dict) -> dict:
     row["build_seconds"] = both([side.get("build", {}).get("seconds") for side in sides])
     row["peak_megabytes"] = both([side["peak_bytes"] / 1e6 if "peak_bytes" in side else None for side in sides])
     return row | {f"{name}_failure": result[name]["failure"] for name in ("ours", "peer") if "failure" in result[name]}
+
+
+def device_name(args: argparse.Namespace) -> str:
+    return "cpu" if args.device == "cpu" else torch.cuda.get_device_name()
 
 
 def middle(measured: list[dict], clock: str) -> float | None:
@@ -246,6 +254,7 @@ def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
         sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
         sub.add_argument("--models", nargs="*", choices=[pair.name for pair in PAIRS])
+        sub.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
         sub.add_argument("--threads", type=int, default=os.cpu_count())
         sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
         sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")

@@ -23,13 +23,15 @@ def main() -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(int(args.threads))
     ask_for_large_pages()  # as the command line does
     imported = peak_bytes()
     dataset = prismrec.load(args.data)
-    clock = Clock()
-    settings = Settings(epochs=10_000, precision=args.precision)
+    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
+    clock = Clock(wait)
+    settings = Settings(epochs=10_000, precision=args.precision, device=args.device)
     model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), settings)
     answer({"imported_bytes": imported, "build": clock.read()})
 
@@ -39,14 +41,14 @@ def main() -> None:
         if finished is not None:
             answer(clock.read())
         for line in sys.stdin:
-            command, clock = line.strip(), Clock()
+            command, clock = line.strip(), Clock(wait)
             if command == "epoch":
                 return
             if command == "evaluate":
                 scores = evaluate_once(model, dataset.train, dataset.valid)
                 answer({**clock.read(), "recall@20": scores["recall@20"]})
             if command == "quit":
-                answer({"peak_bytes": peak_bytes()})
+                answer({"peak_bytes": peak_bytes() if args.device == "cpu" else torch.cuda.max_memory_reserved()})
         sys.exit()
 
     serve()

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def main() -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peer", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(int(args.threads))
     supply_what_is_missing()
@@ -64,7 +66,9 @@ def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     imported, out = peak_bytes(), sys.stdout
     sys.stdout = sys.stderr  # some models print
-    trainer, loaders, clock = build(args.model, data, json.loads(args.config))
+    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
+    settings = {"use_gpu": args.device == "cuda", "gpu_id": 0, **json.loads(args.config)}
+    trainer, loaders, clock = build(args.model, data, settings, wait)
 
     def answer(values: dict[str, object]) -> None:
         print(json.dumps(values), file=out, flush=True)
@@ -72,7 +76,7 @@ def main() -> None:
     answer({"imported_bytes": imported, "build": clock.read()})
     epochs = 0
     for line in sys.stdin:
-        command, clock = line.strip(), Clock()
+        command, clock = line.strip(), Clock(wait)
         if command == "epoch":
             trainer.model.pre_epoch_processing()
             trainer._train_epoch(loaders[0], epochs)
@@ -84,10 +88,12 @@ def main() -> None:
             scores = trainer.evaluate(loaders[1])
             answer({**clock.read(), "recall@20": scores["recall@20"]})
         if command == "quit":
-            answer({"peak_bytes": peak_bytes()})
+            answer({"peak_bytes": peak_bytes() if args.device == "cpu" else torch.cuda.max_memory_reserved()})
 
 
-def build(model: str, data: Path, settings: dict[str, object]) -> tuple[object, tuple[object, object], Clock]:
+def build(
+    model: str, data: Path, settings: dict[str, object], wait: Callable[[], object]
+) -> tuple[object, tuple[object, object], Clock]:
     """Trainer, loaders of training and validation data, and a clock started before the model was built."""
     from utils.configurator import Config
     from utils.dataloader import EvalDataLoader, TrainDataLoader
@@ -103,7 +109,7 @@ def build(model: str, data: Path, settings: dict[str, object]) -> tuple[object, 
         "USER_ID_FIELD": "userID",
         "ITEM_ID_FIELD": "itemID",
     }
-    config = Config(model, data.name, {**files, **settings, "seed": 999, "use_gpu": False})
+    config = Config(model, data.name, {**files, **settings, "seed": 999})
     logging.getLogger().setLevel(logging.WARNING)
     splits = RecDataset(config).split()
     for split in splits:
@@ -112,7 +118,7 @@ def build(model: str, data: Path, settings: dict[str, object]) -> tuple[object, 
     valid = EvalDataLoader(config, splits[1], additional_dataset=splits[0], batch_size=config["eval_batch_size"])
     init_seed(config["seed"])
     train.pretrain_setup()
-    clock = Clock()
+    clock = Clock(wait)
     built = get_model(model)(config, train).to(config["device"])
     return get_trainer()(config, built), (train, valid), clock
 
