@@ -55,8 +55,8 @@ def best_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
     width = max(before.shape[1] + int(counts.max()), k)
     keys = torch.full((len(scores), width), NO_ITEM, device=flat.device)
     keys[:, : before.shape[1]] = before
-    to_places = (rows * width + before.shape[1] - ends)[:-1].repeat_interleave(counts)
-    to_items = (first - rows * scores.shape[1])[:-1].repeat_interleave(counts)
+    to_places = (rows * width + before.shape[1] - ends)[:-1].repeat_interleave(counts, output_size=len(flat))
+    to_items = (first - rows * scores.shape[1])[:-1].repeat_interleave(counts, output_size=len(flat))
     bits = (0.0 - scores.view(-1)[flat]).view(torch.int32)  # negated: best first; 0.0 - x has one zero only
     places = torch.arange(len(flat), device=flat.device) + to_places
     keys.view(-1)[places] = torch.add(flat + to_items, _swap_order(bits), alpha=2**32)

@@ -51,6 +51,7 @@ def test_on_a_gpu_a_step_is_taken_twice_for_each_size_and_then_repeated_with_the
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.usefixtures("float64")  # Adam makes steps of nothing but the rounding of a gradient of zero
 def test_repeated_steps_follow_the_learning_rate_and_draw_new_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     train, found = toy_interactions(), []
     settings = {"embedding_size": 6, "batch_size": 8, "lr_decay": 0.5, "learning_rate": 0.05}

@@ -65,7 +65,7 @@ class Adam:
         self._parameters = list(parameters)
         on_gpu = self._parameters[0].is_cuda
         # Where a GPU finds it when it repeats a recorded step; a number would be the one it was recorded with.
-        self._rate = torch.zeros((), device=self._parameters[0].device) if on_gpu else None
+        self._rate = torch.zeros((), dtype=torch.float32, device=self._parameters[0].device) if on_gpu else None
         self.lr = lr
         self._moments: dict[nn.Parameter, _Moments] = {}
         self._put_off = dict.fromkeys(drifting, 0)
