@@ -6,7 +6,8 @@
     python benchmarks/peer.py plot --out docs/peer.svg
     python benchmarks/peer.py page > docs/performance.md
 
-Each side is a process of its own, so its peak memory is its own. One epoch each warms up; the medians are of those
+Each side is a process of its own, so its peak memory is its own; with `--device cuda` it is what PyTorch holds of the
+GPU's. One epoch each warms up; the medians are of those
 after it. Every pair of a data set and a model appends one line to WORK/peer.jsonl, and one that is there already is not
 measured again. A side that fails is recorded as failed, with its last line of output.
 """
@@ -163,7 +164,9 @@ def table(args: argparse.Namespace) -> None:
     """Medians and ratios of all that has been measured, in the order of `DATA` and `PAIRS`."""
     names = [pair.name for pair in PAIRS]
     rows = [summary(line) for line in lines(args.work / "peer.jsonl")]
-    rows.sort(key=lambda row: (DATA.index(row["data"]), names.index(row["model"]), row["threads"]))
+    rows.sort(
+        key=lambda row: (row["device"] != "cpu", DATA.index(row["data"]), names.index(row["model"]), row["threads"])
+    )
     print(json.dumps(rows, indent=1))
 
 
@@ -171,7 +174,10 @@ def page(_: argparse.Namespace) -> None:
     """Print docs/performance.md from performance_head.md, peer.json, kernels.json and limits.json."""
     head = (HERE / "performance_head.md").read_text(encoding="utf-8")
     rows = json.loads((HERE / "peer.json").read_text())
-    parts = [markdown(columns("peer"), [peer_cells(row) for row in rows])]
+    parts = [
+        markdown(columns("peer"), [peer_cells(row, digits) for row in rows if (row["device"] == "cpu") == cpu])
+        for cpu, digits in ((True, 2), (False, 3))
+    ]
     machine = json.loads((HERE / "limits.json").read_text())
     cells = [
         [
@@ -187,7 +193,7 @@ def page(_: argparse.Namespace) -> None:
     parts.append(markdown(["data", "threads", "operation", "reached", "machine", "share"], cells))
     kernels = json.loads((HERE / "kernels.json").read_text())
     parts.append(markdown(columns("without"), [peer_cells(row) for row in kernels]))
-    for place, part in zip(("PEER_TABLE", "LIMITS_TABLE", "KERNELS_TABLE"), parts, strict=True):
+    for place, part in zip(("PEER_TABLE", "GPU_TABLE", "LIMITS_TABLE", "KERNELS_TABLE"), parts, strict=True):
         head = head.replace(place, part)
     print(head, end="")
 
@@ -202,10 +208,10 @@ def columns(other: str) -> list[str]:
     ]
 
 
-def peer_cells(row: dict) -> list[str]:
+def peer_cells(row: dict, digits: int = 2) -> list[str]:
     cells = [row["data"], row["model"], str(row["threads"])]
-    for kind, digits in (("epoch_seconds", 2), ("evaluation_seconds", 2), ("peak_megabytes", 0)):
-        cells += ["–" if row[kind][side] is None else f"{row[kind][side]:.{digits}f}" for side in ("ours", "peer")]
+    for kind, places in (("epoch_seconds", digits), ("evaluation_seconds", digits), ("peak_megabytes", 0)):
+        cells += ["–" if row[kind][side] is None else f"{row[kind][side]:.{places}f}" for side in ("ours", "peer")]
         cells.append("–" if row[kind]["ratio"] is None else f"{row[kind]['ratio']:.1f} ×")
     return cells
 
@@ -216,7 +222,10 @@ def plot(args: argparse.Namespace) -> None:
 
     rows = [row for row in json.loads((HERE / "peer.json").read_text()) if row["epoch_seconds"]["ratio"]]
     figure, axes = pyplot.subplots(figsize=(7, 0.35 * len(rows) + 1))
-    labels = [f"{row['model']}, {row['data']}, {row['threads']} threads" for row in rows]
+    labels = [
+        f"{row['model']}, {row['data']}, " + (f"{row['threads']} threads" if row["device"] == "cpu" else "GPU")
+        for row in rows
+    ]
     axes.barh(labels[::-1], [row["epoch_seconds"]["ratio"] for row in rows[::-1]])
     axes.set(xscale="log", xlabel="seconds per epoch, peer / ours")
     figure.tight_layout()

@@ -155,7 +155,9 @@ def test_five_epochs_of_training_follow_those_of_the_dense_reading() -> None:
     curves = []
     for model in (LGMRec, PlainLGMRec):
         torch.manual_seed(0)
-        history = fit(model(data.train, features, config), data.train, Settings(epochs=5)).progress.history
+        history = fit(
+            model(data.train, features, config), data.train, Settings(epochs=5, device="cpu")
+        ).progress.history
         curves.append([sum(record.loss.values()) for record in history])
     assert curves[0][-1] < curves[0][0]
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)

@@ -9,45 +9,53 @@ from prismrec.types import Triplets
 from model_contract import toy_features, toy_interactions
 
 
-def batch(size: int) -> Triplets:
-    return Triplets(*(torch.arange(size) + side for side in range(3)))
+def batch(size: int, first: int = 0, device: str = "cpu") -> Triplets:
+    return Triplets(*(torch.arange(size, device=device) + first + side for side in range(3)))
 
 
 def test_on_a_cpu_every_step_is_taken() -> None:
     taken: list[Triplets] = []
-    steps = Steps(taken.append, lambda: pytest.fail("nothing is repeated"), torch.device("cpu"), record=True)
+    steps = Steps(torch.device("cpu"), record=True)
     given = [batch(4), batch(4), batch(3), batch(4)]
     with steps.stream():
-        for each in given:
-            steps(each)
+        assert not any(steps.take(taken.append, each) for each in given)
     steps.forget()
     assert taken == given
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_a_step_is_taken_twice_for_each_size_and_then_repeated_with_the_numbers_of_each_batch() -> None:
-    total, calls, repeats = torch.zeros((), dtype=torch.int64, device="cuda"), [], []
+    total, taken, expected = torch.zeros((), dtype=torch.int64, device="cuda"), [], 0
 
     def step(given: Triplets) -> None:
-        calls.append(len(given))
+        taken.append(len(given))
         total.add_((given.users * given.negatives).sum())
 
-    steps = Steps(step, lambda: repeats.append(1), torch.device("cuda"), record=True)
-    expected = 0
+    steps, repeated = Steps(torch.device("cuda"), record=True), []
     for number, size in enumerate([4, 4, 4, 3, 4, 3, 3]):
-        given = Triplets(
-            *(x.cuda() + number for x in (batch(size).users, batch(size).positives, batch(size).negatives))
-        )
+        given = batch(size, number, "cuda")
         expected += int((given.users * given.negatives).sum())
         with steps.stream():
-            steps(given)
-    assert calls == [4, 4, 3, 3]
-    assert len(repeats) == 3
+            repeated.append(steps.take(step, given))
+    assert taken == [4, 4, 3, 3]
+    assert repeated == [False, False, True, False, True, False, True]
     assert int(total) == expected
     steps.forget()
     with steps.stream():
-        steps(Triplets(*(x.cuda() for x in (batch(4).users, batch(4).positives, batch(4).negatives))))
-    assert calls[4:] == [4]
+        assert not steps.take(step, batch(4, 0, "cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_that_fails_while_it_is_recorded_leaves_the_gpu_usable() -> None:
+    def step(given: Triplets) -> None:
+        given.users.sum().item()
+
+    steps = Steps(torch.device("cuda"), record=True)
+    with steps.stream():
+        steps.take(step, batch(4, 0, "cuda"))
+        with pytest.raises(RuntimeError):
+            steps.take(step, batch(4, 0, "cuda"))
+    assert int(batch(4, 0, "cuda").users.sum()) == 6
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

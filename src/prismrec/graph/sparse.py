@@ -17,6 +17,7 @@ from prismrec import kernels
 
 # The only use made of it is a product with a dense matrix, which is tested here against the plain one.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
 
 
 class SparseMatrix(nn.Module):

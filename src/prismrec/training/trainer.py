@@ -35,7 +35,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: NonNegativeInt = 0
-    """Decides first weights, batches, negatives, noise; the same seed gives the same bits on one machine."""
+    """Decides first weights, batches, negatives, noise; the same seed gives the same bits on one CPU, and on a GPU
+    the same but for rounding, since it adds in no fixed order."""
     epochs: PositiveInt = 1000
     """At most this many."""
     patience: PositiveInt = 20
@@ -129,8 +130,7 @@ class _Run:
             else None
         )
         self.totals: dict[str, Tensor] = {}
-        repeated = self.optimizer.step_repeated if self.optimizer else lambda: None
-        self.steps = Steps(self._step, repeated, device, record=model.repeats_steps)
+        self.steps = Steps(device, record=model.repeats_steps)
 
     @property
     def finished(self) -> bool:
@@ -179,7 +179,8 @@ class _Run:
             self.steps.forget()  # what it makes anew, a recorded step would not see
         self.model.start_epoch(epoch, torch.Generator().manual_seed(seeds[1] >> 1))
         for batch in self.sampler.epoch(torch.Generator(self.device).manual_seed(seeds[2] >> 1)):
-            self.steps(batch)
+            if self.steps.take(self._step, batch):
+                self.optimizer.step_repeated()
         self.optimizer.catch_up()
         means = {name: float(total) / self.sampler.batches_per_epoch for name, total in self.totals.items()}
         for name, mean in means.items():
