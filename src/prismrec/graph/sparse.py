@@ -43,8 +43,7 @@ class SparseMatrix(nn.Module):
             ValueError: the matrix is too large for 32-bit indices.
         """
         super().__init__()
-        if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
-            raise ValueError(f"a matrix {matrix.shape} with {matrix.nnz} entries exceeds 32-bit indices")
+        _check_size(matrix.nnz, matrix.shape)
         rows = matrix.tocsr(copy=True)
         rows.sort_indices()
         self.shape: tuple[int, int] = rows.shape
@@ -65,6 +64,9 @@ class SparseMatrix(nn.Module):
                 count together.
             values: `[rows, k]`.
             columns: how many there are.
+
+        Raises:
+            ValueError: the matrix is too large for 32-bit indices.
         """
         if not indices.is_cpu:
             return cls._without_host(indices, values, columns)
@@ -77,6 +79,7 @@ class SparseMatrix(nn.Module):
         matrix = cls.__new__(cls)
         nn.Module.__init__(matrix)
         (count, k), matrix.shape = indices.shape, (len(indices), columns)
+        _check_size(count * k, matrix.shape)
         ascending, order = indices.reshape(-1).sort(stable=True)
         numbers = torch.arange(max(count, columns) + 1, device=indices.device)
         parts = {
@@ -168,6 +171,11 @@ class SparseMatrix(nn.Module):
         reads_it = x.is_cpu and not torch.backends.mkl.is_available()
         result = x.new_zeros(size) if reads_it else x.new_empty(size)
         return result.addmm_(self._csr(values, t_values, transposed), x, beta=0)
+
+
+def _check_size(entries: int, shape: tuple[int, int]) -> None:
+    if max(entries, *shape) > np.iinfo(np.int32).max:
+        raise ValueError(f"a matrix {shape} with {entries} entries exceeds 32-bit indices")
 
 
 def _is_bag(x: Tensor) -> bool:
