@@ -57,9 +57,10 @@ PER_INSTRUCTION_SET void best_of_rows(const Score* scores, Index rows, Index n, 
     Selection room(n, k);
     unsigned char* above = room.above.data();
     for (Index row = 0; row < rows; ++row, scores += n, keys += k) {
-        Key* end = std::copy_if(keys, keys + k, room.found.data(), [](Key key) { return key != NO_ITEM; });
-        float bound = bound_of(scores, n, k, room.best);
-        if (end - room.found.data() == k) bound = std::max(bound, score_of(keys[k - 1]));
+        Key *begin = room.found.data(), *end = std::copy_if(keys, keys + k, begin, [](Key key) { return key != NO_ITEM; });
+        Key* added = end;
+        // With k items found before, the last of these is bound enough.
+        const float bound = end - begin == k ? score_of(keys[k - 1]) : bound_of(scores, n, k, room.best);
         for (Index j = 0; j < n; ++j) above[j] = scores[j] >= bound;
         for (Index start = 0; start < n; start += 8) {
             std::uint64_t any;
@@ -68,10 +69,15 @@ PER_INSTRUCTION_SET void best_of_rows(const Score* scores, Index rows, Index n, 
             for (Index j = start; j < std::min(start + 8, n); ++j)
                 if (above[j]) *end++ = key_of(scores[j], first + j);
         }
-        Key *begin = room.found.data(), *kept = std::min(begin + k, end);
-        if (end - begin > 2 * k) std::nth_element(begin, kept, end);  // many equals
-        std::sort(begin, end - begin > 2 * k ? kept : end);
-        std::fill(std::copy(begin, kept, keys), keys + k, NO_ITEM);
+        if (end - added > 2 * k) {  // many equals, or much better ones than before
+            std::nth_element(added, added + k, end);
+            end = added + k;
+        }
+        std::sort(added, end);
+        Key *old = begin, *out = keys;
+        for (Key* fresh = added; out < keys + k && (old < added || fresh < end); ++out)
+            *out = fresh == end || (old < added && *old < *fresh) ? *old++ : *fresh++;
+        std::fill(out, keys + k, NO_ITEM);
     }
 }
 
