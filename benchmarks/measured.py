@@ -12,17 +12,23 @@ Command = Callable[[argparse.Namespace], None]
 class Clock:
     """Two clocks at once: the wall's, and the processor time of this process, which others disturb less.
 
-    With `wait`, they are read when all is done that was asked for before: a GPU works on while the host goes on.
+    With the device "cuda" they are read when all is done that was asked for before: a GPU works on while the host does.
     """
 
-    def __init__(self, wait: Callable[[], object] = lambda: None) -> None:
-        self.wait = wait
-        wait()
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self._wait()
         self.wall, self.cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> dict[str, float]:
-        self.wait()
+        self._wait()
         return {"seconds": time.perf_counter() - self.wall, "cpu_seconds": time.process_time() - self.cpu}
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
 
 
 def run_command(doc: str | None, commands: tuple[Command, ...], add_options: Callable) -> None:

@@ -7,9 +7,9 @@
     python benchmarks/peer.py page > docs/performance.md
 
 Each side is a process of its own, so its peak memory is its own; with `--device cuda` it is what PyTorch holds of the
-GPU's. One epoch each warms up; the medians are of those
-after it. Every pair of a data set and a model appends one line to WORK/peer.jsonl, and one that is there already is not
-measured again. A side that fails is recorded as failed, with its last line of output.
+GPU's. One epoch each warms up; the medians are of those after it. Every pair of a data set and a model appends one line
+to WORK/peer.jsonl, and one that is there already is not measured again. A side that fails is recorded as failed, with
+its last line of output.
 """
 
 import argparse
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import torch
 from measured import Command, append, lines, markdown, run_command
 
 HERE = Path(__file__).parent
@@ -244,7 +243,12 @@ def summary(result: dict) -> dict:
 
 
 def device_name(args: argparse.Namespace) -> str:
-    return "cpu" if args.device == "cpu" else torch.cuda.get_device_name()
+    """The name of the GPU, or "cpu"."""
+    if args.device == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def middle(measured: list[dict], clock: str) -> float | None:

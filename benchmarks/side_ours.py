@@ -29,8 +29,7 @@ def main() -> None:
     ask_for_large_pages()  # as the command line does
     imported = peak_bytes()
     dataset = prismrec.load(args.data)
-    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
-    clock = Clock(wait)
+    clock = Clock(args.device)
     settings = Settings(epochs=10_000, precision=args.precision, device=args.device)
     model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), settings)
     answer({"imported_bytes": imported, "build": clock.read()})
@@ -41,7 +40,7 @@ def main() -> None:
         if finished is not None:
             answer(clock.read())
         for line in sys.stdin:
-            command, clock = line.strip(), Clock(wait)
+            command, clock = line.strip(), Clock(args.device)
             if command == "epoch":
                 return
             if command == "evaluate":

@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +65,8 @@ def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     imported, out = peak_bytes(), sys.stdout
     sys.stdout = sys.stderr  # some models print
-    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
     settings = {"use_gpu": args.device == "cuda", "gpu_id": 0, **json.loads(args.config)}
-    trainer, loaders, clock = build(args.model, data, settings, wait)
+    trainer, loaders, clock = build(args.model, data, settings, args.device)
 
     def answer(values: dict[str, object]) -> None:
         print(json.dumps(values), file=out, flush=True)
@@ -76,7 +74,7 @@ def main() -> None:
     answer({"imported_bytes": imported, "build": clock.read()})
     epochs = 0
     for line in sys.stdin:
-        command, clock = line.strip(), Clock(wait)
+        command, clock = line.strip(), Clock(args.device)
         if command == "epoch":
             trainer.model.pre_epoch_processing()
             trainer._train_epoch(loaders[0], epochs)
@@ -92,7 +90,7 @@ def main() -> None:
 
 
 def build(
-    model: str, data: Path, settings: dict[str, object], wait: Callable[[], object]
+    model: str, data: Path, settings: dict[str, object], device: str
 ) -> tuple[object, tuple[object, object], Clock]:
     """Trainer, loaders of training and validation data, and a clock started before the model was built."""
     from utils.configurator import Config
@@ -118,7 +116,7 @@ def build(
     valid = EvalDataLoader(config, splits[1], additional_dataset=splits[0], batch_size=config["eval_batch_size"])
     init_seed(config["seed"])
     train.pretrain_setup()
-    clock = Clock(wait)
+    clock = Clock(device)
     built = get_model(model)(config, train).to(config["device"])
     return get_trainer()(config, built), (train, valid), clock
 

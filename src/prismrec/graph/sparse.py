@@ -19,6 +19,9 @@ from prismrec import kernels
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
 
+_PATTERN = ("offsets", "indices", "t_offsets", "t_indices", "t_order")
+"""The buffers that say where entries are."""
+
 
 class SparseMatrix(nn.Module):
     """A sparse matrix A `[rows, columns]` with n stored entries, as a module so that it follows `.to()`.
@@ -76,10 +79,8 @@ class SparseMatrix(nn.Module):
 
     @classmethod
     def _without_host(cls, indices: Tensor, values: Tensor, columns: int) -> "SparseMatrix":
-        matrix = cls.__new__(cls)
-        nn.Module.__init__(matrix)
-        (count, k), matrix.shape = indices.shape, (len(indices), columns)
-        _check_size(count * k, matrix.shape)
+        count, k = indices.shape
+        _check_size(count * k, (count, columns))
         ascending, order = indices.reshape(-1).sort(stable=True)
         numbers = torch.arange(max(count, columns) + 1, device=indices.device)
         parts = {
@@ -89,9 +90,17 @@ class SparseMatrix(nn.Module):
             "t_indices": order.div(k, rounding_mode="floor"),
             "t_order": order,
         }
-        for name, part in parts.items():
-            matrix.register_buffer(name, part.int(), persistent=False)
-        matrix._set_values(values.reshape(-1).to(torch.get_default_dtype()))
+        pattern = {name: part.int() for name, part in parts.items()}
+        return cls._assembled((count, columns), pattern, values.reshape(-1).to(torch.get_default_dtype()))
+
+    @classmethod
+    def _assembled(cls, shape: tuple[int, int], pattern: dict[str, Tensor], values: Tensor) -> "SparseMatrix":
+        matrix = cls.__new__(cls)
+        nn.Module.__init__(matrix)
+        matrix.shape = shape
+        for name in _PATTERN:
+            matrix.register_buffer(name, pattern[name], persistent=False)
+        matrix._set_values(values)
         return matrix
 
     def _constant(self, name: str, array: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
@@ -103,13 +112,7 @@ class SparseMatrix(nn.Module):
 
     def with_values(self, values: Tensor) -> "SparseMatrix":
         """The same pattern (shared, not copied) with other constant values `[n]`, row-major."""
-        twin = SparseMatrix.__new__(SparseMatrix)
-        nn.Module.__init__(twin)
-        twin.shape = self.shape
-        for name in ("offsets", "indices", "t_offsets", "t_indices", "t_order"):
-            twin.register_buffer(name, getattr(self, name), persistent=False)
-        twin._set_values(values)
-        return twin
+        return self._assembled(self.shape, {name: getattr(self, name) for name in _PATTERN}, values)
 
     @property
     def rows(self) -> Tensor:

@@ -9,8 +9,8 @@ def narrow_softmax(logits: Tensor, least: float = -torch.inf) -> Tensor:
 
     Args:
         logits: `[n, k]`.
-        least: entries further than this below the largest of their row count as if they were as far, on a CPU, for the
-            sake of whose denormal numbers one might ask.
+        least: entries further than this below the largest of their row count as if they were as far; on a CPU alone,
+            where smaller results may be denormal numbers.
     """
     if not logits.is_cpu:
         return logits.softmax(1)
