@@ -140,6 +140,64 @@ def test_many_rows_give_the_same_bits_on_any_number_of_threads(threads: int) -> 
 
 
 @built
+@pytest.mark.parametrize("threads", [1, 2])
+@given(
+    sizes=st.tuples(st.integers(1, 40), st.integers(1, 70)),
+    width=st.integers(1, 16),
+    dtype=plain.DTYPES,
+    scale=st.sampled_from([1.0, 15.0]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_sums_of_a_contrast_are_those_of_all_similarities_written_out(
+    threads: int, sizes: tuple[int, int], width: int, dtype: torch.dtype, scale: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    anchors, candidates = (F.normalize(torch.randn(n, width, generator=generator)).to(dtype) for n in sizes)
+    masses, counts = (torch.rand(n, generator=generator).to(dtype) for n in sizes)
+    anchors = anchors * scale
+    exact = anchors.double(), candidates.double(), masses.double(), counts.double()
+    exponentials = (exact[0] @ exact[1].T).exp() * exact[3]
+    partitions = exponentials.sum(1)
+    shares = (exact[2] / partitions)[:, None] * exact[0]
+    expected = partitions, exponentials @ exact[1], exponentials.T @ shares
+    torch.set_num_threads(threads)
+    try:
+        found = kernels.contrast(anchors, candidates, counts, masses)
+    finally:
+        torch.set_num_threads(1)
+    for ours, theirs in zip(found, expected, strict=True):
+        # Sums may cancel: the rounding is that of their largest terms.
+        largest = float(theirs.abs().max())
+        torch.testing.assert_close(
+            ours.double(), theirs, rtol=0, atol=largest * (1e-5 if dtype == torch.float32 else 1e-12)
+        )
+
+
+@built
+def test_exponentials_of_a_contrast_are_right_to_the_last_place() -> None:
+    x = torch.linspace(-80, 80, 10**6)
+    found = kernels.contrast(x[:, None], torch.ones(1, 1), torch.ones(1), torch.ones(len(x)))[0]
+    exact = x.double().exp()
+    assert float(((found.double() - exact) / exact).abs().max()) < torch.finfo(torch.float32).eps
+
+
+@built
+def test_what_is_no_number_spoils_a_contrast_visibly() -> None:
+    anchors, candidates = torch.ones(5, 4), torch.ones(7, 4)
+    anchors[1, 2] = torch.nan
+    partitions, sums, pulls = kernels.contrast(anchors, candidates, torch.ones(7), torch.ones(5))
+    assert partitions.isnan().tolist() == [False, True, False, False, False]
+    assert sums[1].isnan().all() and pulls.isnan().all()
+
+
+@built
+def test_rows_too_wide_for_a_contrast_are_an_error() -> None:
+    with pytest.raises(ValueError, match="rows 17 wide: at most 16"):
+        kernels.contrast(torch.ones(2, 17), torch.ones(3, 17), torch.ones(3), torch.ones(2))
+
+
+@built
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adam_moves_all_rows_as_pytorch_does_with_the_dense_gradient(dtype: torch.dtype, weight_decay: float) -> None:

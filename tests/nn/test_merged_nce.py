@@ -35,7 +35,7 @@ def test_value_and_gradient_are_those_of_every_pair_written_out(
         torch.testing.assert_close(*gradients, **tolerance)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "way")
 @pytest.mark.parametrize("entries", [1, 7, 1000])
 def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
     monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", entries)
@@ -48,7 +48,7 @@ def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch, entries: int) 
     torch.testing.assert_close(torch.autograd.grad(found, weights), torch.autograd.grad(expected, weights))
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "way")
 def test_weights_and_counts_stand_for_pairs_and_candidates_that_repeat() -> None:
     rows = plain.random_rows(4, 3), plain.random_rows(5, 3, seed=1)
     places = torch.tensor([0, 2, 2, 1]), torch.tensor([1, 1, 4, 0])

@@ -9,6 +9,7 @@ import os
 from importlib.util import find_spec
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -17,9 +18,14 @@ _ARGUMENTS = {
     "product": [_P, _P, _P, _P, _N, _P, _P, _P, _R, _N, _P],
     "rank": [_P, _P, _N, _P, _P, _N, _N, _N, _P, _P],
     "rank_gradient": [_P, _P, _P, _P, _N, _N, _P, _P, ctypes.c_int, _N, _P],
+    "contrast": [_P, _P, _P, _P, _N, _N, _N, _N, _P, _P, _P],
     "best_keys": [_P, _N, _N, _N, _N, _P],
     "adam": [_P, _P, _P, _N, _N, _P, _P, _N, _R, _R, _R, _R, _R, _R],
 }
+WIDEST_CONTRAST = 16
+"""Columns that `contrast` can take. Wider products wait for arithmetic, and PyTorch's are faster."""
+_CONTRAST_WIDTHS, _CONTRAST_ANCHORS, _CONTRAST_CANDIDATES = (4, 8, WIDEST_CONTRAST), 4, 16
+"""What contrast.cpp is compiled for: these widths, and numbers of rows that are multiples of these."""
 
 
 def _load() -> ctypes.CDLL | None:
@@ -143,6 +149,35 @@ def rank_gradient(
 
 def _as_read(rows: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, Tensor | None]:
     return (None, None) if rows is None else (rows[0].long().contiguous(), rows[1].long().contiguous())
+
+
+def contrast(anchors: Tensor, candidates: Tensor, counts: Tensor, masses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What InfoNCE and its gradient need to know of narrow rows, with e_ac = exp(<x_a, y_c>).
+
+    Args:
+        anchors: x `[A, d]`, d up to `WIDEST_CONTRAST`; all inner products with candidates lie within ±80.
+        candidates: y `[C, d]`.
+        counts: n `[C]`.
+        masses: m `[A]`.
+
+    Returns:
+        Z_a = Σ_c n_c e_ac `[A]`, Σ_c n_c e_ac y_c `[A, d]`, and n_c Σ_a m_a e_ac x_a / Z_a `[C, d]`.
+
+    Raises:
+        ValueError: the rows are wider.
+    """
+    (A, d), C = anchors.shape, len(candidates)
+    if d > WIDEST_CONTRAST:
+        raise ValueError(f"rows {d} wide: at most {WIDEST_CONTRAST} are possible")
+    width = next(width for width in _CONTRAST_WIDTHS if width >= d)
+    more_anchors, more_candidates = -A % _CONTRAST_ANCHORS, -C % _CONTRAST_CANDIDATES
+    x = F.pad(anchors, (0, width - d, 0, more_anchors)).contiguous()
+    columns = F.pad(candidates.T, (0, more_candidates, 0, width - d)).contiguous()
+    n, m = F.pad(counts, (0, more_candidates)).contiguous(), F.pad(masses, (0, more_anchors)).contiguous()
+    partitions, sums, parts = x.new_empty(len(x)), torch.empty_like(x), torch.get_num_threads()
+    pulls = x.new_zeros(parts, *columns.shape)
+    _call("contrast", x, x, columns, n, m, len(x), width, columns.shape[1], parts, partitions, sums, pulls)
+    return partitions[:A], sums[:A, :d], pulls.sum(0)[:d, :C].T
 
 
 def adam(
