@@ -155,15 +155,15 @@ def test_sums_of_a_contrast_are_those_of_all_similarities_written_out(
     generator = torch.Generator().manual_seed(seed)
     anchors, candidates = (F.normalize(torch.randn(n, width, generator=generator)).to(dtype) for n in sizes)
     masses, counts = (torch.rand(n, generator=generator).to(dtype) for n in sizes)
+    excluded, others = torch.randint(-1, sizes[1], sizes[:1], generator=generator), 0.1 + masses
     anchors = anchors * scale
-    exact = anchors.double(), candidates.double(), masses.double(), counts.double()
-    exponentials = (exact[0] @ exact[1].T).exp() * exact[3]
-    partitions = exponentials.sum(1)
-    shares = (exact[2] / partitions)[:, None] * exact[0]
-    expected = partitions, exponentials @ exact[1], exponentials.T @ shares
+    x, y, m, n, o = (given.double() for given in (anchors, candidates, masses, counts, others))
+    exponentials = (x @ y.T).exp() * n * (excluded[:, None] != torch.arange(sizes[1]))
+    partitions = o + exponentials.sum(1)
+    expected = partitions, exponentials @ y, exponentials.T @ ((m / partitions)[:, None] * x)
     torch.set_num_threads(threads)
     try:
-        found = kernels.contrast(anchors, candidates, counts, masses)
+        found = kernels.contrast(anchors, candidates, masses, counts=counts, excluded=excluded, others=others)
     finally:
         torch.set_num_threads(1)
     for ours, theirs in zip(found, expected, strict=True):
@@ -177,7 +177,7 @@ def test_sums_of_a_contrast_are_those_of_all_similarities_written_out(
 @built
 def test_exponentials_of_a_contrast_are_right_to_the_last_place() -> None:
     x = torch.linspace(-80, 80, 10**6)
-    found = kernels.contrast(x[:, None], torch.ones(1, 1), torch.ones(1), torch.ones(len(x)))[0]
+    found = kernels.contrast(x[:, None], torch.ones(1, 1), torch.ones(len(x)))[0]
     exact = x.double().exp()
     assert float(((found.double() - exact) / exact).abs().max()) < torch.finfo(torch.float32).eps
 
@@ -186,7 +186,7 @@ def test_exponentials_of_a_contrast_are_right_to_the_last_place() -> None:
 def test_what_is_no_number_spoils_a_contrast_visibly() -> None:
     anchors, candidates = torch.ones(5, 4), torch.ones(7, 4)
     anchors[1, 2] = torch.nan
-    partitions, sums, pulls = kernels.contrast(anchors, candidates, torch.ones(7), torch.ones(5))
+    partitions, sums, pulls = kernels.contrast(anchors, candidates, torch.ones(5))
     assert partitions.isnan().tolist() == [False, True, False, False, False]
     assert sums[1].isnan().all() and pulls.isnan().all()
 
@@ -194,7 +194,7 @@ def test_what_is_no_number_spoils_a_contrast_visibly() -> None:
 @built
 def test_rows_too_wide_for_a_contrast_are_an_error() -> None:
     with pytest.raises(ValueError, match="rows 17 wide: at most 16"):
-        kernels.contrast(torch.ones(2, 17), torch.ones(3, 17), torch.ones(3), torch.ones(2))
+        kernels.contrast(torch.ones(2, 17), torch.ones(3, 17), torch.ones(2))
 
 
 @built

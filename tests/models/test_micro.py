@@ -8,7 +8,7 @@ from torch import Tensor
 from models.dense_item_graph import dense_backbone, dense_learned_graph, dense_loss, largest_result
 from prismrec.models import LATTICE, MICRO
 from prismrec.models.micro import fusion_contrast
-from prismrec.nn import contrast
+from prismrec.nn import partition
 
 from model_contract import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
 
@@ -86,8 +86,8 @@ def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
 def test_the_contrast_equals_the_dense_one_whatever_the_block(
     float64: None, entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", entries)
-    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
     results = []
     for loss in (fusion_contrast, dense_contrast):
         torch.manual_seed(1)
@@ -165,7 +165,7 @@ def test_the_item_graphs_add_a_vector_of_length_one() -> None:
 def test_nothing_as_large_as_item_by_item_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prismrec.graph.knn._BLOCK_ENTRIES", 5000)
     monkeypatch.setattr("prismrec.graph.knn._LEAST_ROWS", 1)
-    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", 5000)
-    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", 5000)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
     train, config = toy_interactions(items=200), MICRO.Config(embedding_size=6, neighbours=3)
     assert largest_result(lambda: MICRO(train, toy_features(2, 200), config), train) < 200 * 200 / 4

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import plain
-from prismrec.nn import contrast, info_nce
+from prismrec import kernels
+from prismrec.nn import info_nce, partition
 
 
 def definition(anchors: Tensor, candidates: Tensor, positives: Tensor, temperature: float, weights: Tensor) -> Tensor:
@@ -62,21 +63,21 @@ def test_repeated_anchors_merge_into_one_with_their_count() -> None:
     plain.assert_same(merged, plain_sum, anchors, candidates)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "way")
 def test_anchors_may_be_their_own_candidates() -> None:
     rows = plain.random_rows(4, 3)
     own = torch.arange(4)
     plain.assert_same(info_nce(rows, rows, own, 0.5), definition(rows, rows, own, 0.5, torch.ones(4)), rows)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "way")
 @pytest.mark.parametrize("wide", [1, 100])
 @pytest.mark.parametrize("block", [1, 7, 12, 1000])
 def test_the_size_of_blocks_does_not_matter(block: int, wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
     anchors, candidates, positives = case()
-    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", block)
-    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(contrast, "_WIDE", wide)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(partition, "_WIDE", wide)
     expected = definition(anchors, candidates, positives, 0.2, torch.ones(5))
     plain.assert_same(info_nce(anchors, candidates, positives, 0.2), expected, anchors, candidates)
 
@@ -84,8 +85,9 @@ def test_the_size_of_blocks_does_not_matter(block: int, wide: int, monkeypatch: 
 def test_no_more_than_a_block_of_similarities_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
     anchors, candidates = plain.random_rows(50, 2), plain.random_rows(40, 2)
     positives = torch.arange(50) % 40
-    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", 160)
-    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(kernels, "_library", None)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", 160)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
     with plain.LargestTensor() as largest:
         info_nce(anchors, candidates, positives, 0.2).backward()
     assert largest.entries == 160
@@ -138,15 +140,15 @@ def sampled_definition(anchors: Tensor, candidates: Tensor, positives: Tensor, s
     return total
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "way")
 @pytest.mark.parametrize("sample", [[0, 3], [1, 2, 4], [0, 1, 2, 3, 4, 5]])
 @pytest.mark.parametrize("cosines", [False, True])
 @pytest.mark.parametrize("block", [1, 1 << 19])
 def test_a_sample_stands_for_all_candidates_and_the_positive_for_itself(
     sample: list[int], cosines: bool, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", block)
-    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
     anchors, candidates, positives = case()
     drawn = torch.tensor(sample)
     found = info_nce(anchors, candidates, positives, 0.2, cosines=cosines, sample=drawn)

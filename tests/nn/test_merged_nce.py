@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import plain
-from prismrec.nn import contrast
+from prismrec.nn import partition
 from prismrec.nn.merged_nce import merged_nce
 from prismrec.nn.normalise import unit_rows
 
@@ -38,8 +38,8 @@ def test_value_and_gradient_are_those_of_every_pair_written_out(
 @pytest.mark.usefixtures("float64", "way")
 @pytest.mark.parametrize("entries", [1, 7, 1000])
 def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    monkeypatch.setattr(contrast, "_BLOCK_ENTRIES", entries)
-    monkeypatch.setattr(contrast, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
     weights = plain.random_rows(5, 4), plain.random_rows(3, 4)
     places = torch.tensor([0, 4, 1, 1, 2, 3]), torch.tensor([2, 0, 1, 1, 0, 2])
     found = merged_nce(*weights, *places, 0.3)

@@ -18,7 +18,7 @@ _ARGUMENTS = {
     "product": [_P, _P, _P, _P, _N, _P, _P, _P, _R, _N, _P],
     "rank": [_P, _P, _N, _P, _P, _N, _N, _N, _P, _P],
     "rank_gradient": [_P, _P, _P, _P, _N, _N, _P, _P, ctypes.c_int, _N, _P],
-    "contrast": [_P, _P, _P, _P, _N, _N, _N, _N, _P, _P, _P],
+    "contrast": [_P, _P, _P, _P, _P, _P, _N, _N, _N, _N, _P, _P, _P],
     "best_keys": [_P, _N, _N, _N, _N, _P],
     "adam": [_P, _P, _P, _N, _N, _P, _P, _N, _R, _R, _R, _R, _R, _R],
 }
@@ -151,17 +151,27 @@ def _as_read(rows: tuple[Tensor, Tensor] | None) -> tuple[Tensor | None, Tensor 
     return (None, None) if rows is None else (rows[0].long().contiguous(), rows[1].long().contiguous())
 
 
-def contrast(anchors: Tensor, candidates: Tensor, counts: Tensor, masses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def contrast(
+    anchors: Tensor,
+    candidates: Tensor,
+    masses: Tensor,
+    *,
+    counts: Tensor | None = None,
+    excluded: Tensor | None = None,
+    others: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """What InfoNCE and its gradient need to know of narrow rows, with e_ac = exp(<x_a, y_c>).
 
     Args:
         anchors: x `[A, d]`, d up to `WIDEST_CONTRAST`; all inner products with candidates lie within ±80.
         candidates: y `[C, d]`.
-        counts: n `[C]`.
         masses: m `[A]`.
+        counts: n `[C]`; None: all ones.
+        excluded: int64 `[A]`, a candidate that does not count for an anchor, -1 for none; None: for none of them.
+        others: o `[A]`; None: zero.
 
     Returns:
-        Z_a = Σ_c n_c e_ac `[A]`, Σ_c n_c e_ac y_c `[A, d]`, and n_c Σ_a m_a e_ac x_a / Z_a `[C, d]`.
+        Z_a = o_a + Σ_c n_c e_ac `[A]`, Σ_c n_c e_ac y_c `[A, d]`, and n_c Σ_a m_a e_ac x_a / Z_a `[C, d]`.
 
     Raises:
         ValueError: the rows are wider.
@@ -173,11 +183,16 @@ def contrast(anchors: Tensor, candidates: Tensor, counts: Tensor, masses: Tensor
     more_anchors, more_candidates = -A % _CONTRAST_ANCHORS, -C % _CONTRAST_CANDIDATES
     x = F.pad(anchors, (0, width - d, 0, more_anchors)).contiguous()
     columns = F.pad(candidates.T, (0, more_candidates, 0, width - d)).contiguous()
-    n, m = F.pad(counts, (0, more_candidates)).contiguous(), F.pad(masses, (0, more_anchors)).contiguous()
+    n = F.pad(candidates.new_ones(C) if counts is None else counts, (0, more_candidates))
+    m, o = (F.pad(anchors.new_zeros(A) if given is None else given, (0, more_anchors)) for given in (masses, others))
+    none = torch.full((len(x),), -1, dtype=torch.int32)
+    if excluded is not None:
+        none[:A] = excluded
     partitions, sums, parts = x.new_empty(len(x)), torch.empty_like(x), torch.get_num_threads()
     pulls = x.new_zeros(parts, *columns.shape)
-    _call("contrast", x, x, columns, n, m, len(x), width, columns.shape[1], parts, partitions, sums, pulls)
-    return partitions[:A], sums[:A, :d], pulls.sum(0)[:d, :C].T
+    rows = x, columns, n.contiguous(), m.contiguous(), none, o.contiguous()
+    _call("contrast", x, *rows, len(x), width, columns.shape[1], parts, partitions, sums, pulls)
+    return partitions[:A], sums[:A, :d], pulls.sum(0)[:d, :C].T.contiguous()
 
 
 def adam(

@@ -35,8 +35,10 @@ INLINE double exponential(double x) { return std::exp(x); }
 template <typename Real>
 struct Contrast {
     const Real *anchors, *columns, *counts, *masses;  // x [A, d], yᵀ [d, C], n [C], m [A]
+    const std::int32_t* excluded;                     // a candidate that does not count for an anchor, or -1 [A]
+    const Real* others;                               // what else belongs to Z [A]
     Index C;
-    Real *partitions, *sums;  // Z_a = Σ_c n_c e_ac [A], Σ_c n_c e_ac y_c [A, d]
+    Real *partitions, *sums;  // Z_a = others_a + Σ_c n_c e_ac [A], Σ_c n_c e_ac y_c [A, d]
 };
 
 // Of anchors first..first+TOGETHER-1; adds n_c Σ_a m_a / Z_a e_ac x_a of these to pulls [d, C].
@@ -44,13 +46,20 @@ template <int D, typename Real>
 INLINE void contrast_together(const Contrast<Real>& t, Index first, Real* kept, Real* pulls) {
     const Index C = t.C;
     const Real* x = t.anchors + first * D;
-    Real sums[TOGETHER][D + 1][LANES] = {};
+    Real sums[TOGETHER][D + 1][LANES] = {}, others[LANES];
     for (Index c = 0; c < C; c += LANES) {
         for (int a = 0; a < TOGETHER; ++a) {
             Real e[LANES] = {};
             for (int j = 0; j < D; ++j)
                 for (int l = 0; l < LANES; ++l) e[l] += x[a * D + j] * t.columns[j * C + c + l];
-            for (int l = 0; l < LANES; ++l) e[l] = t.counts[c + l] * exponential(e[l]);
+            const Real* counts = t.counts + c;
+            const Index excluded = t.excluded[first + a] - c;
+            if (0 <= excluded && excluded < LANES) {
+                std::copy(counts, counts + LANES, others);
+                others[excluded] = 0;
+                counts = others;
+            }
+            for (int l = 0; l < LANES; ++l) e[l] = counts[l] * exponential(e[l]);
             for (int l = 0; l < LANES; ++l) kept[a * C + c + l] = e[l];
             for (int j = 0; j < D; ++j)
                 for (int l = 0; l < LANES; ++l) sums[a][j][l] += e[l] * t.columns[j * C + c + l];
@@ -64,7 +73,7 @@ INLINE void contrast_together(const Contrast<Real>& t, Index first, Real* kept, 
             for (int l = 0; l < LANES; ++l) sum += sums[a][j][l];
             return sum;
         };
-        const Real partition = total(D);
+        const Real partition = t.others[first + a] + total(D);
         t.partitions[first + a] = partition;
         for (int j = 0; j < D; ++j) t.sums[(first + a) * D + j] = total(j);
         for (int j = 0; j < D; ++j) weights[a][j] = t.masses[first + a] / partition * x[a * D + j];
@@ -100,9 +109,10 @@ void contrast(const Contrast<Real>& t, Index A, Index parts, Real* pulls) {
 // d is 4, 8 or 16, A a multiple of TOGETHER, C one of LANES.
 #define EXPORT(Real)                                                                                              \
     extern "C" void contrast_##Real(const Real* anchors, const Real* columns, const Real* counts,                 \
-                                    const Real* masses, Index A, Index d, Index C, Index parts, Real* partitions, \
-                                    Real* sums, Real* pulls) {                                                    \
-        const Contrast<Real> t{anchors, columns, counts, masses, C, partitions, sums};                            \
+                                    const Real* masses, const std::int32_t* excluded, const Real* others,         \
+                                    Index A, Index d, Index C, Index parts, Real* partitions, Real* sums,         \
+                                    Real* pulls) {                                                                \
+        const Contrast<Real> t{anchors, columns, counts, masses, excluded, others, C, partitions, sums};          \
         (d == 4 ? contrast<4, Real> : d == 8 ? contrast<8, Real> : contrast<16, Real>)(t, A, parts, pulls);       \
     }
 

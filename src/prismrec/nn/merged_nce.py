@@ -9,13 +9,12 @@ The similarities number (distinct anchors) x (distinct candidates): a fifth of B
 popular items for the most part. The gradients are formed while a block of similarities is at hand, as in contrast.py.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from prismrec import kernels
-from prismrec.nn.contrast import block_rows, exponentiate, needs_shift
+from prismrec.nn.partition import needs_shift, sums_over_candidates
 from prismrec.nn.rows import occurrences
 
 
@@ -69,51 +68,16 @@ class _MergedNCE(torch.autograd.Function):
     ) -> Tensor:
         masses = torch.zeros_like(anchors[:, 0]).index_add_(0, anchor_places, weights)  # m [A]
         scaled = anchors / temperature
-        parts = scaled, candidates, counts, masses
-        if not shifted and anchors.shape[1] <= kernels.WIDEST_CONTRAST and kernels.usable(*parts):
-            contrast = _at_once(*parts)
-        else:
-            contrast = _in_blocks(*parts, shifted)
+        totals, means, pulls = sums_over_candidates(scaled, candidates, masses, shifted=shifted, counts=counts)
         factors = (weights / temperature)[:, None]  # [B, 1]
         chosen = factors * candidates[candidate_places]  # [B, d]
         # Σ_{b: p(b) = a} w_b y_q(b) / τ  [A, d]
         matched = torch.zeros_like(anchors).index_add_(0, anchor_places, chosen)
-        grad_candidates = contrast.pulls.index_add_(0, candidate_places, factors * anchors[anchor_places], alpha=-1)
-        ctx.save_for_backward((masses / temperature)[:, None] * contrast.means - matched, grad_candidates)
-        return masses @ contrast.totals - (anchors * matched).sum()
+        grad_candidates = pulls.index_add_(0, candidate_places, factors * anchors[anchor_places], alpha=-1)
+        ctx.save_for_backward((masses / temperature)[:, None] * means - matched, grad_candidates)
+        return masses @ totals - (anchors * matched).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_anchors, grad_candidates = ctx.saved_tensors
         return grad * grad_anchors, grad * grad_candidates, None, None, None, None, None, None
-
-
-class _Contrast(NamedTuple):
-    """Of anchors x and candidates y, with e_ac = exp(<x_a, y_c>) and Z_a = Σ_c n_c e_ac."""
-
-    totals: Tensor  # ln Z [A]
-    means: Tensor  # Σ_c n_c e_ac y_c / Z_a [A, d]
-    pulls: Tensor  # n_c Σ_a m_a e_ac x_a / Z_a [C, d]
-
-
-def _at_once(anchors: Tensor, candidates: Tensor, counts: Tensor, masses: Tensor) -> _Contrast:
-    partitions, sums, pulls = kernels.contrast(anchors, candidates, counts, masses)
-    return _Contrast(partitions.log(), sums / partitions[:, None], pulls.contiguous())
-
-
-def _in_blocks(anchors: Tensor, candidates: Tensor, counts: Tensor, masses: Tensor, shifted: bool) -> _Contrast:
-    (A, d), C, columns = anchors.shape, len(candidates), candidates.T.contiguous()
-    # With the counts as one more row, a single product gives Σ_c n_c e_c y_c and Z.
-    weighted = torch.cat([columns * counts, counts[None]])  # [d + 1, C]
-    totals, means, pulls = anchors.new_empty(A), torch.empty_like(anchors), torch.zeros_like(columns)
-    block = block_rows(anchors, C)
-    buffer = anchors.new_empty(block, C)
-    for part in (slice(start, start + block) for start in range(0, A, block)):
-        exponentials = torch.mm(anchors[part], columns, out=buffer[: A - part.start])  # [a, C]
-        shift = exponentiate(exponentials, shifted)
-        sums = (weighted @ exponentials.T).T  # [a, d + 1]
-        partitions = sums[:, d]
-        totals[part] = partitions.log() + shift
-        means[part] = sums[:, :d] / partitions[:, None]
-        pulls.addmm_((anchors[part] * (masses[part] / partitions)[:, None]).T, exponentials)
-    return _Contrast(totals, means, (pulls * counts).T.contiguous())
