@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from measured import append, lines
+from measured import Command, append, lines, run_command
 
 import prismrec
 from prismrec.experiments.limits import measure_limits
@@ -59,19 +59,14 @@ def plot(args: argparse.Namespace) -> None:
     figure.savefig(args.out)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    measure, tell, draw = (commands.add_parser(name) for name in ("run", "table", "plot"))
-    for sub, command in ((measure, run), (tell, table), (draw, plot)):
-        sub.set_defaults(command=command)
-        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
-    measure.add_argument("--data", nargs="*", default=["baby", "clothing"])
-    measure.add_argument("--threads", nargs="*", type=int, default=[os.cpu_count()])
-    draw.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    args.command(args)
+def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--work", type=Path, required=True, help="where data.py put the data; results go there too")
+    if command is run:
+        sub.add_argument("--data", nargs="*", default=["baby", "clothing"])
+        sub.add_argument("--threads", nargs="*", type=int, default=[os.cpu_count()])
+    if command is plot:
+        sub.add_argument("--out", type=Path, required=True)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, (run, table, plot), add_options)

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from measured import markdown
+from measured import Command, markdown, run_command
 
 import prismrec
 from prismrec.data import Dataset
@@ -254,20 +254,13 @@ def cells(row: dict) -> list[str]:
     return [row["model"], settings, str(row["seeds"]), *scores, reference, epochs, *costs]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for command in (run, cost, time, table, page):
-        sub = commands.add_parser(command.__name__)
-        sub.set_defaults(command=command)
-        sub.add_argument("--work", type=Path)
-        sub.add_argument("--data", type=Path)
-        sub.add_argument("--only", nargs="*", help="entries such as tiktok/LGMRec")
-        sub.add_argument("--seeds", type=int, help="train with this many seeds at most")
-        sub.add_argument("--config", help="of `time`: a configuration as JSON")
-    args = parser.parse_args()
-    args.command(args)
+def add_options(_: Command, sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--work", type=Path)
+    sub.add_argument("--data", type=Path)
+    sub.add_argument("--only", nargs="*", help="entries such as tiktok/LGMRec")
+    sub.add_argument("--seeds", type=int, help="train with this many seeds at most")
+    sub.add_argument("--config", help="of `time`: a configuration as JSON")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, (run, cost, time, table, page), add_options)

@@ -25,7 +25,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from measured import append, lines, markdown
+from measured import Command, append, lines, markdown, run_command
 
 MODELS = ("MF-BPR", "LightGCN", "LATTICE", "LGMRec")
 SIZES = (10**5, 10**6, 10**7)
@@ -149,25 +149,21 @@ def plot(args: argparse.Namespace) -> None:
     figure.savefig(args.out)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    series, single, show, draw = (commands.add_parser(name) for name in ("run", "one", "table", "plot"))
-    for sub, command in ((series, run), (single, one), (show, table), (draw, plot)):
-        sub.set_defaults(command=command)
-    for sub in (series, show, draw):
+def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
+    if command is not one:
         sub.add_argument("--work", type=Path, required=True, help="where the results go")
-    for sub in (series, single):
+    if command in (run, one):
         sub.add_argument("--epochs", type=int, default=3, help="after one to warm up; 0 measures that one")
         sub.add_argument("--threads", type=int, default=os.cpu_count())
-    series.add_argument("--pairs", nargs="*", type=int, default=SIZES)
-    series.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
-    single.add_argument("model", choices=MODELS)
-    single.add_argument("pairs", type=int)
-    draw.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    args.command(args)
+    if command is run:
+        sub.add_argument("--pairs", nargs="*", type=int, default=SIZES)
+        sub.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
+    if command is one:
+        sub.add_argument("model", choices=MODELS)
+        sub.add_argument("pairs", type=int)
+    if command is plot:
+        sub.add_argument("--out", type=Path, required=True)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, (run, one, table, plot), add_options)
