@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 import plain
-from prismrec.graph import SparseMatrix, sampled_product
+from prismrec.graph import SparseMatrix, sampled_product, sparse
 from prismrec.types import Interactions
 
 
@@ -36,6 +36,25 @@ def test_both_products_are_those_of_the_dense_matrix_in_value_and_gradient(
         scaled = matrix.add_product(users, items, scale=0.3)
         torch.testing.assert_close(scaled, 0.3 * (users + full @ items))
         assert matrix(items).dtype == dtype
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [1, 4, 39, 200])
+def test_a_product_with_many_entries_is_that_of_the_dense_matrix_in_value_and_gradient(
+    width: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparse, "_MANY", 1)
+    rng = np.random.default_rng(0)
+    full = np.where(rng.random((40, 23)) < rng.random((40, 1)), rng.standard_normal((40, 23)), 0)
+    full[[0, 7, 39]] = 0
+    with plain.default_dtype(dtype):
+        matrix, dense = SparseMatrix(csr_matrix(full)), torch.as_tensor(full).to(dtype)
+        x, y = plain.random_rows(23, width), plain.random_rows(40, width)
+        plain.assert_same(matrix(x), dense @ x, x)
+        plain.assert_same(matrix.transposed(y), dense.T @ y, y)
+        strided = torch.stack([matrix.values, matrix.values], 1)[:, 0]
+        plain.assert_same(matrix.weighted(strided, x), dense @ x, x)
 
 
 @pytest.mark.parametrize("build", [SparseMatrix.from_even_rows, SparseMatrix._without_host])

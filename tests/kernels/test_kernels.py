@@ -140,6 +140,32 @@ def test_many_rows_give_the_same_bits_on_any_number_of_threads(threads: int) -> 
 
 
 @built
+@pytest.mark.parametrize("threads", [2, 3])
+def test_sparse_products_have_the_same_bits_on_any_number_of_threads(threads: int) -> None:
+    torch.manual_seed(0)
+    lengths = torch.cat([torch.tensor([3000, 0, 0]), torch.randint(9, (2000,))])  # most entries in one row
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]).int()
+    stored = offsets, torch.randint(70, (int(offsets[-1]),), dtype=torch.int32), torch.randn(int(offsets[-1]))
+    x, base = torch.randn(70, 100), torch.randn(len(lengths), 100)
+    rows, places = torch.tensor([2002, 0, 1, 5]), torch.randint(-1, 70, (70,), dtype=torch.int32)
+
+    def products() -> list[Tensor]:
+        told = ({}, {"base": base, "scale": 0.5}, {"rows": rows, "base": base}, {"places": places})
+        return [kernels.sparse_product(stored, x, **each) for each in told]
+
+    expected = products()
+    torch.set_num_threads(threads)
+    try:
+        assert all(torch.equal(*pair) for pair in zip(products(), expected, strict=True))
+    finally:
+        torch.set_num_threads(1)
+    gathered = torch.repeat_interleave(lengths), stored[2][:, None] * x[stored[1].long()]
+    plain_sum = torch.zeros(len(lengths), 100).index_add_(0, *gathered)
+    for found, wanted in zip(expected, (plain_sum, 0.5 * (base + plain_sum), (base + plain_sum)[rows]), strict=False):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@built
 @pytest.mark.parametrize("threads", [1, 2])
 @given(
     sizes=st.tuples(st.integers(1, 40), st.integers(1, 70)),

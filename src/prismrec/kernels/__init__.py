@@ -80,7 +80,7 @@ def sparse_product(
     Returns:
         `[r, d]` or `[n, d]`.
     """
-    offsets, indices, values = stored
+    offsets, indices, values = stored[0], stored[1], stored[2].contiguous()
     x, base = x.contiguous(), None if base is None else base.contiguous()
     out = x.new_empty(len(offsets) - 1 if rows is None else len(rows), x.shape[1])
     _call("product", x, offsets, indices, values, rows, len(out), places, x, base, scale, x.shape[1], out)
@@ -188,7 +188,8 @@ def contrast(
     none = torch.full((len(x),), -1, dtype=torch.int32)
     if excluded is not None:
         none[:A] = excluded
-    partitions, sums, parts = x.new_empty(len(x)), torch.empty_like(x), torch.get_num_threads()
+    partitions, sums = x.new_empty(len(x)), torch.empty_like(x)
+    parts = max(1, min(torch.get_num_threads(), len(x) // _CONTRAST_ANCHORS))
     pulls = x.new_zeros(parts, *columns.shape)
     rows = x, columns, n.contiguous(), m.contiguous(), none, o.contiguous()
     _call("contrast", x, *rows, len(x), width, columns.shape[1], parts, partitions, sums, pulls)
