@@ -153,6 +153,7 @@ class RecommenderContract:
             torch.stack(list(terms.values())).sum().backward()
         return terms
 
+    @pytest.mark.usefixtures("float64")  # Adam makes steps of nothing but the rounding of a gradient of zero
     def test_it_learns_the_same_with_the_compiled_kernels_and_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
         if not kernels.usable(torch.ones(1)):
             pytest.skip("the kernels are not built here; tests/kernels fails if they should be")
@@ -160,9 +161,7 @@ class RecommenderContract:
         fit(compiled, toy_interactions(), Settings(epochs=2, device="cpu"))
         monkeypatch.setattr(kernels, "_library", None)
         fit(plain, toy_interactions(), Settings(epochs=2, device="cpu"))
-        # Not of all weights: a bias that no loss depends on moves with the sign of rounding.
-        found, expected = (self.eval_embeddings(model) for model in (compiled, plain))
-        torch.testing.assert_close((found.users, found.items), (expected.users, expected.items), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-8)
 
     def test_a_step_never_makes_the_host_wait_for_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On PyTorch's "meta" device tensors have shapes and no numbers: whatever asks for a number fails.
