@@ -19,6 +19,8 @@ _COPIED = 1 << 26
 """Bytes of the copy, far beyond any cache."""
 _TOP = 50
 """Length of the lists."""
+_NARROW = 4
+"""Columns of narrow rows, as many as LGMRec has hyperedges."""
 _SQUARE = 2048
 """Rows and columns of the machine's own matrix product."""
 
@@ -77,10 +79,16 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
         seconds = _fastest(action, repeats)
         return Limit(operation, seconds, work / seconds / 1e9, "GFLOP/s", product)
 
-    def contrast() -> None:
-        chosen = torch.arange(anchors) % U
-        first, second = users[chosen].requires_grad_(), users.clone().requires_grad_()
-        info_nce(first, second, chosen, 0.2, cosines=True).backward()
+    chosen = torch.arange(anchors) % U
+
+    def contrast(columns: int) -> Limit:
+        rows = torch.nn.functional.normalize(users[:, :columns])
+
+        def action() -> None:
+            first, second = rows[chosen].requires_grad_(), rows.clone().requires_grad_()
+            info_nce(first, second, chosen, 0.2, cosines=True).backward()
+
+        return against_product(f"InfoNCE {anchors}×{U}, d {columns}", 6.0 * anchors * U * columns, action)
 
     embeddings, scores = Embeddings(users, items), torch.randn(min(U, 256), *runs(num_items, _TOP))
     gathered = 8 * E + 4 * E * d  # bytes of values, columns and rows of the operand
@@ -91,7 +99,8 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
         against_product(
             f"features {num_items}×{features.shape[1]}, d {d}", 2.0 * features.numel() * d, lambda: features @ weights
         ),
-        against_product(f"InfoNCE {anchors}×{U}, d {d}", 6.0 * anchors * U * d, contrast),
+        contrast(d),
+        contrast(_NARROW),
         against_product(
             f"top {_TOP} of {num_items} for {U} users, d {d}", scored, lambda: rank(embeddings, range(U), _TOP)
         ),
