@@ -67,7 +67,7 @@ def sparse_product(
     base: Tensor | None = None,
     scale: float = 1.0,
 ) -> Tensor:
-    """Some rows of scale (base + A x), or all from an operand most of whose rows are zero.
+    """scale (base + A x), or some rows of it, or all from an operand most of whose rows are zero.
 
     Args:
         stored: A row by row: offsets int32 `[n + 1]`, columns int32 `[E]`, values `[E]`.

@@ -1,4 +1,5 @@
-// Products of a sparse matrix where only some rows of the result are wanted, or only some rows of the operand are there.
+// Products of a sparse matrix with threads that have as much to do. Perhaps only some rows of the result are wanted, or
+// only some rows of the operand are there.
 
 #include "common.h"
 
