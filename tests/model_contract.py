@@ -155,13 +155,29 @@ class RecommenderContract:
 
     @pytest.mark.usefixtures("float64")  # Adam makes steps of nothing but the rounding of a gradient of zero
     def test_it_learns_the_same_with_the_compiled_kernels_and_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        (compiled, _), (plain, _) = self.trained_with_kernels_and_without(monkeypatch)
+        torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-8)
+
+    def test_its_losses_are_the_same_with_the_compiled_kernels_and_without(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (_, compiled), (_, plain) = self.trained_with_kernels_and_without(monkeypatch)
+        for found, expected in zip(compiled, plain, strict=True):
+            assert found == pytest.approx(expected, rel=1e-4)
+
+    def trained_with_kernels_and_without(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> list[tuple[Recommender, list[dict[str, float]]]]:
+        """The model after two epochs and the losses of both, with the kernels and without."""
         if not kernels.usable(torch.ones(1)):
             pytest.skip("the kernels are not built here; tests/kernels fails if they should be")
-        compiled, plain = self.build(), self.build()
-        fit(compiled, toy_interactions(), Settings(epochs=2, device="cpu"))
-        monkeypatch.setattr(kernels, "_library", None)
-        fit(plain, toy_interactions(), Settings(epochs=2, device="cpu"))
-        torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-8)
+        trained = []
+        for library in (kernels._library, None):
+            monkeypatch.setattr(kernels, "_library", library)
+            model = self.build()
+            progress = fit(model, toy_interactions(), Settings(epochs=2, device="cpu")).progress
+            trained.append((model, [dict(record.loss) for record in progress.history]))
+        return trained
 
     def test_a_step_never_makes_the_host_wait_for_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On PyTorch's "meta" device tensors have shapes and no numbers: whatever asks for a number fails.

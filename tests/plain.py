@@ -26,6 +26,17 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch works with so many threads, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class LargestTensor(TorchDispatchMode):
     """Inside this context `entries` follows the size of the largest tensor that any operation gives."""
 

@@ -59,8 +59,7 @@ def test_margins_squares_and_gradients_are_those_of_pytorch(
     u, p, n = read
     squares = torch.stack([x.square().sum() for x in read])
     ((u * (n - p)).sum(1) @ weights + squares @ scales / 2).backward()
-    torch.set_num_threads(threads)
-    try:
+    with plain.threads(threads):
         margins, found = kernels.rank(users.detach(), items.detach(), rows)
         torch.testing.assert_close(margins, (u * (n - p)).sum(1).detach())
         torch.testing.assert_close(found, squares.detach())
@@ -70,8 +69,6 @@ def test_margins_squares_and_gradients_are_those_of_pytorch(
             torch.testing.assert_close(whole, matrix.grad)
             by_place = kernels.rank_gradient(*arguments, of_items=bool(of_items), in_table=False)
             torch.testing.assert_close(torch.zeros_like(matrix).index_add_(0, rows[of_items], by_place), matrix.grad)
-    finally:
-        torch.set_num_threads(1)
 
 
 @built
@@ -132,11 +129,8 @@ def test_many_rows_give_the_same_bits_on_any_number_of_threads(threads: int) -> 
         return [kernels.rank_gradient(*arguments, of_items=side, in_table=True) for side in (False, True)]
 
     expected = gradients()
-    torch.set_num_threads(threads)
-    try:
+    with plain.threads(threads):
         assert all(torch.equal(*pair) for pair in zip(gradients(), expected, strict=True))
-    finally:
-        torch.set_num_threads(1)
 
 
 @built
@@ -154,11 +148,8 @@ def test_sparse_products_have_the_same_bits_on_any_number_of_threads(threads: in
         return [kernels.sparse_product(stored, x, **each) for each in told]
 
     expected = products()
-    torch.set_num_threads(threads)
-    try:
+    with plain.threads(threads):
         assert all(torch.equal(*pair) for pair in zip(products(), expected, strict=True))
-    finally:
-        torch.set_num_threads(1)
     gathered = torch.repeat_interleave(lengths), stored[2][:, None] * x[stored[1].long()]
     plain_sum = torch.zeros(len(lengths), 100).index_add_(0, *gathered)
     for found, wanted in zip(expected, (plain_sum, 0.5 * (base + plain_sum), (base + plain_sum)[rows]), strict=False):
@@ -187,17 +178,26 @@ def test_sums_of_a_contrast_are_those_of_all_similarities_written_out(
     exponentials = (x @ y.T).exp() * n * (excluded[:, None] != torch.arange(sizes[1]))
     partitions = o + exponentials.sum(1)
     expected = partitions, exponentials @ y, exponentials.T @ ((m / partitions)[:, None] * x)
-    torch.set_num_threads(threads)
-    try:
+    with plain.threads(threads):
         found = kernels.contrast(anchors, candidates, masses, counts=counts, excluded=excluded, others=others)
-    finally:
-        torch.set_num_threads(1)
     for ours, theirs in zip(found, expected, strict=True):
         # Sums may cancel: the rounding is that of their largest terms.
         largest = float(theirs.abs().max())
         torch.testing.assert_close(
             ours.double(), theirs, rtol=0, atol=largest * (1e-5 if dtype == torch.float32 else 1e-12)
         )
+
+
+@built
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_contrast_of_many_rows_is_the_same_on_any_number_of_threads(threads: int) -> None:
+    torch.manual_seed(0)
+    given = torch.randn(301, 4), torch.randn(403, 4), torch.rand(301)
+    expected = kernels.contrast(*given)
+    with plain.threads(threads):
+        found = kernels.contrast(*given)
+    assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+    torch.testing.assert_close(found[2], expected[2])  # of each thread's anchors, and then of all
 
 
 @built

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import plain
+from prismrec import kernels
 from prismrec.nn import info_nce, partition
 
 
@@ -67,6 +68,32 @@ def test_anchors_may_be_their_own_candidates() -> None:
     rows = plain.random_rows(4, 3)
     own = torch.arange(4)
     plain.assert_same(info_nce(rows, rows, own, 0.5), definition(rows, rows, own, 0.5, torch.ones(4)), rows)
+
+
+@pytest.mark.usefixtures("float64", "way")
+@pytest.mark.parametrize("wide", [1, 100])
+@pytest.mark.parametrize("block", [1, 7, 12, 1000])
+def test_the_size_of_blocks_does_not_matter(block: int, wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    anchors, candidates, positives = case()
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(partition, "_WIDE", wide)
+    expected = definition(anchors, candidates, positives, 0.2, torch.ones(5))
+    plain.assert_same(info_nce(anchors, candidates, positives, 0.2), expected, anchors, candidates)
+
+
+def test_no_more_than_a_block_of_similarities_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    anchors, candidates = plain.random_rows(50, 2), plain.random_rows(40, 2)
+    positives = torch.arange(50) % 40
+    monkeypatch.setattr(kernels, "_library", None)
+    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", 160)
+    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
+    with plain.LargestTensor() as largest:
+        info_nce(anchors, candidates, positives, 0.2).backward()
+    assert largest.entries == 160
+    with plain.LargestTensor() as naive:
+        definition(anchors, candidates, positives, 0.2, torch.ones(50)).backward()
+    assert naive.entries == 50 * 40
 
 
 def test_very_large_similarities_do_not_overflow() -> None:

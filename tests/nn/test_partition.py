@@ -2,8 +2,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import plain
-from prismrec import kernels
 from prismrec.nn import partition
 from prismrec.nn.partition import Sums, needs_shift, sums_over_candidates
 
@@ -48,17 +46,6 @@ def test_sums_are_those_of_all_similarities_written_out(
         given.pop("anchors"), given.pop("candidates"), given.pop("masses"), shifted=shifted, **given
     )
     torch.testing.assert_close(tuple(found), tuple(expected))
-
-
-@pytest.mark.parametrize("width", [2, 20])
-def test_no_more_than_a_block_of_similarities_is_ever_held(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_library", None)
-    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", 6000)
-    monkeypatch.setattr(partition, "_WIDE_BLOCK", 1)
-    anchors, candidates = torch.randn(100, width), torch.randn(200, width)
-    with plain.LargestTensor() as largest:
-        sums_over_candidates(anchors, candidates, torch.ones(100), shifted=False)
-    assert largest.entries == 6000
 
 
 def test_a_shift_is_needed_where_an_exponential_might_leave_float32() -> None:

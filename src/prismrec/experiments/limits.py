@@ -68,57 +68,53 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
     widest = max(dataset.features.values(), key=lambda matrix: matrix.shape[1], default=None)
     features = torch.randn(num_items, 4096) if widest is None else torch.from_numpy(widest)
     weights = torch.randn(features.shape[1], d)
-    matrix = SparseMatrix(train.csr)
-    copy, product = _machine(repeats)
-
-    def against_copy(operation: str, work: float, action: Callable[[], object]) -> Limit:
-        seconds = _fastest(action, repeats)
-        return Limit(operation, seconds, work / seconds / 1e9, "GB/s", copy)
-
-    def against_product(operation: str, work: float, action: Callable[[], object]) -> Limit:
-        seconds = _fastest(action, repeats)
-        return Limit(operation, seconds, work / seconds / 1e9, "GFLOP/s", product)
-
-    chosen = torch.arange(anchors) % U
-
-    def contrast(columns: int) -> Limit:
-        rows = torch.nn.functional.normalize(users[:, :columns])
-
-        def action() -> None:
-            first, second = rows[chosen].requires_grad_(), rows.clone().requires_grad_()
-            info_nce(first, second, chosen, 0.2, cosines=True).backward()
-
-        return against_product(f"InfoNCE {anchors}×{U}, d {columns}", 6.0 * anchors * U * columns, action)
-
+    matrix, machine = SparseMatrix(train.csr), _Machine(repeats)
+    narrow = torch.nn.functional.normalize(users[:, :_NARROW])
     embeddings, scores = Embeddings(users, items), torch.randn(min(U, 256), *runs(num_items, _TOP))
     gathered = 8 * E + 4 * E * d  # bytes of values, columns and rows of the operand
-    scored = 2.0 * U * num_items * d
+    scored, contrasted = 2.0 * U * num_items * d, 6.0 * anchors * U
+    by_copy, by_product = machine.beside_copy, machine.beside_product
     return [
-        against_copy(f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)),
-        against_copy("Aᵀ x of the same", gathered + 4 * num_items * (d + 1), lambda: matrix.transposed(users)),
-        against_product(
+        by_copy(f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)),
+        by_copy("Aᵀ x of the same", gathered + 4 * num_items * (d + 1), lambda: matrix.transposed(users)),
+        by_product(
             f"features {num_items}×{features.shape[1]}, d {d}", 2.0 * features.numel() * d, lambda: features @ weights
         ),
-        contrast(d),
-        contrast(_NARROW),
-        against_product(
-            f"top {_TOP} of {num_items} for {U} users, d {d}", scored, lambda: rank(embeddings, range(U), _TOP)
-        ),
-        against_copy(f"the selection alone, {len(scores)} users", 4.0 * scores.numel(), lambda: _select(scores)),
+        by_product(f"InfoNCE {anchors}×{U}, d {d}", contrasted * d, lambda: _contrast(users, anchors)),
+        by_product(f"InfoNCE {anchors}×{U}, d {_NARROW}", contrasted * _NARROW, lambda: _contrast(narrow, anchors)),
+        by_product(f"top {_TOP} of {num_items} for {U} users, d {d}", scored, lambda: rank(embeddings, range(U), _TOP)),
+        by_copy(f"the selection alone, {len(scores)} users", 4.0 * scores.numel(), lambda: _select(scores)),
     ]
+
+
+def _contrast(rows: Tensor, anchors: int) -> None:
+    """So many of the rows with all of them, value and gradients."""
+    chosen = torch.arange(anchors) % len(rows)
+    first, second = rows[chosen].requires_grad_(), rows.clone().requires_grad_()
+    info_nce(first, second, chosen, 0.2, cosines=True).backward()
 
 
 def _select(scores: Tensor) -> Tensor:
     return best_keys(scores, 0, _TOP, torch.empty(len(scores), 0, dtype=torch.int64))
 
 
-def _machine(repeats: int) -> tuple[float, float]:
-    """GB/s of a copy, GFLOP/s of a matrix product."""
-    source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
-    left, right, out = torch.rand(_SQUARE, _SQUARE), torch.rand(_SQUARE, _SQUARE), torch.empty(_SQUARE, _SQUARE)
-    copy = _fastest(lambda: target.copy_(source), repeats)
-    product = _fastest(lambda: torch.mm(left, right, out=out), repeats)
-    return 2 * _COPIED / copy / 1e9, 2 * _SQUARE**3 / product / 1e9
+class _Machine:
+    """The machine's own copy and matrix product, and operations measured beside them."""
+
+    def __init__(self, repeats: int) -> None:
+        source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
+        left, right, out = torch.rand(_SQUARE, _SQUARE), torch.rand(_SQUARE, _SQUARE), torch.empty(_SQUARE, _SQUARE)
+        self.repeats = repeats
+        self.copy = 2 * _COPIED / _fastest(lambda: target.copy_(source), repeats) / 1e9
+        self.product = 2 * _SQUARE**3 / _fastest(lambda: torch.mm(left, right, out=out), repeats) / 1e9
+
+    def beside_copy(self, operation: str, work: float, action: Callable[[], object]) -> Limit:
+        seconds = _fastest(action, self.repeats)
+        return Limit(operation, seconds, work / seconds / 1e9, "GB/s", self.copy)
+
+    def beside_product(self, operation: str, work: float, action: Callable[[], object]) -> Limit:
+        seconds = _fastest(action, self.repeats)
+        return Limit(operation, seconds, work / seconds / 1e9, "GFLOP/s", self.product)
 
 
 def _fastest(action: Callable[[], object], repeats: int) -> float:

@@ -6,7 +6,7 @@ how often candidate c occurs, and Z_a = Σ_c n_c exp(s_ac), the sum over pairs i
     Σ_a m_a ln Z_a - Σ_b w_b s_p(b)q(b).
 
 The similarities number (distinct anchors) x (distinct candidates): a fifth of B² in a batch made up of few users and
-popular items for the most part. The gradients are formed while a block of similarities is at hand, as in contrast.py.
+popular items for the most part.
 """
 
 from typing import Any

@@ -59,32 +59,6 @@ def sums_over_candidates(
             anchors, candidates, masses, counts=counts, excluded=excluded, others=more
         )
         return Sums(partitions.log(), sums / partitions[:, None], pulls)
-    return _in_blocks(anchors, candidates, masses, shifted, counts, excluded, others)
-
-
-def needs_shift(anchors: Tensor, candidates: Tensor, temperature: float, *, cosines: bool) -> bool:
-    """Whether exp(<a, c> / τ) might leave float32, the inner products bounded by 1 or by Cauchy and Schwarz.
-
-    Where the host would have to wait for a GPU to tell, it might.
-    """
-    largest = 1.0
-    if not cosines and not anchors.is_cpu:
-        return True
-    if not cosines and len(anchors) and len(candidates):
-        lengths = [torch.linalg.vector_norm(rows.detach(), dim=1).max() for rows in (anchors, candidates)]
-        largest = float(lengths[0] * lengths[1])
-    return largest / temperature > _LARGEST_EXPONENT
-
-
-def _in_blocks(
-    anchors: Tensor,
-    candidates: Tensor,
-    masses: Tensor,
-    shifted: bool,
-    counts: Tensor | None,
-    excluded: Tensor | None,
-    others: Tensor | None,
-) -> Sums:
     count, columns = len(anchors), candidates.T.contiguous()  # [d, C]
     weigh = _Weighing(candidates, counts)
     totals, means, pulls = anchors.new_empty(count), torch.empty_like(anchors), torch.zeros_like(columns)
@@ -103,6 +77,20 @@ def _in_blocks(
         torch.div(sums, partitions[:, None], out=means[rows])
         pulls.addmm_((anchors[rows] * (masses[rows] / partitions)[:, None]).T, exponentials)
     return Sums(totals, means, (pulls if counts is None else pulls * counts).T.contiguous())
+
+
+def needs_shift(anchors: Tensor, candidates: Tensor, temperature: float, *, cosines: bool) -> bool:
+    """Whether exp(<a, c> / τ) might leave float32, the inner products bounded by 1 or by Cauchy and Schwarz.
+
+    Where the host would have to wait for a GPU to tell, it might.
+    """
+    largest = 1.0
+    if not cosines and not anchors.is_cpu:
+        return True
+    if not cosines and len(anchors) and len(candidates):
+        lengths = [torch.linalg.vector_norm(rows.detach(), dim=1).max() for rows in (anchors, candidates)]
+        largest = float(lengths[0] * lengths[1])
+    return largest / temperature > _LARGEST_EXPONENT
 
 
 class _Weighing:
