@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := pyproject.toml constraints.txt setup.py $(wildcard src/prismrec/kernels/*.cpp src/prismrec/kernels/*.h)
+SOURCES := pyproject.toml constraints.txt setup.py $(wildcard src/prismrec/ops/_kernels/*.cpp src/prismrec/ops/_kernels/*.h)
 
 .PHONY: demo test lint
 demo: .venv/.demo

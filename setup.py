@@ -12,10 +12,10 @@ OPENMP = ["-fopenmp"] if sys.platform.startswith("linux") else ["-fopenmp-simd"]
 setup(
     ext_modules=[
         Extension(
-            "prismrec.kernels._kernels",
-            sorted(map(str, Path("src/prismrec/kernels").glob("*.cpp"))),
+            "prismrec.ops._kernels._kernels",
+            sorted(map(str, Path("src/prismrec/ops/_kernels").glob("*.cpp"))),
             extra_compile_args=[] if sys.platform == "win32" else [*FLAGS, *OPENMP],
-            depends=["src/prismrec/kernels/common.h"],
+            depends=["src/prismrec/ops/_kernels/common.h"],
             py_limited_api=True,
             optional=True,
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 import prismrec
 from prismrec.data import Dataset, write_mmrec
-from prismrec.experiments.made_up import made_up, random_features
+from prismrec.experiments.synthetic import random_dataset, random_features
 
 WIDE = {"image": 4096, "text": 384}
 """The widths of the published features of the Amazon sets."""
@@ -32,7 +32,7 @@ def make(name: str, source: Path | None, out: Path) -> None:
     if out.exists():
         return
     if name in MADE_UP:
-        dataset = made_up(*MADE_UP[name], WIDE)
+        dataset = random_dataset(*MADE_UP[name], WIDE)
     else:
         if source is None:
             raise SystemExit(f"{name} is made from real interactions: say where with --data")

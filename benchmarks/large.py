@@ -45,11 +45,11 @@ def write(folder: Path, kind: str) -> None:
     import numpy as np
     import polars as pl
 
-    from prismrec.experiments.made_up import made_up
+    from prismrec.experiments.synthetic import random_dataset
 
     if folder.exists():
         return
-    data = made_up(PAIRS // 10, PAIRS // 20, PAIRS * 4 // 5, {})
+    data = random_dataset(PAIRS // 10, PAIRS // 20, PAIRS * 4 // 5, {})
     users, items = (
         np.concatenate([getattr(part, side) for part in (data.train, data.valid, data.test)])
         for side in ("users", "items")
@@ -71,7 +71,7 @@ def one(args: argparse.Namespace) -> None:
 
     import prismrec
     from prismrec.experiments.bench import peak_bytes
-    from prismrec.experiments.made_up import random_features
+    from prismrec.experiments.synthetic import random_features
     from prismrec.graph import knn_graph
 
     torch.set_num_threads(args.threads)

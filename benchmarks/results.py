@@ -25,7 +25,8 @@ from measured import Command, markdown, run_command
 import prismrec
 from prismrec.data import Dataset
 from prismrec.experiments.bench import time_model
-from prismrec.training import EpochRecord, Settings, ask_for_large_pages
+from prismrec.process import ask_for_large_pages
+from prismrec.records import EpochRecord, Settings
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 

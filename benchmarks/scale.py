@@ -74,13 +74,13 @@ def one(args: argparse.Namespace) -> None:
     import torch
 
     from prismrec.experiments.bench import time_model
-    from prismrec.experiments.made_up import made_up
+    from prismrec.experiments.synthetic import random_dataset
     from prismrec.training import ask_for_large_pages
     from prismrec.types import Interactions
 
     ask_for_large_pages()  # as the command line does
     torch.set_num_threads(args.threads)
-    data = made_up(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, alike=ALIKE)
+    data = random_dataset(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, alike=ALIKE)
     users = np.random.default_rng(0).permutation(np.unique(data.valid.users))[:EVALUATED]
     chosen = np.isin(data.valid.users, users)
     sizes = (data.valid.num_users, data.valid.num_items)

@@ -14,7 +14,9 @@ from measured import Clock
 import prismrec
 from prismrec.experiments.bench import evaluate_once, peak_bytes
 from prismrec.experiments.train import build_model, make_config
-from prismrec.training import EpochRecord, Settings, ask_for_large_pages, fit
+from prismrec.process import ask_for_large_pages
+from prismrec.records import EpochRecord, Settings
+from prismrec.training import fit
 
 
 def main() -> None:

@@ -1,30 +1,32 @@
 """Fixtures for all tests."""
 
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
-from prismrec import kernels
+from prismrec.ops import kernels_available, without_kernels
+from prismrec.testing import default_dtype
 
-# Tests run side by side, one process per core: threads inside each would only fight.
+# Tests run in one process per core, so more threads in each process would only compete.
 torch.set_num_threads(1)
 
 
 @pytest.fixture(params=["compiled", "plain"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
     """The test runs with the compiled kernels and without them."""
-    if request.param == "plain":
-        monkeypatch.setattr(kernels, "_library", None)
-    elif kernels._library is None:
-        pytest.skip("the kernels are not built here; tests/kernels fails if they should be")
-    return request.param
+    if request.param == "compiled" and not kernels_available():
+        pytest.skip("the kernels are not built here; tests/ops/test_kernels.py fails if they should be")
+    with without_kernels() if request.param == "plain" else nullcontext():
+        yield request.param
 
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real data, or a skip that says what is missing."""
+    """The folder of real data, or a skip that names what is missing."""
     folder = os.environ.get("PRISMREC_DATA")
     if not folder:
         pytest.skip("PRISMREC_DATA names no folder of real data")
@@ -32,8 +34,7 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def float64():
-    """Everything built inside the test is double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+def float64() -> Iterator[None]:
+    """Everything built inside the test is in double precision."""
+    with default_dtype(torch.float64):
+        yield

@@ -16,17 +16,6 @@ DTYPES = strategies.sampled_from([torch.float32, torch.float64])
 
 
 @contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """As the fixture `float64`, for tests that hypothesis runs many times over."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
 def threads(count: int) -> Iterator[None]:
     """PyTorch works with so many threads, and afterwards with as many as before."""
     before = torch.get_num_threads()
@@ -102,7 +91,7 @@ def layer_mean(square: Tensor, nodes: Tensor, layers: int) -> Tensor:
     return torch.stack(powers).mean(0)
 
 
-def in_batch_nce(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
+def in_batch_info_nce(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
     """Mean over b of -ln of the softmax of row b at place b."""
     return -(anchors @ candidates.T / temperature).log_softmax(1).diagonal().mean()
 

@@ -1,27 +1,32 @@
-"""The rooms of docs/design.md and the direction of imports between them."""
+"""The rooms of docs/design.md, the direction of imports between them, and the shape of the code in them."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import prismrec
 
 ROOT = Path(prismrec.__file__).parent
-BASE = {"errors", "files", "types"}
+BASE = {"errors", "files", "records", "types"}
+MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
     "errors": set(),
+    "process": set(),
+    "records": set(),
     "files": {"errors"},
     "types": {"errors"},
-    "kernels": set(),
-    "blocks": set(),
-    "selection": {"kernels"},
+    "ops": {"errors", "types"},
     "data": BASE,
-    "graph": BASE | {"blocks", "kernels", "selection"},
-    "nn": BASE | {"blocks", "graph", "kernels"},
-    "models": BASE | {"graph", "nn"},
-    "training": BASE | {"blocks", "models", "kernels"},
-    "evaluation": {"blocks", "errors", "types", "selection"},
-    "experiments": BASE | {"kernels", "selection", "data", "graph", "nn", "models", "training", "evaluation"},
-    "cli": BASE | {"data", "models", "training", "evaluation", "experiments"},
+    "graph": BASE | {"ops"},
+    "nn": BASE | {"ops", "graph"},
+    "models": BASE | {"ops", "graph", "nn"},
+    "training": MODELLING,
+    "retrieval": {"errors", "types", "ops"},
+    "evaluation": {"errors", "types", "ops", "retrieval"},
+    "runs": BASE | {"retrieval", "evaluation"},
+    "experiments": MODELLING | {"data", "training", "retrieval", "evaluation", "runs"},
+    "testing": MODELLING | {"training", "evaluation"},
+    "cli": MODELLING | {"process", "data", "training", "retrieval", "evaluation", "runs", "experiments"},
 }
 
 
@@ -29,44 +34,91 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> set[str]:
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_names(tree: ast.Module) -> set[str]:
+    """Full names such as prismrec.ops.rows.take_rows."""
+    names = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+            assert node.level == 0, "relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-    return {module.split(".")[1] for module in modules if module.startswith("prismrec.")}
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.startswith("prismrec.")}
 
 
 def test_imports_point_one_way_only() -> None:
     wrong = []
-    for path in ROOT.rglob("*.py"):
+    for path, tree in modules():
         here = room(path)
         if here == "__init__":
             continue
-        wrong += [
-            f"{path.relative_to(ROOT)} imports {there}" for there in imported_rooms(path) - ALLOWED[here] - {here}
-        ]
+        there = {name.split(".")[1] for name in imported_names(tree)} - ALLOWED[here] - {here}
+        wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in there]
     assert wrong == []
 
 
 def test_every_room_has_a_place_in_the_plan() -> None:
-    rooms = {room(path) for path in ROOT.rglob("*.py")} - {"__init__"}
-    assert rooms == set(ALLOWED)
+    assert {room(path) for path, _ in modules()} - {"__init__"} == set(ALLOWED)
+
+
+def test_every_door_of_ops_and_nn_has_more_than_one_user() -> None:
+    """What one file alone uses, that file imports from its module."""
+    users: dict[str, set[Path]] = {}
+    for path, tree in modules():
+        for name in imported_names(tree):
+            users.setdefault(name, set()).add(path)
+    for package in ("ops", "nn"):
+        init = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+        doors = {alias.asname or alias.name for n in init.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+        rare = {door for door in doors if len(users.get(f"prismrec.{package}.{door}", set())) < 2}
+        assert rare == set(), package
+
+
+def test_ops_alone_calls_the_kernels_and_asks_for_the_device() -> None:
+    for path, tree in modules():
+        if room(path) == "ops":
+            continue
+        assert not any("_kernels" in name for name in imported_names(tree)), path
+        attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not attributes & {"is_cpu", "is_cuda"}, path
 
 
 def test_no_model_names_a_file_a_device_or_another_model() -> None:
-    """Models share mathematics through nn and graph; only base classes, of models and of configs, are common."""
-    for path in (ROOT / "models").glob("*.py"):
-        if path.name == "__init__.py":
+    """Models share mathematics through ops, graph and nn; only base classes, of models and of configs, are common."""
+    for path, tree in modules():
+        if room(path) != "models" or path.name in ("__init__.py", "registry.py"):
             continue
         text = path.read_text(encoding="utf-8")
         assert not any(word in text for word in ("pathlib", "open(", "cuda")), path.name
-        siblings = {
-            module
-            for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("prismrec.models")
-        }
-        assert siblings <= {"prismrec.models.base", "prismrec.models.item_graph_config"}, path.name
+        siblings = {name.split(".")[2] for name in imported_names(tree) if name.startswith("prismrec.models.")}
+        assert siblings <= {"base", "item_graph_config"}, path.name
+
+
+def test_no_generator_expression_is_unpacked() -> None:
+    """`a, b = (f(x) for x in pair)` hides what a and b are."""
+    found = []
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            unpacks = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple | ast.List)
+            if unpacks and isinstance(node.value, ast.GeneratorExp):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+            if isinstance(node, ast.Starred) and isinstance(node.value, ast.GeneratorExp):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
+
+
+def test_functions_have_at_most_50_lines_and_files_300() -> None:
+    long = []
+    for path, tree in modules():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > 300:
+            long.append(f"{path.relative_to(ROOT)}: {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 50:
+                long.append(f"{path.relative_to(ROOT)}: {node.name}, {(node.end_lineno or 0) - node.lineno + 1} lines")
+    assert long == []

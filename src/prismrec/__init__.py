@@ -7,18 +7,37 @@ print(run.evaluate("test")["recall@20"])
 print(run.recommend("u0001", k=10))
 """
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from prismrec.data import Dataset, SplitSpec, load
 from prismrec.errors import InputError
-from prismrec.evaluation import Evaluation, evaluate
-from prismrec.experiments.run import Run
-from prismrec.experiments.train import train
-from prismrec.models import REGISTRY as MODELS
-from prismrec.training import Settings
-from prismrec.types import Embeddings, Interactions, Triplets, Vocabulary
 
-__version__ = version("prismrec")
+if TYPE_CHECKING:
+    from prismrec.data import Dataset, SplitSpec, load
+    from prismrec.evaluation import Evaluation, evaluate
+    from prismrec.experiments.train import train
+    from prismrec.models import REGISTRY as MODELS
+    from prismrec.records import Settings
+    from prismrec.runs import Run
+    from prismrec.types import Embeddings, Interactions, Triplets, Vocabulary
+
+    __version__: str
+
+_HOMES = {
+    "MODELS": "prismrec.models",
+    "Dataset": "prismrec.data",
+    "Embeddings": "prismrec.types",
+    "Evaluation": "prismrec.evaluation",
+    "Interactions": "prismrec.types",
+    "Run": "prismrec.runs",
+    "Settings": "prismrec.records",
+    "SplitSpec": "prismrec.data",
+    "Triplets": "prismrec.types",
+    "Vocabulary": "prismrec.types",
+    "evaluate": "prismrec.evaluation",
+    "load": "prismrec.data",
+    "train": "prismrec.experiments.train",
+}
 
 __all__ = [
     "MODELS",
@@ -36,3 +55,20 @@ __all__ = [
     "load",
     "train",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name on first use, so that `import prismrec` does not load PyTorch."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("prismrec")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prismrec' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), "REGISTRY" if name == "MODELS" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from prismrec.data.demo import ShopConfig, write_shop
-from prismrec.experiments.run import Run
+from prismrec.runs import Run
 
 
 def command(shop: Path, out: Path, *more: str) -> list[str]:

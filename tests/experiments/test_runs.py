@@ -9,9 +9,9 @@ import prismrec
 from prismrec.data import Dataset, SplitSpec
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
-from prismrec.experiments.run import Manifest, Run
 from prismrec.experiments.train import make_config
-from prismrec.training import Settings
+from prismrec.records import Settings
+from prismrec.runs import Manifest, Run
 from prismrec.types import Interactions
 
 FEW = Settings(epochs=3)

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from prismrec.graph import BipartiteGraph
-from prismrec.graph.dropout import keep_edges, keep_nodes
+from prismrec.graph import BipartiteGraph, keep_edges, keep_nodes
 from prismrec.types import Interactions
 
 PAIRS = np.argwhere(np.ones((20, 15)))

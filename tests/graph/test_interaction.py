@@ -5,9 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import plain
 from prismrec.graph import BipartiteGraph, Normalisation, mean_over_items
+from prismrec.testing import default_dtype
 from prismrec.types import Interactions
+
+import plain
 
 TRAIN = Interactions.from_pairs([0, 0, 1, 3, 3, 3], [0, 2, 2, 0, 1, 2], 5, 4)
 """Users 2 and 4 and item 3 have nothing."""
@@ -36,7 +38,7 @@ def operator(train: Interactions, normalisation: Normalisation) -> Tensor:
 def test_a_step_is_the_dense_product_in_value_and_gradient(
     train: Interactions, dtype: torch.dtype, normalisation: Normalisation
 ) -> None:
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         nodes = plain.random_rows(train.num_users + train.num_items, 3)
         found = step(BipartiteGraph(train, normalisation), nodes)
         plain.assert_same(found, operator(train, normalisation) @ nodes, nodes)
@@ -78,26 +80,26 @@ def test_a_thinned_graph_is_the_graph_of_the_interactions_kept_with_their_own_de
 ) -> None:
     kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(train), max_size=len(train))), dtype=bool)
     rest = Interactions.from_pairs(train.users[kept], train.items[kept], train.num_users, train.num_items)
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         nodes = plain.random_rows(train.num_users + train.num_items, 3)
-        thinned = BipartiteGraph(train).thinned(torch.from_numpy(kept))
-        plain.assert_same(step(thinned, nodes), step(BipartiteGraph(rest), nodes), nodes)
-        assert thinned.to_users.values.dtype == dtype
+        subgraph = BipartiteGraph(train).subgraph(torch.from_numpy(kept))
+        plain.assert_same(step(subgraph, nodes), step(BipartiteGraph(rest), nodes), nodes)
+        assert subgraph.to_users.values.dtype == dtype
         # Thinning starts from all interactions again, so that views do not eat each other's edges.
-        back = thinned.thinned(torch.ones(len(train), dtype=torch.bool))
+        back = subgraph.subgraph(torch.ones(len(train), dtype=torch.bool))
         torch.testing.assert_close(step(back, nodes), step(BipartiteGraph(train), nodes))
 
 
 @pytest.mark.parametrize("normalisation", ["rw", "rw_self", "none"])
 def test_only_a_symmetrically_normalised_graph_is_thinned(normalisation: Normalisation) -> None:
     with pytest.raises(ValueError, match="symmetrically normalised"):
-        BipartiteGraph(TRAIN, normalisation).thinned(torch.ones(len(TRAIN), dtype=torch.bool))
+        BipartiteGraph(TRAIN, normalisation).subgraph(torch.ones(len(TRAIN), dtype=torch.bool))
 
 
 @given(train=plain.odd_graphs(), dtype=plain.DTYPES)
 @settings(max_examples=20, deadline=None)
 def test_the_mean_over_items_is_the_mean_over_items(train: Interactions, dtype: torch.dtype) -> None:
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         items = plain.random_rows(train.num_items, 3)
         owned = [train.items_of(user) for user in range(train.num_users)]
         means = torch.stack([items[own].sum(0) / max(len(own), 1) for own in owned])

@@ -6,9 +6,7 @@ from torch import Tensor
 
 from prismrec.models import acf
 from prismrec.models.acf import ACF, ACFConfig
-from prismrec.types import Interactions, Triplets
-
-from model_contract import (
+from prismrec.testing import (
     ISOLATED_USER,
     NUM_ITEMS,
     NUM_USERS,
@@ -17,15 +15,16 @@ from model_contract import (
     toy_features,
     toy_interactions,
 )
+from prismrec.types import Interactions, Triplets
 
 
 class TestACF(RecommenderContract):
-    name = "ACF"
+    model = ACF
     config = {"attention_size": 5}
 
 
 class TestOfficialACF(RecommenderContract):
-    name = "ACF"
+    model = ACF
     config = {"attention_size": 5, "variant": "official"}
 
 
@@ -90,7 +89,7 @@ def test_value_and_gradient_are_those_of_the_padded_definition(
     users, embeddings = dense_users(model, train, features), model.embed()
     torch.testing.assert_close(embeddings.users, users)
     assert torch.equal(embeddings.items, model.item_table)
-    loss, expected = sum(model.loss(batch).values()), dense_loss(model, users, batch)
+    loss, expected = sum(model(batch).values()), dense_loss(model, users, batch)
     torch.testing.assert_close(loss, expected)
     weights = list(model.parameters())
     torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
@@ -118,7 +117,7 @@ def test_without_auxiliary_vectors_it_is_matrix_factorisation_that_still_learns_
     model = build(train)
     model.auxiliary_table.data.zero_()
     torch.testing.assert_close(model.embed().users, model.user_table)
-    model.loss(toy_batch(train))["bpr"].backward()
+    model(toy_batch(train))["bpr"].backward()
     assert model.auxiliary_table.grad.any()
 
 
@@ -140,7 +139,7 @@ def test_a_user_with_one_item_collects_it_whole_and_one_without_any_collects_not
 def test_with_one_modality_the_component_attention_does_not_matter() -> None:
     train = toy_interactions()
     model = build(train, toy_features(1))
-    model.loss(toy_batch(train))["bpr"].backward()
+    model(toy_batch(train))["bpr"].backward()
     gradients = [weight.grad for weight in model.component_attention.parameters()]
     assert not any(gradient.any() for gradient in gradients)
 
@@ -166,7 +165,7 @@ def test_modalities_may_come_in_any_order() -> None:
 def test_only_users_and_items_of_the_batch_get_a_gradient_from_its_ranking() -> None:
     train = toy_interactions()
     model, batch = build(train), toy_batch(train)
-    model.loss(batch)["bpr"].backward()
+    model(batch)["bpr"].backward()
     touched = torch.zeros(NUM_USERS, dtype=torch.bool).index_fill(0, batch.users, True)
     assert not model.user_table.grad[~touched].any()
     collected = torch.from_numpy(train.csr.toarray() > 0)[touched].any(0)

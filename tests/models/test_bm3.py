@@ -3,20 +3,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import golden
-from prismrec.models import BM3
-from prismrec.nn.dropout import dropout
+from prismrec.models.bm3 import BM3
+from prismrec.ops.dropout import dropout
+from prismrec.testing import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
 from prismrec.types import Triplets
 
-from model_contract import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
+import golden
 
 
 class TestBM3(RecommenderContract):
-    name = "BM3"
+    model = BM3
 
 
 class TestBM3Frozen(RecommenderContract):
-    name = "BM3"
+    model = BM3
     config = {"train_features": False, "regulariser_form": "squares"}
 
 
@@ -45,7 +45,7 @@ def test_values_of_the_specification(float64, layers, users, items, first, last,
     assert embeddings.items.sum().item() == pytest.approx(items, abs=1e-8)
     assert embeddings.users[0, 0].item() == pytest.approx(first, abs=1e-8)
     assert embeddings.items[4, -1].item() == pytest.approx(last, abs=1e-8)
-    assert sum(term.item() for term in model.loss(golden.BATCH).values()) == pytest.approx(loss, abs=1e-8)
+    assert sum(term.item() for term in model(golden.BATCH).values()) == pytest.approx(loss, abs=1e-8)
 
 
 def plain_loss(model: BM3, batch: Triplets) -> Tensor:
@@ -81,7 +81,7 @@ def test_loss_and_gradients_equal_the_equations_on_all_rows(float64, modalities,
     model, batch = build(modalities, **settings), toy_batch(toy_interactions(), 20)
     assert len(batch.users.unique()) < 20 > len(batch.positives.unique())
     torch.manual_seed(1)
-    loss = torch.stack(list(model.loss(batch).values())).sum()
+    loss = torch.stack(list(model(batch).values())).sum()
     torch.manual_seed(1)
     plain = plain_loss(model, batch)
     torch.testing.assert_close(loss, plain)
@@ -92,7 +92,7 @@ def test_loss_and_gradients_equal_the_equations_on_all_rows(float64, modalities,
 
 def test_feature_rows_outside_the_batch_get_no_gradient() -> None:
     model, batch = build(), toy_batch(toy_interactions())
-    torch.stack(list(model.loss(batch).values())).sum().backward()
+    torch.stack(list(model(batch).values())).sum().backward()
     outside = ~torch.isin(torch.arange(NUM_ITEMS), batch.positives)
     assert outside.any()
     for table in model.tables:
@@ -122,17 +122,15 @@ def test_negatives_do_not_matter() -> None:
     for negatives in (batch.negatives, batch.negatives.flip(0)):
         model = build()
         torch.manual_seed(1)
-        losses.append(
-            {name: t.item() for name, t in model.loss(Triplets(batch.users, batch.positives, negatives)).items()}
-        )
+        losses.append({name: t.item() for name, t in model(Triplets(batch.users, batch.positives, negatives)).items()})
     assert losses[0] == losses[1]
 
 
 def test_the_order_of_modalities_does_not_matter(float64) -> None:
     model, batch = build(dropout=0), toy_batch(toy_interactions())
-    before = model.loss(batch)["modal"]
+    before = model(batch)["modal"]
     model.tables, model.projections = torch.nn.ParameterList(reversed(model.tables)), model.projections[::-1]
-    torch.testing.assert_close(model.loss(batch)["modal"], before)
+    torch.testing.assert_close(model(batch)["modal"], before)
 
 
 def test_an_item_without_users_keeps_its_own_embedding(float64) -> None:

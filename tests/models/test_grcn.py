@@ -5,11 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import golden
 from prismrec.models.grcn import GRCN, GRCNConfig
-from prismrec.types import Interactions, Triplets
-
-from model_contract import (
+from prismrec.testing import (
     ISOLATED_ITEM,
     ISOLATED_USER,
     NUM_ITEMS,
@@ -19,15 +16,18 @@ from model_contract import (
     toy_features,
     toy_interactions,
 )
+from prismrec.types import Interactions, Triplets
+
+import golden
 
 
 class TestGRCN(RecommenderContract):
-    name = "GRCN"
+    model = GRCN
     config = {"content_size": 5}
 
 
 class TestMMRecGRCN(RecommenderContract):
-    name = "GRCN"
+    model = GRCN
     config = {"content_size": 5, "variant": "mmrec"}
 
 
@@ -101,7 +101,7 @@ def test_value_and_gradient_are_those_of_the_dense_definition(settings: dict[str
     nodes = dense_forward(model, train, features)
     embeddings = model.embed()
     torch.testing.assert_close(torch.cat([embeddings.users, embeddings.items]), nodes)
-    loss, expected = sum(model.loss(batch).values()), dense_loss(model, nodes, batch)
+    loss, expected = sum(model(batch).values()), dense_loss(model, nodes, batch)
     torch.testing.assert_close(loss, expected)
     weights = list(model.parameters())
     found, gradients = (
@@ -134,7 +134,7 @@ def test_golden_values(
     model.load_state_dict(values)
     embeddings = model.embed()
     found = [embeddings.users.sum(), embeddings.items.sum(), embeddings.users[0, 0], embeddings.items[4, -1]]
-    found.append(sum(model.loss(golden.BATCH).values()))
+    found.append(sum(model(golden.BATCH).values()))
     expected = torch.tensor([sum_users, sum_items, first, 0.557944455, loss])
     torch.testing.assert_close(torch.stack(found), expected, rtol=0, atol=1e-8)
 
@@ -187,7 +187,7 @@ def test_hard_pruning_silences_nodes_without_any_positive_confidence_for_good() 
     embeddings, ids = model.embed(), F.normalize(model.node_table)
     torch.testing.assert_close(embeddings.users[:, :6], ids[:NUM_USERS])
     assert not torch.allclose(embeddings.items[:, :6], ids[NUM_USERS:])
-    sum(model.loss(toy_batch(train)).values()).backward()
+    sum(model(toy_batch(train)).values()).backward()
     assert not model.confidence.grad[NUM_USERS:].any()
     assert model.confidence.grad[:NUM_USERS].any()
 

@@ -2,19 +2,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from prismrec.models import HCCF, LightGCN
+from prismrec.models.hccf import HCCF
+from prismrec.models.lightgcn import LightGCN
+from prismrec.testing import RecommenderContract, toy_batch, toy_interactions
 from prismrec.types import Triplets
-
-from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 
 class TestHCCF(RecommenderContract):
-    name = "HCCF"
+    model = HCCF
     config = {"hyperedges": 8}
 
 
 class TestHCCFTorch(RecommenderContract):
-    name = "HCCF"
+    model = HCCF
     config = {"hyperedges": 8, "variant": "torch", "negatives": "all"}
 
 
@@ -78,7 +78,7 @@ def test_loss_and_gradients_equal_the_equations_on_dense_matrices(float64, varia
     model = build(variant=variant, keep_rate=keep_rate, negatives=negatives, regulariser=0.01, contrast_weight=0.1)
     batch = toy_batch(toy_interactions())
     torch.manual_seed(1)
-    loss = torch.stack(list(model.loss(batch).values())).sum()
+    loss = torch.stack(list(model(batch).values())).sum()
     torch.manual_seed(1)
     plain = dense_loss(model, batch)
     torch.testing.assert_close(loss, plain)
@@ -102,7 +102,7 @@ def test_without_hyperedge_weights_it_ranks_as_lightgcn(float64) -> None:
 def test_without_layers_it_is_matrix_factorisation() -> None:
     model = build(layers=0)
     assert torch.equal(model.embed().users, model.user_table)
-    assert set(model.loss(toy_batch(toy_interactions()))) == {"ranking", "regulariser"}
+    assert set(model(toy_batch(toy_interactions()))) == {"ranking", "regulariser"}
 
 
 @pytest.mark.parametrize("variant", ["tf", "torch"])
@@ -111,12 +111,12 @@ def test_contrast_ignores_order_and_repetition(float64, variant) -> None:
     batch = toy_batch(toy_interactions())
     order = torch.tensor([3, 0, 0, 7, 1, 2, 4, 5, 6, 6])
     again = Triplets(batch.users[order], batch.positives[order], batch.negatives[order])
-    torch.testing.assert_close(model.loss(batch)["contrast"], model.loss(again)["contrast"])
+    torch.testing.assert_close(model(batch)["contrast"], model(again)["contrast"])
 
 
 def test_more_candidates_make_the_contrast_harder() -> None:
     batch = toy_batch(toy_interactions())
-    among_batch, among_all = (build(keep_rate=1, negatives=name).loss(batch)["contrast"] for name in ("batch", "all"))
+    among_batch, among_all = (build(keep_rate=1, negatives=name)(batch)["contrast"] for name in ("batch", "all"))
     assert among_all > among_batch
 
 

@@ -7,36 +7,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.dense_item_graph import dense_backbone, dense_learned_graph, dense_loss, kept_cosines, largest_result
-from prismrec.models import LATTICE, LightGCN
-from prismrec.training import CheckpointFolder, Sampler, Settings, fit
+from prismrec.models.lattice import LATTICE
+from prismrec.models.lightgcn import LightGCN
+from prismrec.records import Settings
+from prismrec.testing import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
+from prismrec.training import CheckpointFolder, Sampler, fit
 from prismrec.types import Interactions
-
-from model_contract import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
 
 
 class TestLATTICE(RecommenderContract):
-    name = "LATTICE"
+    model = LATTICE
     config = {"neighbours": 4}
     learning = {"lr_decay": 1.0}
 
 
 class TestLATTICEOnNGCF(RecommenderContract):
-    name = "LATTICE"
+    model = LATTICE
     config = {"neighbours": 4, "backbone": "NGCF", "fuse": "official", "item_layers": 2, "train_features": False}
 
 
 class TestLATTICEOnMF(RecommenderContract):
-    name = "LATTICE"
+    model = LATTICE
     config = {"neighbours": 4, "backbone": "MF", "skip": 1.0}
 
 
 class TestLATTICEOfFeatures(RecommenderContract):
-    name = "LATTICE"
+    model = LATTICE
     config = {"neighbours": 4, "inputs": "features"}
 
 
 class TestBackboneWithFeatures(RecommenderContract):
-    name = "LATTICE"
+    model = LATTICE
     config = {"neighbours": 0, "inputs": "features", "backbone": "MF"}
 
 
@@ -87,7 +88,7 @@ def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
     train = toy_interactions()
     model = build(train, 3, fuse=fuse, **settings)
     batch = toy_batch(train)
-    terms = model.loss(batch)
+    terms = model(batch)
     sum(terms.values()).backward()
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
@@ -106,13 +107,13 @@ def test_later_steps_keep_the_graph_and_give_its_weights_no_gradient(float64: No
     train = toy_interactions()
     model = build(train)
     batch = toy_batch(train)
-    sum(model.loss(batch).values()).backward()
+    sum(model(batch).values()).backward()
     model.zero_grad()
     with torch.no_grad():
         kept = dense_forward(model, list(toy_features(2).values()))
         for weight in model.drifting_parameters():
             weight.add_(torch.randn_like(weight))
-    later = model.loss(batch)
+    later = model(batch)
     torch.testing.assert_close(later["bpr"], dense_loss(*kept, batch, 10)["bpr"])
     sum(later.values()).backward()
     assert all(weight.grad is None for weight in model.drifting_parameters())
@@ -122,7 +123,7 @@ def test_later_steps_keep_the_graph_and_give_its_weights_no_gradient(float64: No
 def test_evaluation_reads_the_graph_of_the_current_weights_and_leaves_the_epochs_alone(float64: None) -> None:
     train = toy_interactions()
     model = build(train)
-    before = model.loss(toy_batch(train))["bpr"]
+    before = model(toy_batch(train))["bpr"]
     with torch.no_grad():
         for weight in model.drifting_parameters():
             weight.add_(torch.randn_like(weight))
@@ -131,9 +132,9 @@ def test_evaluation_reads_the_graph_of_the_current_weights_and_leaves_the_epochs
         expected = dense_forward(model, [x.double() for x in toy_features(2).values()])
     torch.testing.assert_close(shown.items, expected[1])
     model.train()
-    torch.testing.assert_close(model.loss(toy_batch(train))["bpr"], before)
+    torch.testing.assert_close(model(toy_batch(train))["bpr"], before)
     model.start_epoch(1, torch.Generator())
-    assert (model.loss(toy_batch(train))["bpr"] - before).abs() > 1e-9
+    assert (model(toy_batch(train))["bpr"] - before).abs() > 1e-9
 
 
 @pytest.mark.parametrize("backbone", ["MF", "NGCF", "LightGCN"])
@@ -211,7 +212,7 @@ def with_explicit_zeros(model: LATTICE, train: Interactions, epochs: int) -> Non
         model.start_epoch(epoch, torch.Generator())
         for batch in sampler.epoch(torch.Generator().manual_seed(seeds[2] >> 1)):
             optimizer.zero_grad(set_to_none=False)
-            sum(model.loss(batch).values()).backward()
+            sum(model(batch).values()).backward()
             optimizer.step()
 
 

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor
 
-from prismrec.experiments.made_up import made_up
-from prismrec.models import LGMRec, LightGCN, Recommender
-from prismrec.nn.dropout import dropout
-from prismrec.training import Settings, fit
-from prismrec.types import Embeddings, Interactions, Triplets
-
-from model_contract import (
+from prismrec.experiments.synthetic import random_dataset
+from prismrec.models import Recommender
+from prismrec.models.lgmrec import LGMRec
+from prismrec.models.lightgcn import LightGCN
+from prismrec.ops.dropout import dropout
+from prismrec.records import Settings
+from prismrec.testing import (
     ISOLATED_ITEM,
     ISOLATED_USER,
     NUM_ITEMS,
@@ -25,27 +25,29 @@ from model_contract import (
     toy_features,
     toy_interactions,
 )
+from prismrec.training import fit
+from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class TestLGMRec(RecommenderContract):
-    name = "LGMRec"
+    model = LGMRec
     multimodal = True
 
 
 class TestLGMRecManyHyperedges(RecommenderContract):
     """More hyperedges than dimensions: the contrast works in the space of embeddings."""
 
-    name = "LGMRec"
+    model = LGMRec
     config = {"hyperedges": 8, "hyper_layers": 2, "contrast_weight": 0.01}
 
 
 class TestLGMRecSharedUserIds(RecommenderContract):
-    name = "LGMRec"
+    model = LGMRec
     config = {"shared_user_ids": True, "modal_layers": 1}
 
 
 class TestLGMRecSampledContrast(RecommenderContract):
-    name = "LGMRec"
+    model = LGMRec
     config = {"contrast_candidates": 3, "contrast_weight": 0.01}
 
 
@@ -127,7 +129,7 @@ def test_loss_and_every_gradient_equal_the_dense_reading(
     model = build(train, hyperedges=hyperedges, hyper_layers=hyper_layers, contrast_weight=0.1, regulariser=0.1)
     model.train(training)
     torch.manual_seed(1)  # of noise and dropout
-    loss = torch.stack(list(model.loss(batch).values())).sum()
+    loss = torch.stack(list(model(batch).values())).sum()
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     torch.manual_seed(1)
     expected = dense_loss(model, train, batch)
@@ -149,7 +151,7 @@ class PlainLGMRec(LGMRec):
 
 
 def test_five_epochs_of_training_follow_those_of_the_dense_reading() -> None:
-    data = made_up(150, 80, 1500, {"image": 12, "text": 5})
+    data = random_dataset(150, 80, 1500, {"image": 12, "text": 5})
     features = {name: torch.from_numpy(matrix) for name, matrix in data.features.items()}
     config = LGMRec.Config(embedding_size=16, batch_size=128, contrast_weight=1e-3)
     curves = []
@@ -171,8 +173,8 @@ def test_without_modal_and_hypergraph_it_is_lightgcn(float64: None) -> None:
     assert torch.equal(embed(model).users, embed(other).users)
     assert torch.equal(embed(model).items, embed(other).items)
     batch = toy_batch(train)
-    assert model.loss(batch)["bpr"].item() == pytest.approx(other.loss(batch)["bpr"].item(), rel=1e-12)
-    assert "contrast" not in model.loss(batch)
+    assert model(batch)["bpr"].item() == pytest.approx(other(batch)["bpr"].item(), rel=1e-12)
+    assert "contrast" not in model(batch)
 
 
 def test_without_modalities_it_is_lightgcn(float64: None) -> None:
@@ -196,7 +198,7 @@ def test_ablations_drop_their_part_and_keep_the_rest(switches: dict[str, bool], 
     train = toy_interactions()
     full, model = build(train), build(train, **switches)
     model.load_state_dict(full.state_dict())
-    assert {"bpr", "regulariser", "contrast"} - absent == set(model.loss(toy_batch(train)))
+    assert {"bpr", "regulariser", "contrast"} - absent == set(model(toy_batch(train)))
     changed = not torch.equal(embed(full).items, embed(model).items)
     assert changed == (switches != {"contrast": False})
 
@@ -225,13 +227,13 @@ def test_one_hyperedge_makes_all_rows_equal_and_the_contrast_a_constant() -> Non
     torch.testing.assert_close(items, items[:1].expand_as(items))
     model.train()
     expected = len(batch) * (math.log(NUM_USERS) + math.log(NUM_ITEMS))
-    assert model.loss(batch)["contrast"].item() == pytest.approx(expected, rel=1e-5)
+    assert model(batch)["contrast"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_hyperedges_get_no_gradient_without_global_embeddings_and_contrast() -> None:
     train = toy_interactions()
     model = build(train, alpha=0.0, contrast_weight=0.0)
-    torch.stack(list(model.loss(toy_batch(train)).values())).sum().backward()
+    torch.stack(list(model(toy_batch(train)).values())).sum().backward()
     assert all(weight.grad is None or not weight.grad.any() for weight in model.hyperedges)
 
 
@@ -239,7 +241,7 @@ def test_hyperedges_get_no_gradient_without_global_embeddings_and_contrast() -> 
 def test_contrast_is_the_mean_over_pairs_of_modalities(modalities: int) -> None:
     train = toy_interactions()
     model = build(train, modalities, contrast_weight=1.0).eval()
-    terms = model.loss(toy_batch(train))
+    terms = model(toy_batch(train))
     if modalities == 1:
         assert "contrast" not in terms
         return
@@ -265,7 +267,7 @@ def test_user_ids_reach_the_modal_part_only_when_shared() -> None:
     settings = {"collaborative": False, "hypergraph": False, "modal_layers": 0}
     for shared in (False, True):
         model = build(train, shared_user_ids=shared, **settings)
-        model.loss(toy_batch(train))["bpr"].backward()
+        model(toy_batch(train))["bpr"].backward()
         assert (model.user_table.grad is not None and bool(model.user_table.grad.any())) == shared
     torch.testing.assert_close(embed(model).users, 2 * F.normalize(model.user_table.detach()))
 
@@ -300,18 +302,18 @@ def test_contrast_candidates_that_are_all_of_them_change_nothing(candidates: int
         torch.manual_seed(1)
         model = build(train, **settings).train()
         torch.manual_seed(2)
-        losses.append(model.loss(toy_batch(train))["contrast"].item())
+        losses.append(model(toy_batch(train))["contrast"].item())
     assert losses[0] == losses[1]
 
 
 def test_a_sampled_contrast_follows_the_seed_and_is_near_the_exact_one_on_average() -> None:
     train = toy_interactions()
     model = build(train, contrast_weight=1.0, contrast_candidates=4).eval()
-    exact = build(train, contrast_weight=1.0).eval().loss(toy_batch(train))["contrast"].item()
+    exact = build(train, contrast_weight=1.0).eval()(toy_batch(train))["contrast"].item()
 
     def contrast(seed: int) -> float:
         torch.manual_seed(seed)
-        return model.loss(toy_batch(train))["contrast"].item()
+        return model(toy_batch(train))["contrast"].item()
 
     values = torch.tensor([contrast(seed) for seed in range(60)])
     assert contrast(7) == values[7]

@@ -3,19 +3,19 @@ import math
 import pytest
 import torch
 
-from prismrec.models import MFBPR, LightGCN
+from prismrec.models.lightgcn import LightGCN
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.testing import RecommenderContract, toy_batch, toy_interactions
 from prismrec.types import Triplets
-
-from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 
 class TestMFBPR(RecommenderContract):
-    name = "MF-BPR"
+    model = MFBPR
     learning = {"regulariser": 0.01}
 
 
 class TestMFBPRNorms(RecommenderContract):
-    name = "MF-BPR"
+    model = MFBPR
     config = {"regulariser_form": "norms"}
 
 
@@ -25,7 +25,7 @@ def build(**settings: object) -> MFBPR:
 
 
 def total(model: MFBPR, batch: Triplets) -> torch.Tensor:
-    return torch.stack(list(model.loss(batch).values())).sum()
+    return torch.stack(list(model(batch).values())).sum()
 
 
 @pytest.mark.parametrize("form", ["squares", "norms"])

@@ -6,21 +6,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.dense_item_graph import dense_backbone, dense_learned_graph, dense_loss, largest_result
-from prismrec.models import LATTICE, MICRO
-from prismrec.models.micro import fusion_contrast
+from prismrec.models.lattice import LATTICE
+from prismrec.models.micro import MICRO, fusion_contrast
 from prismrec.nn import partition
-
-from model_contract import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
+from prismrec.testing import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
 
 
 class TestMICRO(RecommenderContract):
-    name = "MICRO"
+    model = MICRO
     config = {"neighbours": 4}
     learning = {"lr_decay": 1.0}
 
 
 class TestMICROOfFeatures(RecommenderContract):
-    name = "MICRO"
+    model = MICRO
     config = {"neighbours": 4, "inputs": "features", "backbone": "NGCF", "train_features": False}
 
 
@@ -68,7 +67,7 @@ def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
     float64: None, modalities: int, settings: dict[str, object]
 ) -> None:
     model = build(modalities, contrast_weight=0.5, **settings)
-    terms = model.loss(toy_batch(toy_interactions()))
+    terms = model(toy_batch(toy_interactions()))
     sum(terms.values()).backward()
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
@@ -110,13 +109,13 @@ def test_a_single_item_has_nothing_to_be_contrasted_with() -> None:
 
 def test_later_steps_keep_the_graphs_and_give_their_weights_no_gradient() -> None:
     model, batch = build(), toy_batch(toy_interactions())
-    first = model.loss(batch)
+    first = model(batch)
     sum(first.values()).backward()
     model.zero_grad()
     with torch.no_grad():
         for weight in model.drifting_parameters():
             weight.add_(torch.randn_like(weight))
-    later = model.loss(batch)
+    later = model(batch)
     sum(later.values()).backward()
     assert {k: v.item() for k, v in later.items()} == pytest.approx({k: v.item() for k, v in first.items()})
     assert all(weight.grad is None for weight in model.drifting_parameters())
@@ -128,7 +127,7 @@ def test_with_one_modality_it_is_lattice_with_a_contrast(float64: None) -> None:
     micro = build(1)
     lattice = LATTICE(toy_interactions(), toy_features(1), LATTICE.Config(**shared))
     lattice.load_state_dict(micro.state_dict(), strict=False)
-    ours, theirs = micro.loss(batch), lattice.loss(batch)
+    ours, theirs = micro(batch), lattice(batch)
     torch.testing.assert_close(ours["bpr"], theirs["bpr"])
     torch.testing.assert_close(ours["regulariser"], theirs["regulariser"])
     latent = lattice._latent(slice(None))
@@ -152,7 +151,7 @@ def test_without_a_query_the_fusion_is_the_mean() -> None:
 def test_frozen_graphs_alone_need_no_projection_and_no_contrast_no_term() -> None:
     model = build(skip=1.0, contrast_weight=0.0)
     assert model.projections is None
-    assert model.loss(toy_batch(toy_interactions())).keys() == {"bpr", "regulariser"}
+    assert model(toy_batch(toy_interactions())).keys() == {"bpr", "regulariser"}
 
 
 def test_the_item_graphs_add_a_vector_of_length_one() -> None:

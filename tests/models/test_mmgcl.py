@@ -6,34 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import golden
-import plain
-from prismrec.models import MMGCL
-from prismrec.models.mmgcl import _Draws
-from prismrec.types import Interactions, Triplets
-
-from model_contract import (
+from prismrec.models.mmgcl import MMGCL, _Draws
+from prismrec.testing import (
     NUM_USERS,
     RecommenderContract,
     toy_batch,
     toy_features,
     toy_interactions,
 )
+from prismrec.types import Interactions, Triplets
+
+import golden
+import plain
 
 
 class TestMMGCL(RecommenderContract):
-    name = "MMGCL"
+    model = MMGCL
     learning_epochs = 15
 
 
 class TestMMGCLNodeDrop(RecommenderContract):
-    name = "MMGCL"
+    model = MMGCL
     learning_epochs = 15
     config: ClassVar[dict[str, object]] = {"mask": "node_drop"}
 
 
 class TestMMGCLOfficial(RecommenderContract):
-    name = "MMGCL"
+    model = MMGCL
     learning_epochs = 15
     config: ClassVar[dict[str, object]] = {"variant": "official"}
 
@@ -80,7 +79,7 @@ def dense_loss(model: MMGCL, batch: Triplets, draws: _Draws) -> dict[str, Tensor
     items1, items2 = (unit(encoder.item_readout(torch.cat([H[i] for H in view], 1))) for view in (first, second))
     mixed = [H[j] if k == draws.swapped else H[i] for k, H in enumerate(first)]
     hard = unit(encoder.item_readout(torch.cat(mixed, 1)))
-    nce, temperature = plain.in_batch_nce, model.config.temperature
+    nce, temperature = plain.in_batch_info_nce, model.config.temperature
     logits = torch.cat([items1 @ items2.T, (items1 * hard).sum(1, keepdim=True)], 1) / temperature
     contrast = {
         "paper": nce(users1, users2, temperature) - logits.log_softmax(1).diagonal().mean(),
@@ -183,8 +182,8 @@ def test_dropping_nothing_makes_both_views_the_full_graph() -> None:
     users, items = (F.normalize(x) for x in (embeddings.users[batch.users], embeddings.items[batch.positives]))
     same = Triplets(batch.users, batch.positives, batch.positives)  # so the hard negative is the item itself
     logits = torch.cat([items @ items.T, torch.ones(len(batch), 1)], 1) / 0.2
-    expected = plain.in_batch_nce(users, users, 0.2) - logits.log_softmax(1).diagonal().mean()
-    torch.testing.assert_close(model.loss(same)["contrast"], 0.4 * expected)
+    expected = plain.in_batch_info_nce(users, users, 0.2) - logits.log_softmax(1).diagonal().mean()
+    torch.testing.assert_close(model(same)["contrast"], 0.4 * expected)
 
 
 def test_modalities_are_masked_as_often_as_asked_and_swapped_equally_often() -> None:
@@ -201,4 +200,4 @@ def test_probabilities_must_fit_the_modalities() -> None:
 
 
 def test_without_weight_it_is_the_ranking_loss_alone() -> None:
-    assert list(build(contrast_weight=0).loss(toy_batch(toy_interactions()))) == ["bpr"]
+    assert list(build(contrast_weight=0)(toy_batch(toy_interactions()))) == ["bpr"]

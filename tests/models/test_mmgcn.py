@@ -6,12 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import golden
 from prismrec.errors import InputError
 from prismrec.models.mmgcn import MMGCN, MMGCNConfig
-from prismrec.types import Interactions, Triplets
-
-from model_contract import (
+from prismrec.testing import (
     ISOLATED_ITEM,
     ISOLATED_USER,
     NUM_ITEMS,
@@ -21,14 +18,17 @@ from model_contract import (
     toy_features,
     toy_interactions,
 )
+from prismrec.types import Interactions, Triplets
+
+import golden
 
 
 class TestMMGCN(RecommenderContract):
-    name = "MMGCN"
+    model = MMGCN
 
 
 class TestOfficialMMGCN(RecommenderContract):
-    name = "MMGCN"
+    model = MMGCN
     config = {"variant": "official", "combination": "elementwise"}
 
     def to_meta(self, model: MMGCN) -> None:
@@ -94,7 +94,7 @@ def test_value_and_gradient_are_those_of_the_dense_definition(settings: dict[str
     torch.testing.assert_close(torch.cat([embeddings.users, embeddings.items]), nodes)
     if not many_users:
         return
-    loss, expected = sum(model.loss(batch).values()), dense_loss(model, nodes, batch)
+    loss, expected = sum(model(batch).values()), dense_loss(model, nodes, batch)
     torch.testing.assert_close(loss, expected)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
@@ -109,7 +109,7 @@ def test_what_is_looked_up_once_per_epoch_changes_nothing(latent_sizes: dict[str
         with torch.no_grad():  # such as by taking up a checkpoint
             model.preferences[0].mul_(torch.rand_like(model.preferences[0]))
         model.start_epoch(epoch, torch.Generator())
-        loss = sum(model.loss(batch).values())
+        loss = sum(model(batch).values())
         expected = dense_loss(model, dense_forward(model, toy_interactions(), toy_features(2)), batch)
         torch.testing.assert_close(loss, expected)
         torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
@@ -147,7 +147,7 @@ def test_golden_values(
     model.load_state_dict(values)
     embeddings = model.embed()
     found = [embeddings.users.sum(), embeddings.items.sum(), embeddings.users[0, 0], embeddings.items[4, -1]]
-    found.append(sum(model.loss(golden.BATCH).values()))
+    found.append(sum(model(golden.BATCH).values()))
     torch.testing.assert_close(
         torch.stack(found), torch.tensor([sum_users, sum_items, first, last, loss]), rtol=0, atol=1e-8
     )
@@ -198,7 +198,7 @@ def test_only_the_official_code_leaves_the_tables_as_they_were_drawn(variant: st
     optimizer = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        sum(model.loss(toy_batch(train)).values()).backward()
+        sum(model(toy_batch(train)).values()).backward()
         optimizer.step()
     tables = ("node_table", "preferences.0", "preferences.1")
     kept = [torch.equal(model.state_dict()[name], before[name]) for name in tables]

@@ -3,14 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prismrec.models import NCL, LightGCN
+from prismrec.models.lightgcn import LightGCN
+from prismrec.models.ncl import NCL
+from prismrec.testing import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 from prismrec.types import Triplets
-
-from model_contract import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 
 
 class TestNCL(RecommenderContract):
-    name = "NCL"
+    model = NCL
     config = {"clusters": 6, "warm_up_epochs": 0}
 
 
@@ -56,7 +56,7 @@ def dense_loss(model: NCL, batch: Triplets) -> Tensor:
 def test_loss_and_gradients_are_those_of_the_dense_equations(layers: int, hyper_layers: int, float64: None) -> None:
     weights = {"item_weight": 1.5, "prototype_item_weight": 0.7, "regulariser": 0.4}
     model, batch = build(layers=layers, hyper_layers=hyper_layers, **weights), toy_batch(toy_interactions())
-    loss, plain = torch.stack(list(model.loss(batch).values())).sum(), dense_loss(model, batch)
+    loss, plain = torch.stack(list(model(batch).values())).sum(), dense_loss(model, batch)
     torch.testing.assert_close(loss, plain)
     parameters = list(model.parameters())
     torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters))
@@ -68,7 +68,7 @@ def test_without_contrasts_it_is_lightgcn(hyper_layers: int) -> None:
     model = build(structure_weight=0, prototype_weight=0, hyper_layers=hyper_layers)
     plain = LightGCN(train, {}, LightGCN.Config(embedding_size=4, regulariser_form="norms"))
     plain.load_state_dict({name: table for name, table in model.state_dict().items() if name.endswith("table")})
-    torch.testing.assert_close(model.loss(toy_batch(train)), plain.loss(toy_batch(train)))
+    torch.testing.assert_close(model(toy_batch(train)), plain(toy_batch(train)))
     assert torch.equal(model.embed().scores(), plain.embed().scores())
 
 
@@ -77,7 +77,7 @@ def test_the_prototype_contrast_waits_for_the_warm_up() -> None:
     seen = []
     for epoch in range(4):
         model.start_epoch(epoch, torch.Generator())
-        seen.append((model.user_centroids.any().item(), "prototype" in model.loss(batch)))
+        seen.append((model.user_centroids.any().item(), "prototype" in model(batch)))
     assert seen == [(False, False), (False, False), (True, True), (True, True)]
 
 
@@ -85,7 +85,7 @@ def test_a_clustering_that_outlives_the_warm_up_is_made_in_it() -> None:
     model = build(start=False, warm_up_epochs=1, cluster_every=2)
     model.start_epoch(0, torch.Generator())  # epoch 1 reads it
     assert model.user_centroids.any()
-    assert "prototype" not in model.loss(toy_batch(toy_interactions()))
+    assert "prototype" not in model(toy_batch(toy_interactions()))
 
 
 def test_a_run_taken_up_between_two_clusterings_goes_on_with_the_last() -> None:
@@ -97,7 +97,7 @@ def test_a_run_taken_up_between_two_clusterings_goes_on_with_the_last() -> None:
     twin.load_state_dict(model.state_dict())
     for run in (model, twin):
         run.start_epoch(1, torch.Generator())
-    torch.testing.assert_close(twin.loss(batch), model.loss(batch), rtol=0, atol=0)
+    torch.testing.assert_close(twin(batch), model(batch), rtol=0, atol=0)
 
 
 def test_nodes_belong_to_the_nearest_centroid_before_centroids_are_normalised() -> None:
@@ -117,7 +117,7 @@ def test_there_are_never_more_clusters_than_nodes() -> None:
 
 def test_one_cluster_contrasts_nothing() -> None:
     model = build(clusters=1)
-    term = model.loss(toy_batch(toy_interactions()))["prototype"]
+    term = model(toy_batch(toy_interactions()))["prototype"]
     assert term.item() == pytest.approx(0, abs=1e-5)
     gradient = torch.autograd.grad(term, model.user_table)[0]
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-5)
@@ -125,11 +125,11 @@ def test_one_cluster_contrasts_nothing() -> None:
 
 def test_contrasts_do_not_see_the_scale_of_the_tables() -> None:
     model, batch = build(), toy_batch(toy_interactions())
-    before = model.loss(batch)
+    before = model(batch)
     with torch.no_grad():
         for table in model.parameters():
             table.mul_(3)
-    after = model.loss(batch)
+    after = model(batch)
     for name in ("structure", "prototype"):
         torch.testing.assert_close(after[name], before[name])
 

@@ -3,23 +3,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prismrec.models import MFBPR, NGCF
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.ngcf import NGCF
+from prismrec.testing import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 from prismrec.types import Triplets
-
-from model_contract import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 
 
 class TestNGCF(RecommenderContract):
-    name = "NGCF"
+    model = NGCF
 
 
 class TestNGCFSym(RecommenderContract):
-    name = "NGCF"
+    model = NGCF
     config = {"variant": "sym"}
 
 
 class TestNGCFRecBole(RecommenderContract):
-    name = "NGCF"
+    model = NGCF
     config = {"variant": "recbole"}
 
 
@@ -72,7 +72,7 @@ def test_embeddings_loss_and_gradients_are_those_of_the_dense_equations(variant:
     power = 1 if variant == "recbole" else 2
     norms = torch.stack([rows.norm() ** power for rows in (users, positives, negatives)])
     plain = plain + 0.3 / len(batch) / power * norms.sum()
-    loss = torch.stack(list(model.loss(batch).values())).sum()
+    loss = torch.stack(list(model(batch).values())).sum()
     torch.testing.assert_close(loss, plain)
     parameters = list(model.parameters())
     torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters))
@@ -85,7 +85,7 @@ def test_without_layers_it_is_matrix_factorisation(variant: str) -> None:
     plain = MFBPR(train, {}, MFBPR.Config(embedding_size=4, regulariser=0.3))
     plain.load_state_dict(model.state_dict())
     batch = toy_batch(train)
-    assert {k: v.item() for k, v in model.loss(batch).items()} == {k: v.item() for k, v in plain.loss(batch).items()}
+    assert {k: v.item() for k, v in model(batch).items()} == {k: v.item() for k, v in plain(batch).items()}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -133,12 +133,12 @@ def test_an_item_without_interactions_changes_no_other_node() -> None:
 
 def test_dropout_draws_anew_at_each_step_but_once_per_node() -> None:
     model, batch = build(dropout=0.5), toy_batch(toy_interactions(), 1)
-    losses = [model.loss(batch)["bpr"].item() for _ in range(2)]
+    losses = [model(batch)["bpr"].item() for _ in range(2)]
     assert losses[0] != losses[1]
     repeated = Triplets(*(side.repeat(5) for side in (batch.users, batch.positives, batch.negatives)))
     for given in (batch, repeated):
         torch.manual_seed(1)
-        losses.append(model.loss(given)["bpr"].item())
+        losses.append(model(given)["bpr"].item())
     assert losses[2] == pytest.approx(losses[3], rel=1e-6)
 
 

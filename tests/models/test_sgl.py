@@ -4,23 +4,23 @@ import torch
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models import SGL, LightGCN
+from prismrec.models.lightgcn import LightGCN
+from prismrec.models.sgl import SGL
+from prismrec.testing import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 from prismrec.types import Interactions, Triplets
-
-from model_contract import NUM_ITEMS, NUM_USERS, RecommenderContract, toy_batch, toy_interactions
 
 
 class TestSGL(RecommenderContract):
-    name = "SGL"
+    model = SGL
 
 
 class TestSGLNodeDropout(RecommenderContract):
-    name = "SGL"
+    model = SGL
     config = {"augmentation": "node_dropout"}
 
 
 class TestSGLRandomWalk(RecommenderContract):
-    name = "SGL"
+    model = SGL
     config = {"augmentation": "random_walk", "reduction": "mean"}
 
 
@@ -58,7 +58,7 @@ def dense_loss(model: SGL, batch: Triplets) -> Tensor:
             layers.append(graph @ layers[-1])
         return torch.stack(layers).mean(0)
 
-    per_layer = [view if len(view) > 1 else view * config.layers for view in model.views]
+    per_layer = [view if len(view) > 1 else view * config.layers for view in (model.first_view, model.second_view)]
     kept = [[normalised((half(graph) > 0).to(E)) for graph in view] for view in per_layer]
     Z = mean_of_layers([normalised(torch.from_numpy(toy_interactions().csr.toarray()).to(E))] * config.layers)
     first, second = (torch.nn.functional.normalize(mean_of_layers(view), dim=1) for view in kept)
@@ -75,7 +75,7 @@ def dense_loss(model: SGL, batch: Triplets) -> Tensor:
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_loss_and_gradients_are_those_of_the_dense_equations(augmentation: str, float64: None) -> None:
     model, batch = build(augmentation=augmentation, regulariser=0.3), toy_batch(toy_interactions())
-    loss, plain = torch.stack(list(model.loss(batch).values())).sum(), dense_loss(model, batch)
+    loss, plain = torch.stack(list(model(batch).values())).sum(), dense_loss(model, batch)
     torch.testing.assert_close(loss, plain)
     parameters = list(model.parameters())
     torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters))
@@ -86,7 +86,7 @@ def test_without_the_contrast_it_is_lightgcn_times_the_batch(float64: None) -> N
     model, batch = build(contrast_weight=0, regulariser=0.2), toy_batch(train)
     plain = LightGCN(train, {}, LightGCN.Config(embedding_size=4, regulariser=0.2))
     plain.load_state_dict(model.state_dict())
-    losses = [torch.stack(list(m.loss(batch).values())).sum() for m in (model, plain)]
+    losses = [torch.stack(list(m(batch).values())).sum() for m in (model, plain)]
     torch.testing.assert_close(losses[0], len(batch) * losses[1])
     here, there = (
         torch.autograd.grad(loss, list(m.parameters())) for loss, m in zip(losses, (model, plain), strict=True)
@@ -96,21 +96,21 @@ def test_without_the_contrast_it_is_lightgcn_times_the_batch(float64: None) -> N
 
 def test_a_mean_is_the_sum_over_the_batch() -> None:
     batch = toy_batch(toy_interactions())
-    summed, mean = (build(reduction=reduction).loss(batch) for reduction in ("sum", "mean"))
+    summed, mean = (build(reduction=reduction)(batch) for reduction in ("sum", "mean"))
     torch.testing.assert_close(summed, {name: len(batch) * term for name, term in mean.items()})
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_nothing_dropped_is_the_graph_itself(augmentation: str) -> None:
     model = build(augmentation=augmentation, drop_ratio=0)
-    for view in model.views:
+    for view in (model.first_view, model.second_view):
         for graph in view:
             torch.testing.assert_close(half(graph), half(model.graph))
 
 
 def test_edge_dropout_keeps_an_exact_number_of_interactions() -> None:
     model, train = build(), toy_interactions()
-    first, second = (half(graph) for (graph,) in model.views)
+    first, second = half(model.first_view[0]), half(model.second_view[0])
     for view in (first, second):
         assert (view > 0).sum() == int(len(train) * 0.7)
         assert not (view > half(model.graph).gt(0)).any()
@@ -122,7 +122,7 @@ def test_node_dropout_removes_an_exact_number_of_nodes_with_all_their_interactio
     everything = Interactions.from_pairs(*np.indices((NUM_USERS, NUM_ITEMS)), NUM_USERS, NUM_ITEMS)
     model = SGL(everything, {}, SGL.Config(augmentation="node_dropout", drop_ratio=0.3))
     model.start_epoch(0, torch.Generator().manual_seed(0))
-    for (graph,) in model.views:
+    for (graph,) in (model.first_view, model.second_view):
         kept = half(graph) > 0
         assert kept.any(1).sum() == NUM_USERS - int(0.3 * NUM_USERS)
         assert kept.any(0).sum() == NUM_ITEMS - int(0.3 * NUM_ITEMS)
@@ -131,7 +131,7 @@ def test_node_dropout_removes_an_exact_number_of_nodes_with_all_their_interactio
 
 def test_a_random_walk_has_a_graph_of_its_own_for_each_layer() -> None:
     model = build(augmentation="random_walk")
-    patterns = [half(graph) > 0 for view in model.views for graph in view]
+    patterns = [half(graph) > 0 for view in (model.first_view, model.second_view) for graph in view]
     assert len(patterns) == 6
     assert all((pattern.sum() == int(len(toy_interactions()) * 0.7)) for pattern in patterns)
     assert len({tuple(pattern.flatten().tolist()) for pattern in patterns}) == 6
@@ -140,19 +140,19 @@ def test_a_random_walk_has_a_graph_of_its_own_for_each_layer() -> None:
 def test_a_random_walk_that_stays_on_one_graph_is_edge_dropout() -> None:
     batch = toy_batch(toy_interactions())
     model = build()
-    once = model.loss(batch)
-    model.views = tuple(view * 3 for view in model.views)
-    torch.testing.assert_close(model.loss(batch), once)
+    once = model(batch)
+    model.first_view, model.second_view = model.first_view * 3, model.second_view * 3
+    torch.testing.assert_close(model(batch), once)
 
 
 def test_views_change_from_epoch_to_epoch_and_not_within() -> None:
     model, batch = build(), toy_batch(toy_interactions())
-    first, again = (model.loss(batch)["contrast"].item() for _ in range(2))
+    first, again = (model(batch)["contrast"].item() for _ in range(2))
     assert first == again
     model.start_epoch(1, torch.Generator().manual_seed(1))
-    assert model.loss(batch)["contrast"].item() != first
+    assert model(batch)["contrast"].item() != first
     model.start_epoch(0, torch.Generator().manual_seed(0))
-    assert model.loss(batch)["contrast"].item() == first
+    assert model(batch)["contrast"].item() == first
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)

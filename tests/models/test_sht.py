@@ -3,19 +3,19 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from prismrec.models import SHT, LightGCN
+from prismrec.models.lightgcn import LightGCN
+from prismrec.models.sht import SHT
+from prismrec.testing import RecommenderContract, toy_batch, toy_interactions
 from prismrec.types import Triplets
-
-from model_contract import RecommenderContract, toy_batch, toy_interactions
 
 
 class TestSHT(RecommenderContract):
-    name = "SHT"
+    model = SHT
     config = {"hyperedges": 8}
 
 
 class TestSHTLight(RecommenderContract):
-    name = "SHT"
+    model = SHT
     config = {"hyperedges": 8, "variant": "light"}
 
 
@@ -110,7 +110,7 @@ def test_loss_and_gradients_equal_the_equations_on_dense_matrices(float64, setti
             weight.copy_(0.3 * torch.randn_like(weight))
     batch = toy_batch(toy_interactions())
     torch.manual_seed(1)
-    loss = torch.stack(list(model.loss(batch).values())).sum()
+    loss = torch.stack(list(model(batch).values())).sum()
     torch.manual_seed(1)
     plain = (light_loss if model.config.variant == "light" else transformer_loss)(model, batch)
     torch.testing.assert_close(loss, plain)
@@ -143,7 +143,7 @@ def test_with_equal_solidity_everywhere_each_pair_of_edges_costs_its_margin(floa
     with torch.no_grad():
         model.readout.zero_()
     edges = int(0.5 * len(toy_interactions()))
-    assert model.loss(toy_batch(toy_interactions()))["solidity"].item() == (edges + 1) // 2
+    assert model(toy_batch(toy_interactions()))["solidity"].item() == (edges + 1) // 2
 
 
 def test_light_with_orthonormal_hyperedges_has_two_equal_encoders(float64) -> None:
@@ -151,13 +151,13 @@ def test_light_with_orthonormal_hyperedges_has_two_equal_encoders(float64) -> No
     with torch.no_grad():
         for table in (model.user_hyperedges, model.item_hyperedges):
             table.copy_(torch.linalg.qr(torch.randn_like(table)).Q)
-    terms = model.loss(toy_batch(toy_interactions()))
+    terms = model(toy_batch(toy_interactions()))
     torch.testing.assert_close(terms["topology"], terms["bpr"])
 
 
 def test_light_trains_each_encoder_by_its_own_losses_only(float64) -> None:
     model = build(variant="light")
-    terms = model.loss(toy_batch(toy_interactions()))
+    terms = model(toy_batch(toy_interactions()))
     hyperedges, tables = [model.user_hyperedges, model.item_hyperedges], [model.user_table, model.item_table]
     for term, others in (("bpr", tables), ("topology", hyperedges)):
         gradients = torch.autograd.grad(terms[term], others, retain_graph=True, allow_unused=True)

@@ -2,20 +2,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.vbpr import VBPR
+from prismrec.testing import RecommenderContract, toy_batch, toy_features, toy_interactions
+
 import golden
 import plain
-from prismrec.models import MFBPR, VBPR
-
-from model_contract import RecommenderContract, toy_batch, toy_features, toy_interactions
 
 
 class TestVBPR(RecommenderContract):
-    name = "VBPR"
+    model = VBPR
     multimodal = True
 
 
 class TestVBPRPaper(RecommenderContract):
-    name = "VBPR"
+    model = VBPR
     multimodal = True
     config = {"variant": "paper"}
 
@@ -37,7 +38,7 @@ def test_golden_values(float64: None) -> None:
     assert embeddings.items.sum().item() == pytest.approx(-5.859492757, abs=1e-8)
     assert embeddings.users[0, 0].item() == pytest.approx(0.336588394, abs=1e-8)
     assert embeddings.items[4, -1].item() == pytest.approx(0.003218707, abs=1e-8)
-    assert sum(model.loss(golden.BATCH).values()).item() == pytest.approx(0.881073561, abs=1e-8)
+    assert sum(model(golden.BATCH).values()).item() == pytest.approx(0.881073561, abs=1e-8)
 
 
 @pytest.mark.parametrize("variant", ["mmrec", "paper"])
@@ -62,7 +63,7 @@ def test_loss_and_gradient_equal_the_plain_formula_over_all_items(float64: None,
         expected = -(scores[u, i] - scores[u, j]).sigmoid().log().mean()
         expected = expected + 0.3 / len(batch) * (theta[u].norm() + items[i].norm() + items[j].norm())
     torch.testing.assert_close(model.embed().scores(), scores)
-    loss = sum(model.loss(batch).values())
+    loss = sum(model(batch).values())
     torch.testing.assert_close(loss, expected)
     weights = list(model.parameters())
     plain.assert_same_gradients(loss, expected, weights)
@@ -91,7 +92,7 @@ def test_the_order_of_modalities_only_orders_the_columns_of_the_projection(float
 
 def test_only_rows_of_the_batch_get_a_gradient() -> None:
     batch, model = toy_batch(toy_interactions()), build(regulariser=0.1)
-    sum(model.loss(batch).values()).backward()
+    sum(model(batch).values()).backward()
     for table, rows in (
         (model.user_table, batch.users),
         (model.item_table, torch.cat([batch.positives, batch.negatives])),
@@ -104,7 +105,7 @@ def test_only_rows_of_the_batch_get_a_gradient() -> None:
 def test_doubling_every_row_keeps_the_ranking_loss_and_shrinks_the_unsquared_norms() -> None:
     batch, model = toy_batch(toy_interactions()), build(regulariser=1.0)
     twice = type(batch)(*(torch.cat([rows, rows]) for rows in (batch.users, batch.positives, batch.negatives)))
-    once, doubled = model.loss(batch), model.loss(twice)
+    once, doubled = model(batch), model(twice)
     torch.testing.assert_close(doubled["bpr"], once["bpr"])
     torch.testing.assert_close(doubled["regulariser"], once["regulariser"] / 2**0.5)
 

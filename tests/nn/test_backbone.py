@@ -4,8 +4,7 @@ import torch.nn.functional as F
 
 from prismrec.nn import layer_mean
 from prismrec.nn.backbone import Backbone
-
-from model_contract import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, toy_interactions
+from prismrec.testing import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, toy_interactions
 
 
 def tables() -> tuple[torch.Tensor, torch.Tensor]:

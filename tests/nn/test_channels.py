@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import plain
 from prismrec.graph import BipartiteGraph
 from prismrec.nn import Features
-from prismrec.nn.channels import ChannelEncoder, one_sided_mean, xavier_linear
+from prismrec.nn.channels import ChannelEncoder, layer_mean_of_items, xavier_linear
+from prismrec.testing import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, toy_features, toy_interactions
 from prismrec.types import Interactions
 
-from model_contract import ISOLATED_ITEM, NUM_ITEMS, NUM_USERS, toy_features, toy_interactions
+import plain
 
 
 @given(train=plain.odd_graphs(), layers=st.integers(0, 4), side=st.integers(0, 1))
@@ -20,7 +20,7 @@ def test_one_side_is_the_layer_mean_with_zeros_on_the_other_in_value_and_gradien
 ) -> None:
     sizes = train.num_users, train.num_items
     rows, zeros = plain.random_rows(sizes[side], 3), torch.zeros(sizes[1 - side], 3)
-    users, items = one_sided_mean(BipartiteGraph(train), rows, layers, side=side)
+    users, items = layer_mean_of_items(BipartiteGraph(train), rows, layers, side=side)
     stacked = torch.cat([zeros, rows] if side else [rows, zeros])
     expected = plain.layer_mean(plain.normalised(plain.adjacency(plain.dense(train))), stacked, layers)
     torch.testing.assert_close(torch.cat([users, items]), expected)
@@ -32,13 +32,13 @@ def test_one_side_is_the_layer_mean_with_zeros_on_the_other_in_value_and_gradien
 def test_one_side_leaves_its_argument_as_it_was() -> None:
     rows = plain.random_rows(NUM_USERS, 3)
     before = rows.detach().clone()
-    one_sided_mean(BipartiteGraph(toy_interactions()), rows, 3, side=0)
+    layer_mean_of_items(BipartiteGraph(toy_interactions()), rows, 3, side=0)
     assert torch.equal(rows, before)
 
 
 def test_one_side_refuses_a_graph_that_is_not_its_own_transpose() -> None:
     with pytest.raises(ValueError, match="symmetric"):
-        one_sided_mean(BipartiteGraph(toy_interactions(), "rw"), torch.ones(NUM_USERS, 2), 2, side=0)
+        layer_mean_of_items(BipartiteGraph(toy_interactions(), "rw"), torch.ones(NUM_USERS, 2), 2, side=0)
 
 
 def build(modalities: int = 2, layers: int = 3, width: int = 6) -> ChannelEncoder:
@@ -89,7 +89,7 @@ def test_another_graph_takes_the_place_of_the_own_one() -> None:
     encoder, train = build(), toy_interactions()
     kept = torch.arange(len(train)) % 3 > 0
     rest = Interactions.from_pairs(train.users[kept.numpy()], train.items[kept.numpy()], NUM_USERS, NUM_ITEMS)
-    found = encoder.propagate(encoder.inputs(), encoder.graph.thinned(kept)).items(torch.arange(NUM_ITEMS))
+    found = encoder.propagate(encoder.inputs(), encoder.graph.subgraph(kept)).items(torch.arange(NUM_ITEMS))
     apart = channels(encoder, plain.normalised(plain.adjacency(plain.dense(rest))), 2)
     torch.testing.assert_close(found, torch.stack([H[NUM_USERS:] for H in apart], 1))
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prismrec.nn.fusion import AttentionFusion
+from prismrec.nn.layers import AttentionFusion
 
 
 @pytest.mark.parametrize("maps", [1, 3])

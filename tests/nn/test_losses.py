@@ -6,14 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import plain
 from prismrec.nn import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
+from prismrec.testing import default_dtype
+
+import plain
 
 
 @given(batch=st.integers(1, 6), width=st.integers(1, 4), dtype=plain.DTYPES)
 @settings(max_examples=20, deadline=None)
 def test_values_and_gradients_are_those_of_the_formulas(batch: int, width: int, dtype: torch.dtype) -> None:
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         u, i, j = (plain.random_rows(batch, width, seed=seed) for seed in range(3))
         margins = torch.stack([u[b] @ i[b] - u[b] @ j[b] for b in range(batch)])
         plain.assert_same(bpr(u, i, j), -torch.log(1 / (1 + torch.exp(-margins))).mean(), u, i, j)
@@ -25,8 +27,10 @@ def test_values_and_gradients_are_those_of_the_formulas(batch: int, width: int, 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("batch", "width"), [(1, 1), (5, 3), (40, 17)])
-def test_ranking_and_penalty_at_once_are_those_apart(way: str, batch: int, width: int, dtype: torch.dtype) -> None:
-    with plain.default_dtype(dtype):
+def test_ranking_and_penalty_at_once_are_those_apart(
+    implementation: str, batch: int, width: int, dtype: torch.dtype
+) -> None:
+    with default_dtype(dtype):
         users, items = plain.random_rows(batch, width), plain.random_rows(2 * batch, width, seed=1)
         ranked = users, *items.split(batch)
         for at_once, penalty in ((bpr_and_squares, half_squares), (bpr_and_norms, mean_norms)):
@@ -39,7 +43,7 @@ def test_ranking_and_penalty_at_once_are_those_apart(way: str, batch: int, width
 @pytest.mark.parametrize("leaf", [True, False])
 @pytest.mark.parametrize("at_once", [bpr_and_squares, bpr_and_norms])
 def test_rows_of_matrices_are_ranked_as_copies_of_them(
-    way: str, at_once: Callable[..., tuple[Tensor, Tensor]], leaf: bool, read_elsewhere: bool
+    implementation: str, at_once: Callable[..., tuple[Tensor, Tensor]], leaf: bool, read_elsewhere: bool
 ) -> None:
     users, items = plain.random_rows(4, 3), plain.random_rows(5, 3, seed=1)
     rows = torch.tensor([3, 3, 0]), torch.tensor([4, 1, 1, 0, 2, 4])
@@ -62,7 +66,7 @@ def test_equal_scores_cost_the_logarithm_of_two() -> None:
     assert bpr(rows, rows, rows).item() == pytest.approx(torch.tensor(2.0).log().item())
 
 
-def test_a_norm_of_nothing_has_no_gradient_rather_than_nan(way: str) -> None:
+def test_a_norm_of_nothing_has_no_gradient_rather_than_nan(implementation: str) -> None:
     rows = torch.zeros(3, 2, requires_grad=True)
     assert not torch.autograd.grad(mean_norms(rows), rows)[0].any()
     ranking, norms = bpr_and_norms(rows, rows.repeat(2, 1))

@@ -4,10 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import plain
 from prismrec.nn import partition
-from prismrec.nn.merged_nce import merged_nce
-from prismrec.nn.normalise import unit_rows
+from prismrec.ops.contrast import info_nce_of_pairs
+from prismrec.ops.rows import unit_rows
+from prismrec.testing import default_dtype
+
+import plain
 
 
 @st.composite
@@ -24,36 +26,36 @@ def repeating_pairs(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 def test_value_and_gradient_are_those_of_every_pair_written_out(
     places: tuple[Tensor, Tensor], dtype: torch.dtype, temperature: float, cosines: bool
 ) -> None:
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         weights = [plain.random_rows(int(side.max()) + 1, 4, seed=seed) for seed, side in enumerate(places)]
         anchors, candidates = (unit_rows(rows) if cosines else rows for rows in weights)
-        found = merged_nce(anchors, candidates, *places, temperature, cosines=cosines)
-        expected = plain.in_batch_nce(anchors[places[0]], candidates[places[1]], temperature)
+        found = info_nce_of_pairs(anchors, candidates, *places, temperature, cosines=cosines)
+        expected = plain.in_batch_info_nce(anchors[places[0]], candidates[places[1]], temperature)
         tolerance = {"rtol": 2e-4, "atol": 2e-4} if dtype == torch.float32 else {}
         torch.testing.assert_close(found, expected, **tolerance)
         gradients = (torch.autograd.grad(2 * x, weights, retain_graph=True) for x in (found, expected))
         torch.testing.assert_close(*gradients, **tolerance)
 
 
-@pytest.mark.usefixtures("float64", "way")
+@pytest.mark.usefixtures("float64", "implementation")
 @pytest.mark.parametrize("entries", [1, 7, 1000])
 def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
     monkeypatch.setattr(partition, "_BLOCK_ENTRIES", entries)
     monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
     weights = plain.random_rows(5, 4), plain.random_rows(3, 4)
     places = torch.tensor([0, 4, 1, 1, 2, 3]), torch.tensor([2, 0, 1, 1, 0, 2])
-    found = merged_nce(*weights, *places, 0.3)
-    expected = plain.in_batch_nce(weights[0][places[0]], weights[1][places[1]], 0.3)
+    found = info_nce_of_pairs(*weights, *places, 0.3)
+    expected = plain.in_batch_info_nce(weights[0][places[0]], weights[1][places[1]], 0.3)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found, weights), torch.autograd.grad(expected, weights))
 
 
-@pytest.mark.usefixtures("float64", "way")
+@pytest.mark.usefixtures("float64", "implementation")
 def test_weights_and_counts_stand_for_pairs_and_candidates_that_repeat() -> None:
     rows = plain.random_rows(4, 3), plain.random_rows(5, 3, seed=1)
     places = torch.tensor([0, 2, 2, 1]), torch.tensor([1, 1, 4, 0])
     weights, counts = torch.tensor([0.5, 1.0, 0.0, 2.0]), torch.tensor([1.0, 3.0, 0.0, 2.0, 1.0])
-    found = merged_nce(*rows, *places, 0.3, weights=weights, counts=counts)
+    found = info_nce_of_pairs(*rows, *places, 0.3, weights=weights, counts=counts)
     similarities = rows[0][places[0]] @ rows[1].repeat_interleave(counts.long(), 0).T / 0.3
     chosen = (rows[0][places[0]] * rows[1][places[1]]).sum(1) / 0.3
     expected = weights @ (similarities.logsumexp(1) - chosen)
@@ -64,6 +66,6 @@ def test_weights_and_counts_stand_for_pairs_and_candidates_that_repeat() -> None
 def test_large_similarities_do_not_overflow() -> None:
     rows = (10 * torch.eye(3)).requires_grad_()
     places = torch.tensor([0, 1, 2, 2])
-    loss = merged_nce(rows, rows, places, places, 0.1)
+    loss = info_nce_of_pairs(rows, rows, places, places, 0.1)
     assert loss.item() == pytest.approx(torch.tensor(2.0).log().item() / 2, rel=1e-3)
     assert torch.autograd.grad(loss, rows)[0].isfinite().all()

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from prismrec.nn.normalise import unit_rows
+from prismrec.ops.rows import unit_rows
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -3,10 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import plain
 from prismrec.graph import BipartiteGraph
 from prismrec.nn import layer_mean, layer_sum, rows_of_layer_mean
+from prismrec.testing import default_dtype
 from prismrec.types import Interactions
+
+import plain
 
 TRAIN = Interactions.from_pairs([0, 0, 1, 3], [0, 2, 2, 1], 5, 4)
 
@@ -16,7 +18,7 @@ TRAIN = Interactions.from_pairs([0, 0, 1, 3], [0, 2, 2, 1], 5, 4)
 def test_sum_and_mean_are_those_of_the_powers_of_the_dense_operator(
     train: Interactions, dtype: torch.dtype, layers: int
 ) -> None:
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         users, items = plain.random_rows(train.num_users, 3), plain.random_rows(train.num_items, 3, seed=1)
         graph, square = BipartiteGraph(train), plain.normalised(plain.adjacency(plain.dense(train)))
         expected = plain.layer_mean(square, torch.cat([users, items]), layers)
@@ -55,9 +57,9 @@ def test_a_graph_that_is_not_its_own_transpose_is_refused(normalisation: str) ->
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("rows", "columns"), [([3, 0], [2]), ([4], [3, 1, 0, 2]), ([], [0])])
 def test_rows_of_the_mean_are_those_of_the_whole(
-    way: str, layers: int, dtype: torch.dtype, rows: list[int], columns: list[int]
+    implementation: str, layers: int, dtype: torch.dtype, rows: list[int], columns: list[int]
 ) -> None:
-    with plain.default_dtype(dtype):
+    with default_dtype(dtype):
         graph = BipartiteGraph(TRAIN)
         users, items = plain.random_rows(5, 70), plain.random_rows(4, 70, seed=1)
         chosen = torch.tensor(rows, dtype=torch.int64), torch.tensor(columns)
@@ -66,7 +68,7 @@ def test_rows_of_the_mean_are_those_of_the_whole(
         plain.assert_same(found, torch.cat([means[0][chosen[0]], means[1][chosen[1]]]), users, items)
 
 
-def test_rows_of_a_graph_that_is_not_its_own_transpose_are_refused(way: str) -> None:
+def test_rows_of_a_graph_that_is_not_its_own_transpose_are_refused(implementation: str) -> None:
     rows = torch.tensor([0]), torch.tensor([0])
     with pytest.raises(ValueError, match="symmetric"):
         rows_of_layer_mean(BipartiteGraph(TRAIN, "rw"), torch.ones(5, 2), torch.ones(4, 2), 2, rows)

@@ -29,7 +29,7 @@ def train(
                 seldom.grad = torch.zeros_like(seldom)
             optimizer.step()
         if isinstance(optimizer, Adam):
-            optimizer.catch_up()
+            optimizer.apply_deferred_steps()
 
 
 def weights(dtype: torch.dtype) -> list[nn.Parameter]:
@@ -72,7 +72,7 @@ def test_a_repeated_step_puts_off_what_the_step_did() -> None:
                 optimizer.step()
             else:
                 optimizer.step_repeated()
-        optimizer.catch_up()
+        optimizer.apply_deferred_steps()
     torch.testing.assert_close(repeated[1], taken[1])
     assert not torch.equal(repeated[0], taken[0])
 
@@ -84,7 +84,7 @@ def test_a_weight_that_does_not_drift_stays_while_it_has_no_gradient() -> None:
     before = ours[1].detach().clone()
     optimizer.zero_grad()
     optimizer.step()
-    optimizer.catch_up()
+    optimizer.apply_deferred_steps()
     assert torch.equal(ours[1], before)
 
 
@@ -115,7 +115,7 @@ def test_a_weight_read_before_it_caught_up_is_an_error() -> None:
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_sparse_gradients_move_every_row_as_their_dense_forms_do(
-    way: str, weight_decay: float, dtype: torch.dtype
+    implementation: str, weight_decay: float, dtype: torch.dtype
 ) -> None:
     ours, theirs = weights(dtype), weights(dtype)
     optimizer = Adam(ours, [], lr=0.01, weight_decay=weight_decay)

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from prismrec.errors import InputError
-from prismrec.models import MFBPR, REGISTRY, LGMRec, Recommender
-from prismrec.training import CheckpointFolder, NonFiniteLossError, Settings, Trained, fit, pick_device
+from prismrec.models import REGISTRY, Recommender
+from prismrec.models.lgmrec import LGMRec
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.ops.device import pick_device
+from prismrec.records import Settings
+from prismrec.testing import toy_features, toy_interactions
+from prismrec.training import CheckpointFolder, NonFiniteLossError, Trained, fit
 from prismrec.training.checkpoint import copy_weights
 from prismrec.types import Embeddings
-
-from model_contract import toy_features, toy_interactions
 
 
 def lgmrec(seed: int = 0, **settings: object) -> LGMRec:
@@ -160,10 +163,10 @@ def test_training_does_not_import_the_compiler() -> None:
     """torch.optim's classes do, which takes two seconds and 70 MB."""
     code = """
 import sys, torch
-from prismrec.experiments.made_up import made_up
+from prismrec.experiments.synthetic import random_dataset
 from prismrec.models import MFBPR
 from prismrec.training import Settings, fit
-data = made_up(30, 20, 100, {})
+data = random_dataset(30, 20, 100, {})
 fit(MFBPR(data.train, {}, MFBPR.Config()), data.train, Settings(epochs=1))
 sys.exit("torch._dynamo" in sys.modules)
 """

@@ -1,4 +1,7 @@
-"""The command line: one thin file per command, each parses, calls and prints."""
+"""The command line: one thin file per command, each parses, calls and prints.
+
+Commands import PyTorch and the rest of the package inside their functions, so that `prismrec --help` is fast.
+"""
 
 import sys
 
@@ -6,7 +9,7 @@ import typer
 
 from prismrec.cli import bench, data, demo, evaluate, models, recommend, train
 from prismrec.errors import InputError
-from prismrec.training import ask_for_large_pages
+from prismrec.process import request_large_pages, retain_freed_memory
 
 app = typer.Typer(
     name="prismrec",
@@ -25,8 +28,9 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run the command line; exit code 2 and one line on standard error where the input is at fault."""
-    ask_for_large_pages()
+    """Run the command line; bad input ends with one line on standard error and exit code 2."""
+    retain_freed_memory()
+    request_large_pages()
     try:
         app()
     except InputError as error:

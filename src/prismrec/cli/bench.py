@@ -1,22 +1,19 @@
-"""`prismrec bench`: what this machine does in a second."""
+"""`prismrec bench`: how fast models and shared operations are on this machine."""
 
 import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from prismrec.cli.machine import check_machine_words
-from prismrec.data import Dataset, load
-from prismrec.experiments.bench import Timing, time_model
-from prismrec.experiments.limits import Limit, measure_limits
-from prismrec.experiments.made_up import made_up
-from prismrec.models import canonical_name
+from prismrec.cli.options import check_device_and_precision
+
+if TYPE_CHECKING:
+    from prismrec.data import Dataset
+    from prismrec.experiments.bench import Timing
+    from prismrec.experiments.limits import Limit
 
 _MODELS = ["MF-BPR", "LightGCN", "VBPR", "LGMRec"]
 _WIDTHS = {"image": 512, "text": 384}
@@ -24,22 +21,28 @@ _WIDTHS = {"image": 512, "text": 384}
 
 def bench(
     source: Annotated[
-        Path | None, typer.Argument(help="A data set; made up at random if not given.", show_default=False)
+        Path | None, typer.Argument(help="A data set; random data if not given.", show_default=False)
     ] = None,
     model: Annotated[list[str], typer.Option(help="A model to time; may be repeated.")] = _MODELS,
     epochs: Annotated[int, typer.Option(help="Epochs to time, after one to warm up.", min=1)] = 1,
-    limits: Annotated[bool, typer.Option(help="Time the shared operations beside the machine's own.")] = True,
-    users: Annotated[int, typer.Option(help="Of the made-up data.")] = 10_000,
-    items: Annotated[int, typer.Option(help="Of the made-up data.")] = 5_000,
-    interactions: Annotated[int, typer.Option(help="Training pairs of the made-up data.")] = 60_000,
-    device: Annotated[str, typer.Option(help="For the models: auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of products with features: float32 or bf16.")] = "float32",
+    limits: Annotated[bool, typer.Option(help="Also compare shared operations with the limits of the machine.")] = True,
+    users: Annotated[int, typer.Option(help="Users of the random data.")] = 10_000,
+    items: Annotated[int, typer.Option(help="Items of the random data.")] = 5_000,
+    interactions: Annotated[int, typer.Option(help="Training pairs of the random data.")] = 60_000,
+    device: Annotated[str, typer.Option(help="Device of the models: auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision of products with features: float32 or bf16.")] = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Time an epoch and an evaluation of some models, and the shared operations beside the limits of the machine."""
-    check_machine_words(device, precision)
-    names = [canonical_name(each) for each in model]
-    dataset = load(source) if source else made_up(users, items, interactions, _WIDTHS)
+    """Time an epoch and an evaluation of some models, and compare shared operations with the machine's limits."""
+    from prismrec.data import load
+    from prismrec.experiments.bench import time_model
+    from prismrec.experiments.limits import measure_limits
+    from prismrec.experiments.synthetic import random_dataset
+    from prismrec.models import find_model
+
+    check_device_and_precision(device, precision)
+    names = [find_model(each).name for each in model]
+    dataset = load(source) if source else random_dataset(users, items, interactions, _WIDTHS)
     timings = [time_model(name, dataset, epochs=epochs, device=device, precision=precision) for name in names]
     measured = measure_limits(dataset) if limits else []
     if as_json:
@@ -49,10 +52,12 @@ def bench(
 
 
 def _machine() -> dict[str, Any]:
+    import torch
+
     return {"platform": platform.platform(), "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
-def _report(dataset: Dataset, timings: list[Timing], measured: list[Limit]) -> dict[str, Any]:
+def _report(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") -> dict[str, Any]:
     return {
         "data": dataset.name,
         "users": dataset.train.num_users,
@@ -63,7 +68,10 @@ def _report(dataset: Dataset, timings: list[Timing], measured: list[Limit]) -> d
     }
 
 
-def _show(dataset: Dataset, timings: list[Timing], measured: list[Limit]) -> None:
+def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console, train = Console(), dataset.train
     title = f"{dataset.name}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
     table = Table("model", "seconds per epoch", "per evaluation", "peak MB so far", title=title, title_justify="left")
@@ -73,8 +81,9 @@ def _show(dataset: Dataset, timings: list[Timing], measured: list[Limit]) -> Non
     console.print(table)
     if not measured:
         return
-    table = Table("operation", "ms", "reached", "machine", "share", title="beside the machine's own copy and product")
+    table = Table("operation", "ms", "reached", "machine", "share", title="relative to memory copy and matrix product")
     for limit in measured:
-        rates = (f"{limit.rate:.1f} {limit.unit}", f"{limit.machine:.1f} {limit.unit}")
-        table.add_row(limit.operation, f"{limit.seconds * 1e3:.2f}", *rates, f"{limit.share:.0%}")
+        reached = f"{limit.rate:.1f} {limit.unit}"
+        machine = f"{limit.machine:.1f} {limit.unit}"
+        table.add_row(limit.operation, f"{limit.seconds * 1e3:.2f}", reached, machine, f"{limit.share:.0%}")
     console.print(table)

@@ -2,21 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
-from prismrec.cli.progress import EpochLines
-from prismrec.cli.recommend import show
-from prismrec.data import load
-from prismrec.data.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
-from prismrec.experiments.run import Run
-from prismrec.experiments.train import train
-from prismrec.training import Settings
+
+if TYPE_CHECKING:
+    from prismrec.data.demo import ShopConfig
+    from prismrec.runs import Run
 
 _MODELS = ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
 _SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
@@ -24,16 +18,26 @@ _SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 def demo(
     out: Annotated[Path, typer.Option(help="A new folder for the shop and the runs.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Of the shop and of the training.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the shop and of the training.", min=0)] = 0,
     users: Annotated[int, typer.Option(help="Customers of the shop.", min=1)] = 2000,
     items: Annotated[int, typer.Option(help="Items in the shop.", min=1)] = 900,
     interactions: Annotated[int, typer.Option(help="Purchases to draw.", min=1)] = 25_000,
 ) -> None:
-    """Write a small made-up shop as files, train five models on it, compare them, and recommend."""
+    """Write a small synthetic shop as files, train five models on it, compare them, and recommend."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from prismrec.cli.progress import EpochLines
+    from prismrec.cli.recommend import show
+    from prismrec.data import load
+    from prismrec.data.demo import write_shop
+    from prismrec.experiments.train import train
+    from prismrec.records import Settings
+
     console = Console()
     source = out / "shop"
     write_shop(source, _shop(users, items, interactions, seed))
-    console.print(f"Wrote a made-up shop to {source}: interactions, items, pictures, features.", highlight=False)
+    console.print(f"Wrote a synthetic shop to {source}: interactions, items, pictures, features.", highlight=False)
     dataset = load(source)
     table = Table("model", *_SHOWN, "seconds", title="test split", title_justify="left")
     for column in table.columns[1:]:
@@ -46,14 +50,18 @@ def demo(
             runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, report=lines.epoch)
         seconds = time.perf_counter() - start
         metrics = runs[name].evaluate("test", cutoffs=(10, 20))
-        table.add_row(name, *(f"{metrics[key]:.4f}" for key in _SHOWN), f"{seconds:.1f}")
+        table.add_row(name, *[f"{metrics[key]:.4f}" for key in _SHOWN], f"{seconds:.1f}")
     console.print(table)
     user = dataset.users.id(0)
     show(runs["LGMRec"].recommend_all([user], 10))
-    console.print(f"Runs are in {out / 'runs'}. Try: prismrec recommend {out / 'runs/LGMRec'} --user {user}")
+    console.print(f"The runs are in {out / 'runs'}. Try: prismrec recommend {out / 'runs/LGMRec'} --user {user}")
 
 
-def _shop(users: int, items: int, interactions: int, seed: int) -> ShopConfig:
+def _shop(users: int, items: int, interactions: int, seed: int) -> "ShopConfig":
+    from pydantic import ValidationError
+
+    from prismrec.data.demo import ShopConfig
+
     try:
         return ShopConfig(users=users, items=items, interactions=interactions, seed=seed)
     except ValidationError as error:

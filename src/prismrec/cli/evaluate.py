@@ -1,4 +1,4 @@
-"""`prismrec evaluate`: measure a finished run."""
+"""`prismrec evaluate`: compute the metrics of a finished run."""
 
 import json
 from pathlib import Path
@@ -6,47 +6,56 @@ from typing import Annotated
 
 import typer
 
-from prismrec.cli.tables import metrics_table
+from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
-from prismrec.evaluation import UserGroups
-from prismrec.experiments.run import Run as FinishedRun
 
-Run = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 
 
 def evaluate(
-    run: Run,
+    run: RunFolder,
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
     cutoffs: Annotated[str, typer.Option("--cutoffs", "-k", help="List lengths, separated by commas.")] = "5,10,20,50",
     mask_valid: Annotated[
-        bool, typer.Option("--mask-valid", help="At test time, leave validation items out of the lists too.")
+        bool, typer.Option("--mask-valid", help="Leave validation items out of the lists of the test split too.")
     ] = False,
     groups: Annotated[
-        int, typer.Option(help="Also by activity: this many groups of users with about as many training items each.")
+        int, typer.Option(help="Also by activity: this many groups of about equally many users.", min=0)
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Rank all items for every user of a held-out split; training items are left out of the lists."""
-    lengths = cutoffs.split(",")
-    if not all(length.strip().isdigit() and int(length) for length in lengths):
-        raise InputError("--cutoffs", repr(cutoffs), "whole numbers above 0, separated by commas: 10,20")
-    finished = FinishedRun.load(run)
+    from prismrec.evaluation import UserGroups
+    from prismrec.runs import load_run
+
+    finished = load_run(run)
     activity = UserGroups.by_quantile(finished.train, groups) if groups else None
-    evaluation = finished.evaluate(
-        split, cutoffs=[int(length) for length in lengths], mask_valid=mask_valid, groups=activity
-    )
+    evaluation = finished.evaluate(split, cutoffs=_parse_cutoffs(cutoffs), mask_valid=mask_valid, groups=activity)
     by_group = evaluation.by_group() if groups else {}
     if as_json:
-        head = {"model": finished.manifest.model, "data": finished.manifest.data, "split": split}
-        parts = {label: {"users": each.num_users, **each.means} for label, each in by_group.items()}
         answer = {
-            **head,
+            "model": finished.manifest.model,
+            "data": finished.manifest.data,
+            "split": split,
             "users": evaluation.num_users,
             **evaluation.to_dict(),
-            **({"groups": parts} if groups else {}),
         }
+        if groups:
+            answer["groups"] = {label: {"users": each.num_users, **each.means} for label, each in by_group.items()}
         typer.echo(json.dumps(answer))
         return
-    metrics_table(f"{finished.manifest.model}, {split}, {evaluation.num_users:,} users", evaluation)
+    print_metrics(f"{finished.manifest.model}, {split}, {evaluation.num_users:,} users", evaluation)
     for label, each in by_group.items():
-        metrics_table(f"{label} training items, {each.num_users:,} users", each.means)
+        print_metrics(f"{label} training items, {each.num_users:,} users", each.means)
+
+
+def _parse_cutoffs(text: str) -> list[int]:
+    """List lengths from "10,20".
+
+    Raises:
+        InputError: a part is not an integer above 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
+        raise InputError("--cutoffs", repr(text), "integers above 0, separated by commas: 10,20")
+    return [int(part) for part in parts]

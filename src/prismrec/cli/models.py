@@ -1,43 +1,44 @@
-"""`prismrec models`: what models there are, and everything about one."""
+"""`prismrec models`: list the models, or describe one."""
 
 import inspect
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from prismrec.models import REGISTRY, Recommender, canonical_name
+if TYPE_CHECKING:
+    from prismrec.models import Recommender
 
 
 def models(
-    model: Annotated[str | None, typer.Argument(help="A model to tell all about.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Argument(help="A model to describe.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """List the models, or describe one: its idea, paper, hyperparameters, cost and modalities."""
-    names = [canonical_name(model)] if model else list(REGISTRY)
-    described = {name: describe(name, REGISTRY[name]) for name in names}
+    from prismrec.models import REGISTRY, find_model
+
+    if model is not None:
+        facts = describe(find_model(model))
+        if as_json:
+            typer.echo(json.dumps(facts, ensure_ascii=False))
+        else:
+            _show_one(facts)
+        return
+    described = {name: describe(each) for name, each in REGISTRY.items()}
     if as_json:
-        typer.echo(json.dumps(described[names[0]] if model else described, ensure_ascii=False))
-    elif model:
-        _show_one(described[names[0]])
+        typer.echo(json.dumps(described, ensure_ascii=False))
     else:
-        table = Table("model", "modalities", "paper", "idea")
-        for name, facts in described.items():
-            table.add_row(name, facts["modalities"], facts["paper"], facts["idea"].split("\n")[0])
-        Console().print(table)
+        _show_all(described)
 
 
-def describe(name: str, model: type[Recommender]) -> dict[str, Any]:
-    """All that a model's class says of itself."""
+def describe(model: "type[Recommender]") -> dict[str, Any]:
+    """Everything that the class of a model says about it."""
     schema = model.Config.model_json_schema()["properties"]
-    least = model.min_modalities
     return {
-        "name": name,
+        "name": model.name,
         "paper": model.paper,
         "idea": inspect.getdoc(model) or "",
-        "modalities": "not used" if not model.takes_features else f"any number from {least}",
+        "modalities": f"any number from {model.min_modalities}" if model.takes_features else "not used",
         "cost": model.cost,
         "hyperparameters": {
             field: {
@@ -51,17 +52,32 @@ def describe(name: str, model: type[Recommender]) -> dict[str, Any]:
 
 
 def _limits(facts: dict[str, Any]) -> str:
-    words = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
     if "enum" in facts:
         return " | ".join(str(value) for value in facts["enum"])
     if "anyOf" in facts:
         return " or ".join(_limits(option) for option in facts["anyOf"])
-    bounds = [f"{sign} {facts[key]:g}" for key, sign in words.items() if key in facts]
-    kinds = {"integer": "whole number", "boolean": "true | false", "null": "none", "object": "mapping"}
-    return " ".join([kinds.get(facts.get("type", ""), facts.get("type", "")), ", ".join(bounds)]).strip()
+    bounds = [f"{sign} {facts[key]:g}" for key, sign in signs.items() if key in facts]
+    kinds = {"boolean": "true | false", "null": "none", "object": "mapping"}
+    kind = facts.get("type", "")
+    return " ".join([kinds.get(kind, kind), ", ".join(bounds)]).strip()
+
+
+def _show_all(described: dict[str, dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "modalities", "paper", "idea")
+    for name, facts in described.items():
+        table.add_row(name, facts["modalities"], facts["paper"], facts["idea"].split("\n")[0])
+    Console().print(table)
 
 
 def _show_one(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     console = Console(highlight=False)
     console.print(f"[bold]{facts['name']}[/bold] ({facts['paper']})")
     console.print(facts["idea"], markup=False)
@@ -69,5 +85,5 @@ def _show_one(facts: dict[str, Any]) -> None:
     console.print(f"cost of a step: {facts['cost']}", markup=False)
     table = Table("hyperparameter", "default", "limits", "meaning")
     for name, field in facts["hyperparameters"].items():
-        table.add_row(name, str(field["default"]), field["limits"], field["meaning"].replace("[", r"\["))
+        table.add_row(name, escape(str(field["default"])), escape(field["limits"]), escape(field["meaning"]))
     console.print(table)

@@ -1,15 +1,16 @@
-"""How training shows itself: one live line on a terminal, plain lines elsewhere; always on standard error."""
+"""Progress of a training on standard error: one live line on a terminal, plain lines elsewhere."""
 
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
-from prismrec.training import EpochRecord, Settings
+from prismrec.records import EpochRecord, Settings
 
 
 class EpochLines:
-    """Reports epochs; used as a context so that the live line ends with the training."""
+    """Reports epochs; a context, so that the live line ends with the training."""
 
     def __init__(self, settings: Settings, label: str = "") -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -38,6 +39,6 @@ class EpochLines:
                 self._best = (score, record.epoch)
             line += f"  valid {self._settings.metric} {score:.4f} (best {self._best[0]:.4f} at {self._best[1]})"
         if self._status:
-            self._status.update(line)
+            self._status.update(escape(line))
         else:
             self._console.print(line, markup=False, soft_wrap=True)

@@ -6,17 +6,13 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from prismrec.cli.machine import check_machine_words
-from prismrec.cli.progress import EpochLines
+from prismrec.cli.options import check_device_and_precision
 from prismrec.cli.source import SourceOptions, with_source
-from prismrec.cli.tables import metrics_table
+from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
-from prismrec.experiments.train import make_config
-from prismrec.experiments.train import train as train_run
-from prismrec.training import Settings
 
 Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", help="Folder for the run.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
 
 
 @with_source
@@ -25,21 +21,26 @@ def train(
     data: SourceOptions,
     out: Out,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Hyperparameter as name=value; may be repeated.")
+        list[str] | None, typer.Option("--set", help="A hyperparameter as name=value; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, batches and noise.", min=0)] = 0,
-    epochs: Annotated[int | None, typer.Option(help="At most this many; 1000 if not given.", min=1)] = None,
-    patience: Annotated[int, typer.Option(help="Stop after this many validations without a better one.", min=1)] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.", min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Largest number of epochs; 1000 if not given.", min=1)] = None,
+    patience: Annotated[int, typer.Option(help="Stop after this many validations without improvement.", min=1)] = 20,
     validate_every: Annotated[int, typer.Option(help="Epochs between validations.", min=1)] = 1,
     metric: Annotated[str, typer.Option(help="The validation metric that chooses the epoch.")] = "recall@20",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of products with features: float32 or bf16.")] = "float32",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    precision: Annotated[str, typer.Option(help="Precision of products with features: float32 or bf16.")] = "float32",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Train a model, keep the epoch that is best on validation, and measure it on the test split."""
+    """Train a model, keep the epoch that is best on validation, and evaluate it on the test split."""
+    from prismrec.cli.progress import EpochLines
+    from prismrec.experiments.train import make_config
+    from prismrec.experiments.train import train as train_run
+    from prismrec.records import Settings
+
     config = make_config(model, parse_settings(set_ or []))
-    check_machine_words(device, precision)
+    check_device_and_precision(device, precision)
     given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     settings = Settings(
         seed=seed,
@@ -63,14 +64,14 @@ def train(
     )
     for split in ("valid", "test"):
         if metrics[split]:
-            metrics_table(split, metrics[split])
+            print_metrics(split, metrics[split])
 
 
 def parse_settings(words: list[str]) -> dict[str, str]:
-    """`name=value` words as a mapping.
+    """A mapping from arguments of the form name=value.
 
     Raises:
-        InputError: a word without "=", or a name given twice.
+        InputError: an argument has no "=", or a name is given twice.
     """
     settings: dict[str, str] = {}
     for word in words:

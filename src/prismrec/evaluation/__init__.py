@@ -1,7 +1,6 @@
-"""Full ranking, metrics per user and their comparison."""
+"""Ranking metrics per user, and tests of their differences."""
 
 from prismrec.evaluation.metrics import METRICS, Evaluation, GroupMeans, UserGroups, evaluate
-from prismrec.evaluation.ranking import Ranking, rank
 from prismrec.evaluation.significance import Comparison, Spread, compare, holm, spread
 
 __all__ = [
@@ -9,12 +8,10 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "GroupMeans",
-    "Ranking",
     "Spread",
     "UserGroups",
     "compare",
     "evaluate",
     "holm",
-    "rank",
     "spread",
 ]

@@ -1,4 +1,4 @@
-"""Ranking metrics per user and their means; docs/evaluation.md has the protocol and the formulas."""
+"""Ranking metrics per user and their means; docs/evaluation.md describes the protocol and the formulas."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from prismrec.errors import InputError
-from prismrec.evaluation.ranking import Ranking, block_pairs, check_counts, map_blocks, pairs_of
+from prismrec.retrieval.rank import Ranking, check_counts, map_rankings, pairs_of_users
 from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
@@ -20,11 +20,11 @@ Int64Array = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class UserGroups:
-    """A partition of the users, mostly by activity.
+    """A partition of the users, usually by activity.
 
     Attributes:
-        labels: a name for each group.
-        of_user: group number of each user, `[U]`.
+        labels: the name of each group.
+        of_user: the group number of each user, `[U]`.
     """
 
     labels: tuple[str, ...]
@@ -60,7 +60,7 @@ class UserGroups:
 
 @dataclass(frozen=True)
 class GroupMeans:
-    """The users counted in one group and the means over them; NaN in an empty group."""
+    """The number of evaluated users in a group and the means over them; NaN for an empty group."""
 
     num_users: int
     means: Mapping[str, float]
@@ -68,11 +68,11 @@ class GroupMeans:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Mapping[str, float]):
-    """Metrics of n users; as a mapping, the means, by keys such as "recall@20".
+    """Metrics of n users. As a mapping, it gives the means by keys such as "recall@20".
 
     Attributes:
-        users: the user numbers counted, ascending, `[n]`: those with a non-empty ground truth.
-        per_user: the value of each user by the same keys, float64 `[n]`.
+        users: the evaluated users, numbers in ascending order `[n]`; they have a nonempty ground truth.
+        per_user: the values of all users by the same keys, float64 `[n]`.
         groups: the partition for `by_group`, if one was given.
     """
 
@@ -82,7 +82,7 @@ class Evaluation(Mapping[str, float]):
 
     @property
     def num_users(self) -> int:
-        """Number of users counted, n."""
+        """The number of evaluated users, n."""
         return len(self.users)
 
     def __getitem__(self, key: str) -> float:
@@ -95,7 +95,7 @@ class Evaluation(Mapping[str, float]):
         return len(self.per_user)
 
     def mean(self, metric: str, k: int) -> float:
-        """The mean over the users counted."""
+        """The mean over the evaluated users."""
         return self[f"{metric}@{k}"]
 
     def to_dict(self) -> dict[str, float]:
@@ -103,7 +103,7 @@ class Evaluation(Mapping[str, float]):
         return dict(self)
 
     def by_group(self, groups: UserGroups | None = None) -> dict[str, GroupMeans]:
-        """Means over the counted users of each group, by label.
+        """The means over the evaluated users of each group, by label.
 
         Raises:
             ValueError: no groups were given, here or to `evaluate`.
@@ -134,21 +134,21 @@ def evaluate(
     groups: UserGroups | None = None,
     block_size: int | None = None,
 ) -> Evaluation:
-    """Rank all items for every user with a ground truth and measure the lists.
+    """Rank all items for every user with a ground truth and compute the metrics of the lists.
 
     Args:
         embeddings: users `[U, d]`, items `[I, d]`, on any device.
         truth: the held-out pairs.
-        mask: pairs kept out of the lists: the training pairs; at test time also those of
-            validation, if the protocol says so.
-        metrics: of `METRICS`.
+        mask: pairs to leave out of the lists: the training pairs, and at test time also the validation pairs if the
+            protocol says so.
+        metrics: names from `METRICS`.
         cutoffs: list lengths k.
-        groups: kept for `Evaluation.by_group`.
-        block_size: users scored at once.
+        groups: a partition of the users for `Evaluation.by_group`.
+        block_size: number of users scored at once; None chooses it.
 
     Raises:
-        InputError: an unknown metric, a cut-off below 1, an empty ground truth, pairs that count other users or
-            items than the embeddings, or embeddings that `rank` refuses.
+        InputError: a metric is unknown, a cut-off is below 1, the ground truth is empty, pairs have other numbers of
+            users or items than the embeddings, or `rank` refuses the embeddings.
     """
     for metric in metrics:
         if metric not in METRICS:
@@ -156,19 +156,22 @@ def evaluate(
     if not cutoffs or min(cutoffs) < 1:
         raise InputError("cutoffs", str(list(cutoffs)), "at least one, each 1 or more")
     if not len(truth):
-        raise InputError("ground truth", "no pair", "at least one")
+        raise InputError("ground truth", "no pairs", "at least one pair")
     check_counts("ground truth", truth, embeddings)
 
     users = np.flatnonzero(truth.user_degrees)
-    offsets, items = pairs_of(users, truth)
+    true_pairs = pairs_of_users(users, truth)
     k = min(max(cutoffs), truth.num_items)
 
-    def hits(part: slice, lists: Ranking) -> Int64Array:
-        rows, true = (torch.from_numpy(side).to(lists.items.device) for side in block_pairs(offsets, items, part))
-        found, column = (lists.items[rows] == true[:, None]).nonzero(as_tuple=True)
-        return torch.stack([rows[found] + part.start, column + 1]).cpu().numpy()
+    def hits(block: slice, lists: Ranking) -> Int64Array:
+        """The rows and ranks of all hits, `[2, hits]`."""
+        positions, items = true_pairs.of_block(block)
+        rows = torch.from_numpy(positions).to(lists.items.device)
+        true_items = torch.from_numpy(items).to(lists.items.device)
+        found, column = (lists.items[rows] == true_items[:, None]).nonzero(as_tuple=True)
+        return torch.stack([rows[found] + block.start, column + 1]).cpu().numpy()
 
-    rows, ranks = np.hstack(map_blocks(embeddings, users, k, mask, hits, block_size=block_size))
+    rows, ranks = np.hstack(map_rankings(embeddings, users, k, mask, hits, block_size=block_size))
     order = np.lexsort((ranks, rows))
     values = _per_user(rows[order], ranks[order], truth.user_degrees[users], metrics, cutoffs)
     return Evaluation(users, values, groups)
@@ -177,9 +180,9 @@ def evaluate(
 def _per_user(
     rows: Int64Array, ranks: Int64Array, num_true: Int64Array, metrics: Sequence[str], cutoffs: Sequence[int]
 ) -> dict[str, Float64Array]:
-    """Every metric at every cut-off, `[n]`, from the rows and ranks (from 1) of all hits, by row, then rank."""
+    """Every metric at every cut-off `[n]`, from the rows and ranks (from 1) of all hits, sorted by row and rank."""
     n = len(num_true)
-    first = np.searchsorted(rows, rows)  # position of the row's first hit
+    first = np.searchsorted(rows, rows)  # position of the first hit of the row
     nth = np.arange(1, len(rows) + 1) - first
     ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, max(cutoffs) + 2)))])
 

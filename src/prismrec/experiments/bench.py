@@ -1,4 +1,4 @@
-"""How long a model's epoch and its evaluation take, and how much memory the process had at most."""
+"""Time of an epoch and of an evaluation of a model, and the peak memory of the process."""
 
 import sys
 import time
@@ -13,8 +13,10 @@ import torch
 from prismrec.data import Dataset
 from prismrec.evaluation import evaluate
 from prismrec.experiments.train import build_model, make_config
-from prismrec.models import Recommender, canonical_name
-from prismrec.training import EpochRecord, Settings, fit
+from prismrec.models import Recommender, find_model
+from prismrec.ops.device import synchronise
+from prismrec.records import EpochRecord, Settings
+from prismrec.training import fit
 from prismrec.types import Interactions
 
 METRICS = ("recall", "ndcg", "precision", "map")
@@ -23,19 +25,19 @@ CUTOFFS = (5, 10, 20, 50)
 
 @dataclass(frozen=True)
 class Timing:
-    """What one model needs on one data set.
+    """The time and memory of one model on one data set.
 
     Attributes:
         model: its name.
         data: the name of the data set.
-        build_seconds: for the model, graphs included, once.
-        epoch_seconds: the median over the epochs after the first.
-        first_epoch_seconds: of the first one, which warms up.
-        epoch_cpu_seconds: the median of the processor time of the same epochs, which other work disturbs less.
-        evaluation_seconds: embedding everything, ranking all items, all metrics; of `users` users.
-        evaluation_cpu_seconds: its processor time.
-        users: users evaluated.
-        peak_bytes: most memory this process ever held so far, None where the system does not tell.
+        build_seconds: time to build the model, graphs included.
+        epoch_seconds: median time of the epochs after the first.
+        first_epoch_seconds: time of the first epoch, which warms up.
+        epoch_cpu_seconds: median processor time of the same epochs, which other processes disturb less.
+        evaluation_seconds: time to embed everything, rank all items and compute all metrics for `users` users.
+        evaluation_cpu_seconds: processor time of the same.
+        users: number of evaluated users.
+        peak_bytes: peak memory of this process so far; None on systems that do not report it.
     """
 
     model: str
@@ -60,19 +62,19 @@ def time_model(
     precision: str = "float32",
     evaluated: Interactions | None = None,
 ) -> Timing:
-    """Train for one epoch and `epochs` more, then rank all items once to warm up and once more on the clock.
+    """Train for one epoch to warm up and `epochs` more, then evaluate once to warm up and once more.
 
     Args:
-        name: of the model.
-        dataset: what to train on.
+        name: name of the model.
+        dataset: the data to train on.
         config: hyperparameters that differ from the defaults.
-        epochs: measured, after the first.
+        epochs: number of measured epochs.
         device: auto, cpu or cuda.
         precision: float32 or bf16.
-        evaluated: the held-out pairs; the validation split if not given.
+        evaluated: the held-out pairs; None means the validation split.
 
     Raises:
-        InputError: an unknown name, an unusable value, or data that the model cannot learn from.
+        InputError: a name is unknown, or a value or the data cannot be used.
     """
     held_out = dataset.valid if evaluated is None else evaluated
     settings = Settings.model_validate({"epochs": epochs + 1, "device": device, "precision": precision})
@@ -84,7 +86,7 @@ def time_model(
     before = time.process_time()
     evaluation = timed(lambda: evaluate_once(model, dataset.train, held_out))
     return Timing(
-        model=canonical_name(name),
+        model=find_model(name).name,
         data=dataset.name,
         build_seconds=build,
         epoch_seconds=median(seconds[1:] or seconds),
@@ -98,7 +100,7 @@ def time_model(
 
 
 def _time_epochs(model: Recommender, train: Interactions, settings: Settings) -> tuple[list[float], list[float]]:
-    """Seconds of each epoch, by the wall's clock and of processor time; one of 0 for a model without weights."""
+    """Wall time and processor time of each epoch; a single 0 for a model without weights."""
     seconds: list[float] = []
     cpu = [time.process_time()]
 
@@ -111,7 +113,7 @@ def _time_epochs(model: Recommender, train: Interactions, settings: Settings) ->
 
 
 def evaluate_once(model: Recommender, train: Interactions, held_out: Interactions) -> dict[str, float]:
-    """Embed everything and rank all items for all users with held-out pairs; training pairs are left out."""
+    """Embed everything, rank all items for all users with held-out pairs, and compute all metrics."""
     model.eval()
     with torch.no_grad():
         embeddings = model.embed()
@@ -119,18 +121,16 @@ def evaluate_once(model: Recommender, train: Interactions, held_out: Interaction
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Seconds that it takes, on the GPU too where there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    """Wall time of a call, including its work on a GPU."""
+    synchronise()
     start = time.perf_counter()
     action()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    synchronise()
     return time.perf_counter() - start
 
 
 def peak_bytes() -> int | None:
-    """The most memory this process has held; unlike getrusage's figure not that of the process that started it."""
+    """Peak memory of this process; unlike the figure of getrusage, it does not include the parent process."""
     if sys.platform != "linux":
         return None
     status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""The shared operations beside the limits of the machine: its own copy and its own matrix product in the same run."""
+"""The speed of shared operations relative to the limits of the machine: its memory copy and its matrix product."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,33 +8,32 @@ import torch
 from torch import Tensor
 
 from prismrec.data import Dataset
-from prismrec.evaluation.ranking import rank
 from prismrec.experiments.bench import timed
-from prismrec.graph import SparseMatrix
-from prismrec.nn import info_nce
-from prismrec.selection import best_keys, runs
+from prismrec.ops import SparseMatrix, info_nce
+from prismrec.ops.topk import group_shape, top_k_keys
+from prismrec.retrieval import rank
 from prismrec.types import Embeddings
 
 _COPIED = 1 << 26
-"""Bytes of the copy, far beyond any cache."""
+"""Bytes of the copy, far more than any cache."""
 _TOP = 50
 """Length of the lists."""
 _NARROW = 4
-"""Columns of narrow rows, as many as LGMRec has hyperedges."""
+"""Columns of narrow rows, the number of hyperedges of LGMRec."""
 _SQUARE = 2048
-"""Rows and columns of the machine's own matrix product."""
+"""Rows and columns of the matrices of the reference product."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One operation and the machine.
+    """One operation and the limit of the machine.
 
     Attributes:
         operation: what was run.
-        seconds: the fastest of the repetitions.
-        rate: work per second, 10⁹ units of it.
+        seconds: time of the fastest repetition.
+        rate: work per second, in 10⁹ units.
         unit: GB/s or GFLOP/s.
-        machine: the rate of the machine's own copy (read and written bytes) or matrix product.
+        machine: rate of the memory copy (bytes read and written) or of the matrix product of this machine.
     """
 
     operation: str
@@ -45,76 +44,93 @@ class Limit:
 
     @property
     def share(self) -> float:
-        """Of the machine's own rate."""
+        """The rate relative to that of the machine."""
         return self.rate / self.machine
 
 
 def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, repeats: int = 7) -> list[Limit]:
-    """The sparse product, the feature product, InfoNCE and the top-k on a data set's sizes, float32, on the CPU.
+    """Measure the sparse product, the feature product, InfoNCE and the ranking on the sizes of a data set.
 
-    What counts as work: for the sparse product the bytes of the matrix, of a row of the operand for every entry and of
-    the result; for the products, InfoNCE (value and gradients) and the ranking multiplications and additions of their
-    matrix products; for the selection from scores that are there already reading every score once.
+    All in float32 on the CPU. Work is counted as follows. Sparse product: the bytes of the matrix, of one row of the
+    operand per entry, and of the result. Products, InfoNCE (value and gradients) and ranking: the multiplications and
+    additions of their matrix products. Selection: reading every score once.
 
     Args:
-        dataset: for the sizes, the pattern and the widest features (4,096 wide random ones if it has none).
+        dataset: gives the sizes, the pattern and the widest features (random ones of 4,096 columns if it has none).
         width: d.
-        anchors: of InfoNCE, against all users.
-        repeats: of each operation, after one to warm up.
+        anchors: number of anchors of InfoNCE; all users are candidates.
+        repeats: repetitions of each operation, after one to warm up.
     """
-    train, d, E = dataset.train, width, len(dataset.train)
-    U, num_items = train.num_users, train.num_items
-    users, items = (torch.nn.functional.normalize(torch.randn(rows, d)) for rows in (U, num_items))
-    widest = max(dataset.features.values(), key=lambda matrix: matrix.shape[1], default=None)
-    features = torch.randn(num_items, 4096) if widest is None else torch.from_numpy(widest)
-    weights = torch.randn(features.shape[1], d)
-    matrix, machine = SparseMatrix(train.csr), _Machine(repeats)
+    train, d = dataset.train, width
+    U, num_items, E = train.num_users, train.num_items, len(train)
+    users = torch.nn.functional.normalize(torch.randn(U, d))
+    items = torch.nn.functional.normalize(torch.randn(num_items, d))
     narrow = torch.nn.functional.normalize(users[:, :_NARROW])
-    embeddings, scores = Embeddings(users, items), torch.randn(min(U, 256), *runs(num_items, _TOP))
-    gathered = 8 * E + 4 * E * d  # bytes of values, columns and rows of the operand
-    scored, contrasted = 2.0 * U * num_items * d, 6.0 * anchors * U
-    by_copy, by_product = machine.beside_copy, machine.beside_product
+    features = _widest_features(dataset)
+    weights = torch.randn(features.shape[1], d)
+    matrix = SparseMatrix(train.csr)
+    scores = torch.randn(min(U, 256), *group_shape(num_items, _TOP))
+    gathered = 8 * E + 4 * E * d  # bytes of values, column numbers and rows of the operand
+    contrasted = 6.0 * anchors * U
+    machine = _Machine(repeats)
     return [
-        by_copy(f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)),
-        by_copy("Aᵀ x of the same", gathered + 4 * num_items * (d + 1), lambda: matrix.transposed(users)),
-        by_product(
+        machine.compare_copy(
+            f"A x, {U}×{num_items}, {E} entries, d {d}", gathered + 4 * U * (d + 1), lambda: matrix(items)
+        ),
+        machine.compare_copy("Aᵀ x of the same", gathered + 4 * num_items * (d + 1), lambda: matrix.transposed(users)),
+        machine.compare_product(
             f"features {num_items}×{features.shape[1]}, d {d}", 2.0 * features.numel() * d, lambda: features @ weights
         ),
-        by_product(f"InfoNCE {anchors}×{U}, d {d}", contrasted * d, lambda: _contrast(users, anchors)),
-        by_product(f"InfoNCE {anchors}×{U}, d {_NARROW}", contrasted * _NARROW, lambda: _contrast(narrow, anchors)),
-        by_product(f"top {_TOP} of {num_items} for {U} users, d {d}", scored, lambda: rank(embeddings, range(U), _TOP)),
-        by_copy(f"the selection alone, {len(scores)} users", 4.0 * scores.numel(), lambda: _select(scores)),
+        machine.compare_product(f"InfoNCE {anchors}×{U}, d {d}", contrasted * d, lambda: _contrast(users, anchors)),
+        machine.compare_product(
+            f"InfoNCE {anchors}×{U}, d {_NARROW}", contrasted * _NARROW, lambda: _contrast(narrow, anchors)
+        ),
+        machine.compare_product(
+            f"top {_TOP} of {num_items} for {U} users, d {d}",
+            2.0 * U * num_items * d,
+            lambda: rank(Embeddings(users, items), range(U), _TOP),
+        ),
+        machine.compare_copy(f"selection alone, {len(scores)} users", 4.0 * scores.numel(), lambda: _select(scores)),
     ]
 
 
+def _widest_features(dataset: Dataset) -> Tensor:
+    widest = max(dataset.features.values(), key=lambda matrix: matrix.shape[1], default=None)
+    return torch.randn(dataset.train.num_items, 4096) if widest is None else torch.from_numpy(widest)
+
+
 def _contrast(rows: Tensor, anchors: int) -> None:
-    """So many of the rows with all of them, value and gradients."""
+    """InfoNCE of the first rows with all rows, value and gradients."""
     chosen = torch.arange(anchors) % len(rows)
-    first, second = rows[chosen].requires_grad_(), rows.clone().requires_grad_()
+    first = rows[chosen].requires_grad_()
+    second = rows.clone().requires_grad_()
     info_nce(first, second, chosen, 0.2, cosines=True).backward()
 
 
 def _select(scores: Tensor) -> Tensor:
-    return best_keys(scores, 0, _TOP, torch.empty(len(scores), 0, dtype=torch.int64))
+    return top_k_keys(scores, 0, _TOP, torch.empty(len(scores), 0, dtype=torch.int64))
 
 
 class _Machine:
-    """The machine's own copy and matrix product, and operations measured beside them."""
+    """Measures the copy and the matrix product of the machine, and compares operations with them."""
 
     def __init__(self, repeats: int) -> None:
         source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
-        left, right, out = torch.rand(_SQUARE, _SQUARE), torch.rand(_SQUARE, _SQUARE), torch.empty(_SQUARE, _SQUARE)
+        left, right = torch.rand(_SQUARE, _SQUARE), torch.rand(_SQUARE, _SQUARE)
+        product = torch.empty(_SQUARE, _SQUARE)
         self.repeats = repeats
-        self.copy = 2 * _COPIED / _fastest(lambda: target.copy_(source), repeats) / 1e9
-        self.product = 2 * _SQUARE**3 / _fastest(lambda: torch.mm(left, right, out=out), repeats) / 1e9
+        self.copy_rate = 2 * _COPIED / _fastest(lambda: target.copy_(source), repeats) / 1e9
+        self.product_rate = 2 * _SQUARE**3 / _fastest(lambda: torch.mm(left, right, out=product), repeats) / 1e9
 
-    def beside_copy(self, operation: str, work: float, action: Callable[[], object]) -> Limit:
+    def compare_copy(self, operation: str, work: float, action: Callable[[], object]) -> Limit:
+        """Compare an operation that moves `work` bytes."""
         seconds = _fastest(action, self.repeats)
-        return Limit(operation, seconds, work / seconds / 1e9, "GB/s", self.copy)
+        return Limit(operation, seconds, work / seconds / 1e9, "GB/s", self.copy_rate)
 
-    def beside_product(self, operation: str, work: float, action: Callable[[], object]) -> Limit:
+    def compare_product(self, operation: str, work: float, action: Callable[[], object]) -> Limit:
+        """Compare an operation with `work` multiplications and additions."""
         seconds = _fastest(action, self.repeats)
-        return Limit(operation, seconds, work / seconds / 1e9, "GFLOP/s", self.product)
+        return Limit(operation, seconds, work / seconds / 1e9, "GFLOP/s", self.product_rate)
 
 
 def _fastest(action: Callable[[], object], repeats: int) -> float:

@@ -1,4 +1,4 @@
-"""From a data set to a run: the model built, trained, chosen on validation, and saved."""
+"""From a data set to a run: build the model, train it, choose the epoch on validation, save it."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -10,26 +10,28 @@ import scipy
 import torch
 from pydantic import ValidationError
 
-from prismrec import kernels
 from prismrec.data import Dataset
 from prismrec.errors import InputError
 from prismrec.evaluation import evaluate
-from prismrec.experiments.run import METRICS, Manifest, Run, save
 from prismrec.files import write_text
-from prismrec.models import REGISTRY, ModelConfig, Recommender, canonical_name
-from prismrec.training import CheckpointFolder, EpochRecord, Settings, denormals_flushed, fit
+from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
+from prismrec.ops import kernels_available
+from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
+from prismrec.records import EpochRecord, Settings
+from prismrec.runs import METRICS, Manifest, Run, load_run, save_run
+from prismrec.training import CheckpointFolder, fit
 from prismrec.types import Embeddings
 
 VALIDATION_CUTOFFS = (10, 20)
 
 
 def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
-    """The config of a model with some hyperparameters set; strings are read as the field's type.
+    """The config of a model with some hyperparameters set; strings are parsed as the type of the field.
 
     Raises:
-        InputError: no such model, no such hyperparameter, or a value outside its limits.
+        InputError: the model or a hyperparameter is unknown, or a value is outside its limits.
     """
-    config = REGISTRY[canonical_name(model)].Config
+    config = find_model(model).Config
     try:
         return config.model_validate(dict(settings))
     except ValidationError as error:
@@ -37,32 +39,35 @@ def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(config.model_fields)
-            raise InputError(f"--set {name}", "no such hyperparameter", f"one of {known}") from error
-        raise InputError(f"--set {name}", repr(first["input"]), first["msg"]) from error
+            raise InputError(f"hyperparameter {name}", "no such hyperparameter", f"one of {known}") from error
+        raise InputError(f"hyperparameter {name}", repr(first["input"]), first["msg"]) from error
 
 
 def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Recommender:
-    """A fresh model; the seed decides its first weights.
+    """A new model, whose initial weights are a function of the seed.
+
+    PyTorch's global random generator is as before when the function returns.
 
     Raises:
-        InputError: the data set lacks the modalities that the model needs, or the model knows no such precision.
+        InputError: the data set lacks the modalities that the model needs, or the model does not support the precision.
     """
-    model = REGISTRY[canonical_name(name)]
+    model = find_model(name)
     if len(dataset.features) < model.min_modalities:
-        raise InputError(
-            dataset.name, f"{len(dataset.features)} modalities", f"{model.min_modalities} or more for {name}"
-        )
-    features = {name: torch.from_numpy(matrix) for name, matrix in dataset.features.items()}
+        expected = f"{model.min_modalities} or more for {model.name}"
+        raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
+    features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
     if settings.precision == "bf16":
         if not model.bf16_features:
-            able = ", ".join(other for other, kind in REGISTRY.items() if kind.bf16_features)
-            raise InputError(f"--precision bf16, model {name}", "no products of constant features", f"one of {able}")
-        features = {name: matrix.bfloat16() for name, matrix in features.items()}
-    torch.manual_seed(settings.seed)
-    return model(dataset.train, features, config)
+            able = ", ".join(other.name for other in REGISTRY.values() if other.bf16_features)
+            found = f"bf16 for {model.name}, which has no products of constant features"
+            raise InputError("precision", found, f"float32, or one of {able}")
+        features = {modality: matrix.bfloat16() for modality, matrix in features.items()}
+    with preserve_rng():
+        torch.manual_seed(settings.seed)
+        return model(dataset.train, features, config)
 
 
-@denormals_flushed()  # before the model is built: threads have it from the one that starts them
+@flush_denormals()  # before the model is built, because threads inherit the mode when they start
 def train(
     model: str,
     dataset: Dataset,
@@ -73,28 +78,29 @@ def train(
     resume: bool = False,
     report: Callable[[EpochRecord], None] | None = None,
 ) -> Run:
-    """Train one model and, with `out`, leave a run directory. The test split is not touched until the model is chosen.
+    """Train one model and, with `out`, leave a run directory. The test split is not used before the model is chosen.
 
     Args:
         model: its name, as in `prismrec models`.
-        dataset: what to learn from.
-        config: its hyperparameters, whole or only those that differ from the defaults.
+        dataset: the data to learn from.
+        config: the hyperparameters, either all or those that differ from the defaults.
         settings: seed, epochs, patience, device.
-        out: folder for the run; new, or with `resume` that of the interrupted run.
-        resume: go on from the last checkpoint in `out`, if there is one.
-        report: called with each epoch's record.
+        out: a new or empty folder for the run.
+        resume: continue the interrupted run in `out`; a finished one is loaded.
+        report: called with the record of each epoch.
 
     Raises:
-        InputError: unknown names, unusable values, data that the model cannot learn from, an `out` that is taken.
+        InputError: a name is unknown, a value or the data cannot be used, or `out` is not empty.
     """
-    name, settings = canonical_name(model), settings or Settings()
+    name, settings = find_model(model).name, settings or Settings()
+    pick_device(settings.device)  # refuse an absent device before anything is written
     full = config if isinstance(config, ModelConfig) else make_config(name, config or {})
     manifest = _manifest(name, dataset, full, settings)
     recommender = build_model(name, dataset, full, settings)
     validate = _validation(dataset, settings)
     folder = None if out is None else Path(out)
     if folder is not None and not _prepare(folder, manifest, resume):
-        return Run.load(folder)
+        return load_run(folder)
     checkpoints = CheckpointFolder(folder / "checkpoint") if folder is not None else None
     trained = fit(recommender, dataset.train, settings, validate, checkpoints=checkpoints, report=report)
     run = Run(
@@ -110,7 +116,7 @@ def train(
         history=trained.progress.history,
     )
     if folder is not None:
-        save(run, trained, folder)
+        save_run(run, trained.weights, trained.progress.best_epoch, folder)
     return run
 
 
@@ -121,7 +127,7 @@ def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settin
         "torch": torch.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "kernels": "compiled" if kernels.available() else "none",
+        "kernels": "compiled" if kernels_available() else "none",
     }
     return Manifest(
         model=name,
@@ -136,36 +142,35 @@ def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settin
 
 
 def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
-    """Make the folder ready; False where `resume` finds the run finished already."""
+    """Create the folder with its manifest; False if `resume` finds a finished run."""
     path = folder / "config.json"
     if path.exists() and resume:
         try:
             earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:
-            raise InputError(path, "something else", "the config.json of an interrupted run") from error
+            raise InputError(path, "another format", "the config.json of an interrupted run") from error
         for field in ("model", "config", "settings", "fingerprint"):
             before, now = getattr(earlier, field), getattr(manifest, field)
             if before != now:
-                raise InputError(path, f"{field} = {before}", f"{now} as asked for now, or another --out")
+                raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
         return not (folder / "metrics.json").exists()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(folder, "something there already", "a new folder, or --resume for an interrupted run")
+        raise InputError(folder, "a folder that is not empty", "a new folder, or `resume` for an interrupted run")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, manifest.model_dump_json(indent=2))
     return True
 
 
 def _validation(dataset: Dataset, settings: Settings) -> Callable[[Embeddings], Mapping[str, float]] | None:
-    """How to score an epoch: on the validation split alone."""
+    """The function that scores an epoch, on the validation split alone."""
     if not len(dataset.valid):
         if "epochs" not in settings.model_fields_set:
-            raise InputError(
-                dataset.name, "no validation interactions", "a split with some, or a fixed number of --epochs"
-            )
+            expected = "a split with some, or a fixed number of epochs"
+            raise InputError(dataset.name, "no validation interactions", expected)
         return None
     metric, _, cutoff = settings.metric.partition("@")
-    if metric not in METRICS or not cutoff.isdigit() or int(cutoff) < 1:
-        raise InputError("--metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
+    if metric not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
+        raise InputError("metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
     cutoffs = sorted({*VALIDATION_CUTOFFS, int(cutoff)})
     metrics = list(dict.fromkeys(["recall", "ndcg", metric]))
 

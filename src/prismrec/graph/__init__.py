@@ -1,16 +1,15 @@
-"""Interactions and features to operators; knows matrices, no ids."""
+"""Interactions and features to sparse operators."""
 
-from prismrec.graph.interaction import BipartiteGraph, Normalisation, mean_over_items
+from prismrec.graph.dropout import keep_edges, keep_nodes
+from prismrec.graph.interaction import BipartiteGraph, Normalisation
 from prismrec.graph.knn import NeighbourGraph, NeighbourSearch, knn_graph
-from prismrec.graph.sparse import SparseMatrix, sampled_product
 
 __all__ = [
     "BipartiteGraph",
     "NeighbourGraph",
     "NeighbourSearch",
     "Normalisation",
-    "SparseMatrix",
+    "keep_edges",
+    "keep_nodes",
     "knn_graph",
-    "mean_over_items",
-    "sampled_product",
 ]

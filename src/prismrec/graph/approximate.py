@@ -1,11 +1,11 @@
-"""Approximate nearest neighbours by cells, whose accuracy is measured before they are used.
+"""Approximate nearest neighbours from an inverted file, whose recall is measured before it is used.
 
-k-means parts the rows into cells, and a row is compared with those in the cells nearest to it alone: the inverted file
-of Jégou, Douze and Schmid (TPAMI 2011). How many cells that must be depends on the data. It is doubled until nearly
-all neighbours of a sample of rows are found, whose true ones are sought too.
+k-means divides the rows into cells, and each row is compared with the rows of its nearest cells only (Jégou, Douze and
+Schmid, TPAMI 2011). How many cells to search depends on the data. The number is doubled until nearly all true neighbours
+of a sample of rows are found.
 
-All rows that look into a cell are compared with it in one dense product. For 65,536 rows of 384 columns that takes half
-as long as faiss's inverted file, which goes from row to row; with few columns it takes longer.
+All rows that search a cell are compared with it in one dense product. For 65,536 rows of 384 columns this takes half the
+time of faiss's inverted file, which searches row by row. With few columns it takes longer.
 """
 
 from collections.abc import Callable
@@ -14,34 +14,34 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from prismrec.graph.cluster import kmeans, nearest
+from prismrec.ops.cluster import kmeans, nearest_centroids
 
 WANTED_RECALL = 0.97
-"""Share of the true neighbours that the sample must find: 0.95 and a margin, since it is a sample."""
+"""Share of the true neighbours of the sample to find: 0.95 and a margin for sampling error."""
 _SAMPLE = 500
-"""Rows whose neighbours are sought both ways."""
+"""Rows whose neighbours are searched both ways."""
 _CELLS_PER_ROOT = 4
-"""Cells are so many times √n: with more, finding the cells would cost more than looking into them."""
-_LEARNED_PER_CELL = 40
-"""Rows of a cell that k-means learns from."""
+"""The number of cells is this times √n. With more cells, finding the nearest ones would cost more than searching them."""
+_TRAINING_ROWS_PER_CELL = 40
+"""Rows per cell that k-means is trained on."""
 _ITERATIONS = 5
-"""Of k-means; more change the recall by less than one more cell does."""
-_EXACT_PAYS = 8
-"""Where more than 1/8 of the cells had to be looked into, comparing all with all is about as fast."""
+"""Iterations of k-means. More of them change the recall by less than searching one more cell."""
+_EXACT_ABOVE = 8
+"""If more than 1/8 of the cells must be searched, an exact search is about as fast."""
 _FOUND_AT_ONCE = 1 << 23
-"""Neighbours found in single cells and not merged yet: 96 MB."""
+"""Neighbours found in single cells and not merged yet, 96 MB."""
 _BLOCK_ENTRIES = 1 << 20
-"""Similarities held at once: 4 MB in float32."""
+"""Similarities held at once, 4 MB in float32."""
 _LEAST_ROWS = 64
-"""Yet never fewer rows of them."""
+"""The fewest rows of a block."""
 
 
-class Found(NamedTuple):
-    """Neighbours and how good they are.
+class Neighbours(NamedTuple):
+    """The neighbours of all rows.
 
     Attributes:
         rows: int64 `[n, k]`.
-        recall: share of the true neighbours among those found for the sample, a row itself not counted.
+        recall: share of the true neighbours of the sample that were found, not counting the rows themselves.
     """
 
     rows: Tensor
@@ -50,29 +50,29 @@ class Found(NamedTuple):
 
 class _Cells(NamedTuple):
     centroids: Tensor  # [C, F]
-    rows: Tensor  # int64 [n], cell after cell
+    rows: Tensor  # int64 [n], cell by cell
     sizes: list[int]  # [C]
 
 
 class _Best(NamedTuple):
-    """What each query found in each of its cells."""
+    """The best rows of each query in each of its cells."""
 
-    similarities: Tensor  # [b, p, k], -inf where nothing was
-    rows: Tensor  # int64 [b, p, k], -1 there
+    similarities: Tensor  # [b, p, k], -inf if there is none
+    rows: Tensor  # int64 [b, p, k], -1 if there is none
 
 
-def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tensor]) -> Found | None:
-    """The k rows of nearly the largest inner product with each row, itself among them, in no order; of equals any.
+def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tensor]) -> Neighbours | None:
+    """The k rows with nearly the largest inner products with each row, itself included, in no order.
 
-    The seed is fixed: the same rows have the same neighbours.
+    The seed is fixed, so the result is a function of the rows. Ties are broken arbitrarily.
 
     Args:
         unit: rows of length 1, `[n, F]`.
-        k: at least 2, at most n.
-        exact: from row numbers `[b]` to their true neighbours `[b, k]`.
+        k: from 2 to n.
+        exact: maps row numbers `[b]` to their true neighbours `[b, k]`.
 
     Returns:
-        None where the rows hardly gather in cells, so that an exact search is as fast.
+        The neighbours, or None if the rows form so few clusters that an exact search is as fast.
     """
     generator = torch.Generator().manual_seed(0)
     cells = _cells(unit, generator)
@@ -81,47 +81,47 @@ def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tenso
     probes, recall = 1, _recall(unit, sample, truth, _search(unit, cells, sample, k, 1))
     while recall < WANTED_RECALL:
         probes *= 2
-        if probes * _EXACT_PAYS > len(cells.sizes):
+        if probes * _EXACT_ABOVE > len(cells.sizes):
             return None
         recall = _recall(unit, sample, truth, _search(unit, cells, sample, k, probes))
     found = torch.empty(len(unit), k, dtype=torch.int64, device=unit.device)
-    # Neighbours in the list look into the same cells.
+    # Consecutive rows of this list search the same cells.
     for rows in cells.rows.split(max(1, _FOUND_AT_ONCE // (probes * k))):
         found[rows] = _search(unit, cells, rows, k, probes)
-    short = (found < 0).any(1).nonzero().squeeze(1)  # fewer than k rows in the cells looked into
-    if len(short):
-        found[short] = exact(short)
-    return Found(found, recall)
+    incomplete = (found < 0).any(1).nonzero().squeeze(1)  # fewer than k rows in the searched cells
+    if len(incomplete):
+        found[incomplete] = exact(incomplete)
+    return Neighbours(found, recall)
 
 
 def _cells(unit: Tensor, generator: torch.Generator) -> _Cells:
-    count = max(1, min(int(_CELLS_PER_ROOT * len(unit) ** 0.5), len(unit) // _LEARNED_PER_CELL))
-    learned = torch.randperm(len(unit), generator=generator)[: count * _LEARNED_PER_CELL].sort().values
-    centroids = kmeans(unit[learned.to(unit.device)], count, generator, _ITERATIONS)
-    of_row = nearest(unit, centroids)
-    return _Cells(centroids, of_row.argsort(stable=True), of_row.bincount(minlength=count).tolist())
+    count = max(1, min(int(_CELLS_PER_ROOT * len(unit) ** 0.5), len(unit) // _TRAINING_ROWS_PER_CELL))
+    training = torch.randperm(len(unit), generator=generator)[: count * _TRAINING_ROWS_PER_CELL].sort().values
+    centroids = kmeans(unit[training.to(unit.device)], count, generator, _ITERATIONS)
+    cell_of_row = nearest_centroids(unit, centroids)
+    return _Cells(centroids, cell_of_row.argsort(stable=True), cell_of_row.bincount(minlength=count).tolist())
 
 
 def _search(unit: Tensor, cells: _Cells, rows: Tensor, k: int, probes: int) -> Tensor:
-    """`[b, k]`, each of the `rows` `[b]` among its own; -1 where the cells hold too few."""
+    """The neighbours of `rows` `[b]`, each row among its own, `[b, k]`; -1 if the cells hold too few."""
     queries = unit[rows]
     probed = _nearest_cells(queries, cells.centroids, probes)  # [b, p]
     best = _Best(unit.new_full((*probed.shape, k), -torch.inf), rows.new_full((*probed.shape, k), -1))
-    _look(unit, cells, queries, probed[:, :1], best, queries.new_full((len(rows),), -torch.inf))
+    _search_cells(unit, cells, queries, probed[:, :1], best, queries.new_full((len(rows),), -torch.inf))
     if probes > 1:
-        # Few cells but the nearest hold anything better than the k-th best of that one, and most need no sorting.
+        # Few other cells hold a row better than the k-th best of the nearest cell, and most need no sorting.
         bound = best.similarities[:, 0].amin(1)
         others = _Best(best.similarities[:, 1:], best.rows[:, 1:])
-        _look(unit, cells, queries, probed[:, 1:], others, bound)
+        _search_cells(unit, cells, queries, probed[:, 1:], others, bound)
     chosen = best.similarities.view(len(rows), -1).topk(k).indices
     found = best.rows.view(len(rows), -1).gather(1, chosen)
-    missing = ~(found == rows[:, None]).any(1)  # others are equal to it
+    missing = ~(found == rows[:, None]).any(1)  # rows with duplicates
     found[missing, -1] = rows[missing]
     return found
 
 
-def _look(unit: Tensor, cells: _Cells, queries: Tensor, probed: Tensor, best: _Best, bound: Tensor) -> None:
-    """Compare queries `[b, F]` with the cells `probed` `[b, p]`, and note in `best` the k of each above the bound."""
+def _search_cells(unit: Tensor, cells: _Cells, queries: Tensor, probed: Tensor, best: _Best, bound: Tensor) -> None:
+    """Compare queries `[b, F]` with cells `probed` `[b, p]`; store the best k of each cell above the bound in `best`."""
     flat, width, k = probed.reshape(-1), probed.shape[1], best.rows.shape[2]
     asking = flat.argsort(stable=True).split(flat.bincount(minlength=len(cells.sizes)).tolist())
     for members, slots in zip(cells.rows.split(cells.sizes), asking, strict=True):
@@ -139,14 +139,14 @@ def _look(unit: Tensor, cells: _Cells, queries: Tensor, probed: Tensor, best: _B
 
 
 def _nearest_cells(queries: Tensor, centroids: Tensor, probes: int) -> Tensor:
-    """The cells nearest to each query, nearest first, `[b, probes]`; the measure is that of `nearest`."""
+    """The nearest cells of each query, nearest first, `[b, probes]`; distances as in `nearest_centroids`."""
     offsets = centroids.square().sum(1) / -2
     blocks = queries.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(centroids)))
     return torch.cat([torch.addmm(offsets, block, centroids.T).topk(probes).indices for block in blocks])
 
 
 def _recall(unit: Tensor, rows: Tensor, truth: Tensor, found: Tensor) -> float:
-    """Share of the found that are as near as the farthest of the true: which of equals is found does not matter."""
+    """Share of the found rows that are as near as the farthest true neighbour; so ties do not matter."""
 
     def similarities(neighbours: Tensor) -> Tensor:
         values = torch.einsum("bf,bkf->bk", unit[rows], unit[neighbours])

@@ -1,4 +1,4 @@
-"""Random parts of the user-item graph, of exact size, as masks for `BipartiteGraph.thinned`."""
+"""Random parts of the user-item graph, of exact size, as masks for `BipartiteGraph.subgraph`."""
 
 import torch
 from torch import Tensor
@@ -7,31 +7,33 @@ from prismrec.graph.interaction import BipartiteGraph
 
 
 def keep_edges(graph: BipartiteGraph, drop_rate: float, generator: torch.Generator | None = None) -> Tensor:
-    """Bool `[E]`, true for ⌊E (1 - ρ)⌋ interactions drawn without replacement.
+    """A mask of ⌊E (1 - ρ)⌋ interactions drawn without replacement, bool `[E]` on the device of the graph.
 
     Args:
-        graph: over the interactions, on whose device the mask is.
+        graph: the user-item graph.
         drop_rate: ρ, from 0 to below 1.
-        generator: on the CPU; PyTorch's global one where absent.
+        generator: on the CPU; None uses PyTorch's global one.
     """
     edges = len(graph.to_users.values)
-    return _subset(edges, int(edges * (1 - drop_rate)), graph.to_users.values.device, generator)
+    return _random_subset(edges, int(edges * (1 - drop_rate)), graph.to_users.values.device, generator)
 
 
 def keep_nodes(graph: BipartiteGraph, drop_rate: float, generator: torch.Generator | None = None) -> Tensor:
-    """Bool `[E]`, true for interactions that lose neither end when ⌊ρ U⌋ users and ⌊ρ I⌋ items are dropped.
+    """A mask of the interactions left after ⌊ρ U⌋ users and ⌊ρ I⌋ items are dropped, bool `[E]`.
 
     Args:
-        graph: over the interactions, on whose device the mask is.
+        graph: the user-item graph, on whose device the mask is.
         drop_rate: ρ, from 0 to below 1.
-        generator: on the CPU; PyTorch's global one where absent.
+        generator: on the CPU; None uses PyTorch's global one.
     """
     matrix = graph.to_users
-    users, items = (_subset(n, n - int(drop_rate * n), matrix.values.device, generator) for n in matrix.shape)
+    num_users, num_items = matrix.shape
+    users = _random_subset(num_users, num_users - int(drop_rate * num_users), matrix.values.device, generator)
+    items = _random_subset(num_items, num_items - int(drop_rate * num_items), matrix.values.device, generator)
     return users[matrix.rows] & items[matrix.indices]
 
 
-def _subset(size: int, kept: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+def _random_subset(size: int, kept: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
     mask = torch.zeros(size, dtype=torch.bool, device=device)
     order = torch.randperm(size, generator=generator, device=device if generator is None else generator.device)
     return mask.index_fill_(0, order[:kept].to(device), True)

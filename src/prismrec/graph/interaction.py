@@ -1,4 +1,4 @@
-"""The user-item graph and its normalisations, kept as two rectangular halves instead of a square of U + I."""
+"""The user-item graph and its normalisations, stored as a rectangular matrix instead of a square of U + I nodes."""
 
 from typing import Literal
 
@@ -8,22 +8,26 @@ import torch
 from scipy.sparse import csr_matrix, diags_array
 from torch import Tensor, nn
 
-from prismrec.graph.sparse import SparseMatrix
+from prismrec.ops import SparseMatrix
 from prismrec.types import Interactions
 
 Normalisation = Literal["sym", "rw", "rw_self", "none"]
 
 
 class BipartiteGraph(nn.Module):
-    """One propagation step over the interactions: (users `[U, d]`, items `[I, d]`) to the same shapes.
+    """One propagation step over the interactions: users `[U, d]` and items `[I, d]` to the same shapes.
 
-    With R the 0/1 interaction matrix, A = [0 R; Rᵀ 0], D the degrees (a node without any
-    receives 0):
+    With R the 0/1 interaction matrix, A = [0 R; Rᵀ 0] and D its degrees (a node without neighbours receives 0):
 
-    - `sym`: D^-½ A D^-½ (LightGCN and most others); its own transpose;
+    - `sym`: D^-½ A D^-½ (LightGCN and most others), symmetric;
     - `rw`: D^-1 A, the mean over neighbours (MMGCN);
-    - `rw_self`: (D + 1)^-1 (A + 1), the mean over neighbours and oneself (NGCF, LATTICE);
-    - `none`: A, the sum over neighbours.
+    - `rw_self`: (D + 1)^-1 (A + 1), the mean over neighbours and the node itself (NGCF, LATTICE);
+    - `none`: A, the sum over neighbours, symmetric.
+
+    Attributes:
+        to_users: what users receive from items, `[U, I]`.
+        to_items: the transpose of what items receive from users, `[U, I]`; the same matrix if the graph is symmetric.
+        symmetric: whether the operator is its own transpose.
     """
 
     self_users: Tensor
@@ -43,11 +47,17 @@ class BipartiteGraph(nn.Module):
             self.to_users = SparseMatrix(matrix)
         else:
             self.to_users = SparseMatrix(_scaled(_inverse(user_degrees), matrix, None))
-            self.to_items = SparseMatrix(_scaled(None, matrix, _inverse(item_degrees)))
+        self.to_items = self.to_users
+        if not self.symmetric:
+            of_items = torch.from_numpy(_inverse(item_degrees)[train.items])  # [E]
+            self.to_items = self.to_users.with_values(of_items.to(torch.get_default_dtype()))
         if self.has_self_loops:
-            for name, degrees in (("self_users", user_degrees), ("self_items", item_degrees)):
-                weights = torch.as_tensor(_inverse(degrees)).to(torch.get_default_dtype())
-                self.register_buffer(name, weights.unsqueeze(1), persistent=False)
+            self._store_self_loops("self_users", user_degrees)
+            self._store_self_loops("self_items", item_degrees)
+
+    def _store_self_loops(self, name: str, degrees: npt.NDArray[np.float64]) -> None:
+        weights = torch.from_numpy(_inverse(degrees)).to(torch.get_default_dtype())
+        self.register_buffer(name, weights.unsqueeze(1), persistent=False)  # [n, 1]
 
     def users_from(self, items: Tensor) -> Tensor:
         """What users receive from items: `[I, d]` to `[U, d]`."""
@@ -55,47 +65,51 @@ class BipartiteGraph(nn.Module):
 
     def items_from(self, users: Tensor) -> Tensor:
         """What items receive from users: `[U, d]` to `[I, d]`."""
-        return (self.to_users if self.symmetric else self.to_items).transposed(users)
+        return self.to_items.transposed(users)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of both sides at once."""
-        new_users, new_items = self.users_from(items), self.items_from(users)
+        """One step for users and items at once."""
+        new_users = self.users_from(items)
+        new_items = self.items_from(users)
         if self.has_self_loops:
             return new_users + self.self_users * users, new_items + self.self_items * items
         return new_users, new_items
 
-    def thinned(self, kept: Tensor) -> "BipartiteGraph":
-        """The `sym` graph of a subset of the interactions, normalised by the subset's own degrees.
+    def sum_over_items(self) -> SparseMatrix:
+        """R `[U, I]`, sharing the pattern of this graph: each user's sum over its items."""
+        return self.to_users.with_values(torch.ones_like(self.to_users.values))
+
+    def mean_over_items(self) -> SparseMatrix:
+        """D_U^-1 R `[U, I]`, sharing the pattern of this graph: each user's mean over its items, 0 without items."""
+        degrees = self.to_users.offsets.diff().double()
+        weights = degrees.clamp(min=1).reciprocal().index_select(0, self.to_users.rows)  # [E]
+        return self.to_users.with_values(weights.to(self.to_users.values))
+
+    def subgraph(self, kept: Tensor) -> "BipartiteGraph":
+        """The `sym` graph of some of the interactions, normalised by the degrees of the subset.
 
         Args:
             kept: bool `[E]`, in the order of `Interactions`.
 
         Raises:
-            ValueError: this graph is not a symmetrically normalised one.
+            ValueError: this graph is not a `sym` one.
         """
         if self.normalisation != "sym":
-            raise ValueError("only a symmetrically normalised graph can be thinned")
-        rows, columns, weight = (
-            self.to_users.rows,
-            self.to_users.indices.long(),
-            kept.to(self.to_users.values),
-        )
+            raise ValueError("subgraph needs a symmetrically normalised graph")
+        rows = self.to_users.rows
+        columns = self.to_users.indices.long()
+        weight = kept.to(self.to_users.values)
         users, items = self.to_users.shape
         user_scale = _inverse_root(weight.new_zeros(users).index_add_(0, rows, weight))
         item_scale = _inverse_root(weight.new_zeros(items).index_add_(0, columns, weight))
         return self._with_values(weight * user_scale[rows] * item_scale[columns])
 
     def _with_values(self, values: Tensor) -> "BipartiteGraph":
-        twin = BipartiteGraph.__new__(BipartiteGraph)
-        nn.Module.__init__(twin)
-        twin.normalisation, twin.symmetric, twin.has_self_loops = "sym", True, False
-        twin.to_users = self.to_users.with_values(values)
-        return twin
-
-
-def mean_over_items(train: Interactions) -> SparseMatrix:
-    """D_U^-1 R `[U, I]`: the mean over a user's items; a user without items gets 0."""
-    return SparseMatrix(_scaled(_inverse(train.user_degrees), train.csr.astype(np.float64), None))
+        graph = BipartiteGraph.__new__(BipartiteGraph)
+        nn.Module.__init__(graph)
+        graph.normalisation, graph.symmetric, graph.has_self_loops = "sym", True, False
+        graph.to_users = graph.to_items = self.to_users.with_values(values)
+        return graph
 
 
 def _inverse(degrees: npt.ArrayLike, power: float = 1.0) -> npt.NDArray[np.float64]:
@@ -107,8 +121,6 @@ def _inverse_root(degrees: Tensor) -> Tensor:
     return torch.where(degrees > 0, degrees.clamp(min=1).rsqrt(), 0.0)
 
 
-def _scaled(
-    left: npt.NDArray[np.float64] | None, matrix: csr_matrix, right: npt.NDArray[np.float64] | None
-) -> csr_matrix:
-    scaled = matrix if left is None else diags_array(left) @ matrix
+def _scaled(left: npt.NDArray[np.float64], matrix: csr_matrix, right: npt.NDArray[np.float64] | None) -> csr_matrix:
+    scaled = diags_array(left) @ matrix
     return csr_matrix(scaled if right is None else scaled @ diags_array(right))

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, merge, normal_table, take_rows, xavier_table
-from prismrec.nn.narrow_softmax import narrow_softmax
-from prismrec.nn.segments import edges_of_rows, segment_softmax, segment_sum
+from prismrec.nn import Features, bpr, normal_table, xavier_table
+from prismrec.ops import distinct_rows, edges_of_rows, narrow_softmax, segment_softmax, segment_sum, take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _EDGES_PER_BLOCK = 1 << 16
@@ -67,10 +66,10 @@ class _Items(NamedTuple):
 class ACF(Recommender):
     """Matrix factorisation whose user also collects the items of its history, weighted by two attentions."""
 
+    name = "ACF"
     paper = "Chen et al., SIGIR 2017"
     cost = "d Σ F_m per distinct item and (3 M + 3) h per interaction in the histories of the batch's users"
     min_modalities = 1
-    repeats_steps = False  # the edges of the users of a batch have to be counted
     Config = ACFConfig
     config: ACFConfig
     absent: Tensor
@@ -79,6 +78,7 @@ class ACF(Recommender):
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: ACFConfig) -> None:
         super().__init__(train, features, config)
+        self.features = Features(features)
         d, h, self.is_paper = config.embedding_size, config.attention_size, config.variant == "paper"
         self.user_table = normal_table(self.num_users, d, 0.01)  # E [U, d]
         self.item_table = normal_table(self.num_items, d, 0.01)  # V [I, d]
@@ -98,8 +98,8 @@ class ACF(Recommender):
         items = self._items(slice(None), torch.arange(self.num_items, device=self.offsets.device))
         return Embeddings(self._users(everyone, items), self.item_table)
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = merge(batch.users, self.num_users)
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        users, user_places = distinct_rows(batch.users, self.num_users)
         in_history = torch.zeros(self.num_items, dtype=torch.bool, device=users.device)
         in_history[self.history[edges_of_rows(self.offsets, users)[0]]] = True
         items = self._items(in_history.nonzero().squeeze(1), in_history.cumsum(0) - 1)

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import Features, layer_mean, merge, table_rows, take_rows, xavier_table
-from prismrec.nn.dropout import dropout
-from prismrec.nn.normalise import unit_rows
+from prismrec.nn import Features, layer_mean, xavier_table
+from prismrec.ops import distinct_rows, dropout, take_rows, take_rows_sparse_grad, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -44,35 +43,37 @@ class BM3(Recommender):
     A batch's negatives are not looked at.
     """
 
+    name = "BM3"
     paper = "Zhou et al., WWW 2023"
     cost = "2 E d per layer, 2 B d (Σ F_m + (M + 2) d): only rows of the batch are projected and predicted"
     min_modalities = 1
+    repeats_steps = True
     Config = BM3Config
     config: BM3Config
     tables: nn.ParameterList | Features
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: BM3Config) -> None:
         super().__init__(train, features, config)
+        modalities = Features(features)
         d = config.embedding_size
         self.user_table = xavier_table(self.num_users, d)  # P [U, d]
         self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
         self.predictor = _linear(d, d)  # g, one for users, items and all modalities
-        self.projections = nn.ModuleList(_linear(width, d) for width in self.features.widths)  # F_m to d
+        self.projections = nn.ModuleList(_linear(width, d) for width in modalities.widths)  # F_m to d
         if config.train_features:
-            self.tables = nn.ParameterList(matrix.clone() for matrix in self.features)  # Φ_m [I, F_m]
-            del self.features  # they are but the first values of the tables
+            self.tables = nn.ParameterList(matrix.clone() for matrix in modalities)  # Φ_m [I, F_m]
         else:
-            self.tables = self.features
+            self.tables = modalities
         self.graph = BipartiteGraph(train)
 
     def embed(self) -> Embeddings:
         users, items = self._propagate()
         return Embeddings(self.predictor(users), self.predictor(items))
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         all_users, all_items = self._propagate()
-        users, user_places = merge(batch.users, self.num_users)
-        positives = merge(batch.positives, self.num_items)
+        users, user_places = distinct_rows(batch.users, self.num_users)
+        positives = distinct_rows(batch.positives, self.num_items)
         items, item_places = positives
         # Each node of the batch is projected, predicted and masked once, however often it occurs.
         online_users, target_users = self._views(take_rows(all_users, users))  # [n_U, d]
@@ -84,7 +85,7 @@ class BM3(Recommender):
         share = positives.counts / len(batch)  # of each item in the batch [n_I]
         modal = []
         for table, project in zip(self.tables, self.projections, strict=True):
-            online, target = self._views(project(table_rows(table, items)))  # [n_I, d]
+            online, target = self._views(project(take_rows_sparse_grad(table, items)))  # [n_I, d]
             modal.append(2 - share @ (online * (target_items + target)).sum(1))
         return {
             "reconstruction": 2 - pairs / len(batch),

@@ -12,12 +12,9 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from prismrec.graph import SparseMatrix, sampled_product
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, take_rows, xavier_normal_table
-from prismrec.nn.normalise import unit_rows
-from prismrec.nn.projection import FeatureLinear
-from prismrec.nn.segments import segment_softmax
+from prismrec.nn import FeatureLinear, Features, bpr, xavier_normal_table
+from prismrec.ops import SparseMatrix, sampled_product, segment_softmax, take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -65,10 +62,12 @@ class _Affinity(NamedTuple):
 class GRCN(Recommender):
     """ID propagation over edges weighted anew at every step by how well an item's content suits its user."""
 
+    name = "GRCN"
     paper = "Wei et al., ACM MM 2020"
     cost = "per modality: I F_m d_C to project, E d_C (3 T + 3) to route and attend; 4 E d to propagate"
     min_modalities = 1
     bf16_features = True
+    repeats_steps = True
     Config = GRCNConfig
     config: GRCNConfig
     edge_users: Tensor
@@ -76,6 +75,7 @@ class GRCN(Recommender):
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: GRCNConfig) -> None:
         super().__init__(train, features, config)
+        self.features = Features(features)
         nodes = self.num_users + self.num_items
         self.node_table = xavier_normal_table(nodes, config.embedding_size)  # Z [U + I, d]
         self.confidence = xavier_normal_table(nodes, len(self.features))  # κ [U + I, M]
@@ -96,7 +96,7 @@ class GRCN(Recommender):
         users, items = zip(*self._parts(), strict=True)
         return Embeddings(torch.cat(users, 1), torch.cat(items, 1))  # [U, d + M d_C], [I, d + M d_C]
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         parts = self._parts()
         users = torch.cat([take_rows(side, batch.users) for side, _ in parts], 1)  # [B, d + M d_C]
         items = torch.cat([take_rows(side, batch.items) for _, side in parts], 1)

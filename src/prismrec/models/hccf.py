@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, info_nce, take_rows, xavier_table
-from prismrec.nn.dropout import dropout
-from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
+from prismrec.nn import HyperedgeMaps, bpr, hinge, sum_of_squares, xavier_table
+from prismrec.ops import dropout, info_nce, take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _Rows = Tensor | slice
@@ -86,10 +85,10 @@ class HCCF(Recommender):
     the authors' PyTorch program, which leaves out the hyperedge maps, the activations and the residual.
     """
 
+    name = "HCCF"
     paper = "Xia et al., SIGIR 2022"
     cost = "L (2 E d + 4 (U + I) H d); without dropout 4 d² instead of 4 H d"
     takes_features = False
-    repeats_steps = False  # the contrast is of the distinct nodes of a batch, which have to be counted
     Config = HCCFConfig
     config: HCCFConfig
 
@@ -108,7 +107,7 @@ class HCCF(Recommender):
     def embed(self) -> Embeddings:
         return Embeddings(*self._forward((_ALL, _ALL))[0])
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         users, user_places = batch.users.unique(return_inverse=True)
         items, item_places = batch.items.unique(return_inverse=True)
         if self.config.negatives == "all":
@@ -119,7 +118,7 @@ class HCCF(Recommender):
         weights = self.user_table, self.item_table, self.user_factor, self.item_factor
         terms = {
             "ranking": hinge(*ranked) if self.is_tf else bpr(*ranked),
-            "regulariser": self.config.regulariser * squares(*weights),
+            "regulariser": self.config.regulariser * sum_of_squares(*weights),
         }
         if self.config.layers and self.config.contrast_weight:
             anchors = user_places.unique(), (item_places if self.is_tf else item_places[: len(batch)]).unique()

@@ -1,4 +1,4 @@
-"""What LATTICE and MICRO, by the same authors, let one set alike."""
+"""The hyperparameters that LATTICE and MICRO, by the same authors, share."""
 
 from typing import Literal
 
@@ -9,36 +9,41 @@ from prismrec.nn.backbone import BackboneGraph, BackboneName
 
 
 class ItemGraphConfig(ModelConfig):
-    """Hyperparameters of learned item graphs plugged into collaborative filtering (defaults: the official code's)."""
+    """Hyperparameters of a collaborative filter with learned item graphs, with the defaults of the official code."""
 
     batch_size: PositiveInt = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 5e-4
-    """Step size of Adam at the first epoch."""
+    """Learning rate of Adam in the first epoch."""
     lr_decay: float = Field(0.96, gt=0, le=1)
-    """The learning rate at epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
+    """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
     lr_decay_epochs: PositiveInt = 50
-    """Epochs over which the learning rate falls by the factor lr_decay."""
+    """Number of epochs in which the learning rate falls by the factor lr_decay."""
     backbone: BackboneName = "LightGCN"
-    """The collaborative filtering that the item graphs are plugged into."""
+    """The collaborative filter to which the item graphs are added."""
     layers: NonNegativeInt = 2
     """Layers L of the backbone; MF has none."""
     interaction_graph: BackboneGraph = "rw_self"
-    """`rw_self`: mean over neighbours and oneself, as in the official code; `sym`: the graph of LightGCN itself."""
+    """`rw_self`: mean over neighbours and the node itself, as in the official code; `sym`: the graph of LightGCN."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of entries dropped after each layer of NGCF in training."""
     neighbours: PositiveInt = 10
-    """Neighbours k that each item keeps per modality, itself among them."""
+    """Neighbours k per item and modality, the item itself among them."""
     inputs: Literal["ids", "features"] = "ids"
-    """What the item graphs carry: the items' ID table, or their projected features."""
+    """What the item graphs propagate: the ID embeddings of items, or their projected features."""
     item_layers: PositiveInt = 1
-    """Layers of the item graphs; only the last is read."""
+    """Layers of the item graphs, of which the last is used."""
     skip: float = Field(0.9, ge=0, le=1)
-    """Share λ of the frozen graph of raw features; the rest is the learned graph of projected ones."""
+    """Share λ of the frozen graph of raw features; the rest is the learned graph of projected features."""
     train_features: bool = True
-    """Whether the raw features are trained too, as in the official code: three times their memory goes to Adam."""
+    """Whether the raw features are trained too, as in the official code. Adam then takes three times their memory."""
     graph_updates: Literal["momentum", "lazy"] = "momentum"
-    """Between two gradients, one epoch apart, the weights of the graphs move on by Adam's momentum, as in the official
-    code, or stay."""
+    """The weights of the graphs get one gradient per epoch. `momentum`: Adam's momentum moves them in the other steps,
+    as in the official code; `lazy`: they do not move."""
     regulariser: NonNegativeFloat = 1e-5
-    """λ_r, for ½ Σ ‖X‖² / batch_size on the final rows of the batch."""
+    """Weight λ_r of ½ Σ ‖X‖² / batch_size over the final rows of the batch."""
+
+    @property
+    def graph_weights_drift(self) -> bool:
+        """Whether the weights of the graphs move without a gradient; features as inputs have one at every step."""
+        return self.graph_updates == "momentum" and self.inputs == "ids"

@@ -5,7 +5,6 @@ Guo, Li, Li, Wang, Si, Ruan. "LGMRec: Local and Global Graph Learning for Multim
 
 from collections.abc import Mapping
 from itertools import combinations
-from math import comb
 from typing import NamedTuple
 
 import torch
@@ -14,162 +13,191 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, layer_mean, merge, project, take_rows, xavier_table
-from prismrec.nn.dropout import dropout
-from prismrec.nn.hyperedge_contrast import hyperedge_contrast
-from prismrec.nn.narrow_softmax import narrow_softmax
-from prismrec.nn.normalise import unit_rows
+from prismrec.nn import Features, bpr_and_norms, layer_mean, xavier_table
+from prismrec.ops import distinct_rows, dropout, narrow_softmax, project_features, take_rows, unit_rows
+from prismrec.ops.product_contrast import Product, info_nce_of_products
+from prismrec.ops.rows import DistinctRows
 from prismrec.types import Embeddings, Interactions, Triplets
+
+_LEAST_LOGIT = -60
+"""Memberships below e^-60 of the largest one count as e^-60. Smaller ones would be denormal numbers, which are slow."""
 
 
 class LGMRecConfig(ModelConfig):
-    """Hyperparameters of LGMRec (defaults: its Baby settings) and the switches of its ablation table."""
+    """Hyperparameters of LGMRec, with the defaults of its Baby settings, and the switches of its ablation table."""
 
     layers: NonNegativeInt = 2
-    """Layers L of the collaborative propagation of IDs."""
+    """Layers L of the collaborative graph (Eq. 2)."""
     modal_layers: NonNegativeInt = 2
-    """Layers K of the propagation of modality features; only the last is read."""
+    """Layers K of the modality graphs, of which the last is used (Eq. 6)."""
     hyper_layers: PositiveInt = 1
-    """Layers H of the hypergraph."""
+    """Layers H of the hypergraphs (Eq. 9)."""
     hyperedges: PositiveInt = 4
-    """Hyperedges A_h per modality: the latent attributes through which all users and items meet."""
+    """Hyperedges A per modality, latent attributes that connect all users and items."""
     keep_rate: float = Field(0.5, gt=0, le=1)
-    """Share κ of hyperedge memberships kept in training (the paper's "drop ratio" is this keep rate)."""
+    """Share of hyperedge memberships kept in training. The official code uses the "drop ratio" of the paper in this way."""
     alpha: NonNegativeFloat = 0.3
-    """Weight α of the global embeddings."""
+    """Weight α of the global embeddings (Eq. 13)."""
     temperature: PositiveFloat = 0.2
-    """τ, of the Gumbel softmax and of the contrast alike."""
+    """Temperature τ of the Gumbel softmax (Eq. 8) and of the contrast (Eq. 12)."""
     contrast_weight: NonNegativeFloat = 1e-4
-    """λ₂, for the contrast summed over the anchors of the batch: its meaning changes with batch_size."""
+    """Weight λ₂ of the contrast (Eq. 15), which is summed over the batch; so its effect depends on batch_size."""
     regulariser: NonNegativeFloat = 1e-6
-    """λ₁, for Σ ‖X‖ / B on the final rows of the batch."""
+    """Weight λ₁ of Σ ‖X‖ / B over the final rows of the batch (Eq. 14)."""
     collaborative: bool = True
-    """Whether collaborative embeddings enter the sum; off: "w/o CGE". The hypergraph still reads them."""
+    """Add the collaborative embeddings in Eq. 13. False is "w/o CGE"; the hypergraphs still use them."""
     modal: bool = True
-    """Whether modality embeddings enter the sum; off: "w/o MGE"; with collaborative off too: "w/o LGE"."""
+    """Add the modality embeddings in Eq. 13. False is "w/o MGE", or "w/o LGE" without `collaborative`."""
     hypergraph: bool = True
-    """Whether global embeddings enter the sum; off: "w/o GHE"; with modal off too: "w/o MM"."""
+    """Add the global embeddings in Eq. 13. False is "w/o GHE", or "w/o MM" without `modal`."""
     contrast: bool = True
-    """Whether the hypergraphs of two modalities are contrasted; off: "w/o HCL"."""
+    """Contrast the hypergraphs of two modalities. False is "w/o HCL"."""
     contrast_candidates: int | None = Field(None, ge=2)
-    """So many users, and items, drawn uniformly at each step, stand for all others in the contrast of an anchor with
-    its own. None: all of them, as in the paper. A number is an approximation, for data where the product of batch and
-    catalogue outgrows all other work."""
+    """Number of users, and of items, drawn at each step to estimate the denominator of Eq. 12. None uses all of them,
+    as in the paper. A number is an approximation for very large catalogues."""
     shared_user_ids: bool = False
-    """"w/ SUID": users enter the modality graphs by their ID embedding instead of their items' features."""
+    """"Start users in the modality graphs with their ID embeddings instead of Eq. 5. True is "w/ SUID"."""
     eval_noise: bool = False
-    """Keep the Gumbel noise in eval mode, as the official code does; then two evaluations differ."""
+    """Draw Gumbel noise in eval mode too, as the official code does. Then two evaluations differ."""
 
 
-class _Hypergraphs(NamedTuple):
-    """The soft memberships of all modalities and the messages on their hyperedges."""
+class _Side(NamedTuple):
+    """The embeddings of all users, or of all items, before fusion."""
 
-    users: Tensor  # H̄_U [U, M, A]
-    items: Tensor  # H̄_I [I, M, A]
-    messages: Tensor  # Λ [M, A, d]
+    collaborative: Tensor  # [n, d]
+    modal: Tensor | None  # [n, M, d]
+    members: Tensor | None  # H̄, memberships in the hyperedges of each modality [n, M, A]
 
 
-class _Forward(NamedTuple):
-    """The three kinds of embeddings of all users and items, before they are normalised and added."""
+class _Views(NamedTuple):
+    """The embeddings of all nodes, and the messages Λ on the hyperedges of each modality `[M, A, d]`."""
 
-    collaborative: tuple[Tensor, Tensor]  # C [U, d], [I, d]
-    modal: tuple[Tensor, Tensor]  # Z [U, M, d], [I, M, d]
-    hypergraphs: _Hypergraphs | None
+    users: _Side
+    items: _Side
+    messages: Tensor | None
 
 
 class LGMRec(Recommender):
-    """ID propagation, modality propagation without user IDs, and a learned hypergraph per modality, added up."""
+    """ID propagation, modality propagation without user IDs, and a learned hypergraph per modality, added up.
 
+    Equation numbers are those of the paper: collaborative graph (2-3), modality graphs (4-6), hypergraphs (7-11),
+    contrast (12), fusion (13), loss (14-15).
+    """
+
+    name = "LGMRec"
     paper = "Guo et al., AAAI 2024"
     cost = "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, B (U + I) min(A, d) per pair to contrast"
     bf16_features = True
+    repeats_steps = True
     Config = LGMRecConfig
     config: LGMRecConfig
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: LGMRecConfig) -> None:
         super().__init__(train, features, config)
         d = config.embedding_size
+        self.features = Features(features)  # X, [I, F_m] each
         self.user_table = xavier_table(self.num_users, d)  # P [U, d]
         self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
         self.projections = nn.ParameterList(xavier_table(d, width) for width in self.features.widths)  # W [d, F_m]
         self.hyperedges = nn.ParameterList(xavier_table(config.hyperedges, width) for width in self.features.widths)
         self.graph = BipartiteGraph(train)
-        self.sum = BipartiteGraph(train, "none").to_users  # R [U, I]
-        self.mean = BipartiteGraph(train, "rw").to_users  # R by rows divided by their sums
+        self.sum_over_items = self.graph.sum_over_items()  # R [U, I]
+        self.mean_over_items = self.graph.mean_over_items()  # D_U^-1 R [U, I]
 
     def embed(self) -> Embeddings:
-        return Embeddings(*self._fuse(self._forward(), slice(None), slice(None)))
+        views = self._views()
+        users = self._fuse(views.users, views.messages, slice(None))
+        items = self._fuse(views.items, views.messages, slice(None))
+        return Embeddings(users, items)
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        forward = self._forward()
-        ranking, norms = bpr_and_norms(*self._fuse(forward, batch.users, batch.items))
-        terms = {"bpr": ranking, "regulariser": self.config.regulariser * norms}
-        if forward.hypergraphs and self.config.contrast and self.config.hypergraph and len(self.features) > 1:
-            terms["contrast"] = self.config.contrast_weight * self._contrast(forward.hypergraphs, batch)
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        views = self._views()
+        users = self._fuse(views.users, views.messages, batch.users)  # [B, d]
+        items = self._fuse(views.items, views.messages, batch.items)  # [2 B, d]
+        ranking, norms = bpr_and_norms(users, items)
+        terms = {"bpr": ranking, "regulariser": self.config.regulariser * norms}  # Eq. 14
+        if self.config.contrast and self.config.hypergraph and len(self.features) > 1:
+            terms["contrast"] = self.config.contrast_weight * self._contrast(views, batch)  # Eq. 15
         return terms
 
-    def _forward(self) -> _Forward:
-        """Everything up to the fusion (Eqs. 1-12)."""
-        users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
+    def _views(self) -> _Views:
+        """All embeddings before fusion (Eqs. 2-9)."""
+        users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)  # Eqs. 2-3
         if not len(self.features) or not (self.config.modal or self.config.hypergraph):
-            return _Forward((users, items), (users[:, None][:, :0], items[:, None][:, :0]), None)
-        d, M = self.config.embedding_size, len(self.features)
-        weights = zip(self.projections, self.hyperedges, strict=True)
-        # X [W; V]ᵀ [I, d + A]
-        both = [project(x, torch.cat(rows)) for x, rows in zip(self.features, weights, strict=True)]
-        modal_items, item_logits = zip(*(each.split([d, self.config.hyperedges], 1) for each in both), strict=True)
-        items_by_modality = torch.cat(modal_items, 1)  # [I, M d]
-        modal = self.mean(items_by_modality), items_by_modality
-        if self.config.shared_user_ids:
-            modal = self.user_table.repeat(1, M), items_by_modality
-        for _ in range(self.config.modal_layers if self.config.modal else 0):
-            modal = self.graph(*modal)
-        logits = torch.cat(item_logits, 1)  # T_I [I, M A]
-        hypergraphs = self._hypergraphs(self.sum(logits), logits, items)  # T_U = R T_I
-        return _Forward((users, items), (modal[0].unflatten(1, (M, d)), modal[1].unflatten(1, (M, d))), hypergraphs)
+            return _Views(_Side(users, None, None), _Side(items, None, None), None)
+        projected, item_logits = self._project()
+        modal_users, modal_items = self._propagate_modalities(projected)
+        user_logits = self.sum_over_items(item_logits)  # R X Vᵀ [U, M A]
+        item_members = self._memberships(item_logits)  # [I, M, A]
+        user_members = self._memberships(user_logits)  # [U, M, A]
+        messages = self._messages(item_members, items)  # [M, A, d]
+        user_side = _Side(users, modal_users, user_members)
+        item_side = _Side(items, modal_items, item_members)
+        return _Views(user_side, item_side, messages)
 
-    def _hypergraphs(self, user_logits: Tensor, item_logits: Tensor, items: Tensor) -> _Hypergraphs:
-        """Relaxed memberships and hyperedge messages; the H layers collapse into powers of H̄ᵀH̄ `[A, A]`."""
-        shape = len(self.features), self.config.hyperedges  # M, A
-        item_members, user_members = (
-            self._memberships(logits.reshape(-1, shape[1])).unflatten(0, (-1, shape[0]))  # H̄ [n, M, A]
-            for logits in (item_logits, user_logits)
-        )
-        messages = (item_members.flatten(1).T @ items).unflatten(0, shape)  # Λ [M, A, d]
-        for _ in range(self.config.hyper_layers - 1):
-            messages = torch.einsum("ima,imb->mab", item_members, item_members) @ messages
-        return _Hypergraphs(user_members, item_members, messages)
+    def _project(self) -> tuple[Tensor, Tensor]:
+        """X Wᵀ `[I, M d]` (Eq. 4) and X Vᵀ `[I, M A]` (Eq. 7), with one product per modality."""
+        projected, logits = [], []
+        for x, projection, hyperedges in zip(self.features, self.projections, self.hyperedges, strict=True):
+            both = project_features(x, torch.cat([projection, hyperedges]))  # [I, d + A]
+            projected_items, item_logits = both.split([len(projection), len(hyperedges)], 1)
+            projected.append(projected_items)
+            logits.append(item_logits)
+        return torch.cat(projected, 1), torch.cat(logits, 1)
+
+    def _propagate_modalities(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """The last layer of each modality graph, `[U, M, d]` and `[I, M, d]` (Eqs. 5-6)."""
+        M, d = len(self.features), self.config.embedding_size
+        users = self.user_table.repeat(1, M) if self.config.shared_user_ids else self.mean_over_items(items)  # [U, M d]
+        for _ in range(self.config.modal_layers if self.config.modal else 0):
+            users, items = self.graph(users, items)
+        return users.unflatten(1, (M, d)), items.unflatten(1, (M, d))
 
     def _memberships(self, logits: Tensor) -> Tensor:
-        """Gumbel softmax over hyperedges, then dropout; in eval mode the plain softmax."""
+        """H̄, Gumbel softmax and dropout in training, plain softmax in eval mode: `[n, M A]` to `[n, M, A]` (Eq. 8)."""
+        logits = logits.reshape(-1, self.config.hyperedges)  # [n M, A]
         if self.training or self.config.eval_noise:
             logits = logits - torch.empty_like(logits).exponential_().log()
-        # Logits drift apart in training. Memberships under e^-60 are as good as none, and would be denormal numbers, on
-        # which products run many times slower in threads that were running before training flushed them.
-        members = narrow_softmax(logits / self.config.temperature, least=-60)
-        return dropout(members, 1 - self.config.keep_rate, self.training)
+        members = narrow_softmax(logits / self.config.temperature, least=_LEAST_LOGIT)
+        members = dropout(members, 1 - self.config.keep_rate, self.training)
+        return members.unflatten(0, (-1, len(self.features)))
 
-    def _fuse(self, forward: _Forward, users: Tensor | slice, items: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for the given rows (Eq. 13)."""
-        fused = []
-        for side, rows in enumerate((users, items)):
-            total = take_rows(forward.collaborative[side], rows) * float(self.config.collaborative)
-            if self.config.modal:
-                total = total + unit_rows(take_rows(forward.modal[side], rows)).sum(1)
-            if self.config.hypergraph and forward.hypergraphs:
-                members, messages = take_rows(forward.hypergraphs[side], rows), forward.hypergraphs.messages
-                spread = members.flatten(1) @ messages.flatten(0, 1)  # Σ_m G^m [n, d]
-                total = total + self.config.alpha * unit_rows(spread)
-            fused.append(total)
-        return fused[0], fused[1]
+    def _messages(self, members: Tensor, items: Tensor) -> Tensor:
+        """Λ `[M, A, d]` of the last layer of Eq. 9, where G = H̄ Λ; earlier layers are powers of H̄ᵀ H̄ `[A, A]`."""
+        messages = (members.flatten(1).T @ items).unflatten(0, members.shape[1:])  # H̄ᵀ C
+        for _ in range(self.config.hyper_layers - 1):
+            messages = torch.einsum("ima,imb->mab", members, members) @ messages
+        return messages
 
-    def _contrast(self, hypergraphs: _Hypergraphs, batch: Triplets) -> Tensor:
-        """Mean over modality pairs of the InfoNCE of users and of items, summed over anchors (Eqs. 14-15)."""
-        terms = []
-        for side, anchors in enumerate((batch.users, batch.positives)):
-            merged = merge(anchors, (self.num_users, self.num_items)[side])
-            weights, sample = merged.counts.to(hypergraphs.messages), self.config.contrast_candidates
-            views = zip(hypergraphs[side].unbind(1), hypergraphs.messages, strict=True)
-            for pair in combinations(views, 2):
-                terms.append(hyperedge_contrast(*pair, merged.rows, weights, self.config.temperature, sample))
-        return torch.stack(terms).sum() / comb(len(self.features), 2)
+    def _fuse(self, side: _Side, messages: Tensor | None, rows: Tensor | slice) -> Tensor:
+        """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for some rows, `[n, d]` (Eqs. 10, 11, 13)."""
+        fused = take_rows(side.collaborative, rows)
+        if not self.config.collaborative:
+            fused = torch.zeros_like(fused)
+        if self.config.modal and side.modal is not None:
+            fused = fused + unit_rows(take_rows(side.modal, rows)).sum(1)
+        if self.config.hypergraph and side.members is not None and messages is not None:
+            members = take_rows(side.members, rows)  # [n, M, A]
+            spread = members.flatten(1) @ messages.flatten(0, 1)  # Σ_m H̄^m Λ^m [n, d]
+            fused = fused + self.config.alpha * unit_rows(spread)
+        return fused
+
+    def _contrast(self, views: _Views, batch: Triplets) -> Tensor:
+        """InfoNCE of users and of positive items, summed over the batch, mean over pairs of modalities (Eq. 12)."""
+        users = distinct_rows(batch.users, self.num_users)
+        items = distinct_rows(batch.positives, self.num_items)
+        user_terms = self._contrast_modalities(views.users, views.messages, users)
+        item_terms = self._contrast_modalities(views.items, views.messages, items)
+        return torch.stack(user_terms + item_terms).sum() / len(user_terms)
+
+    def _contrast_modalities(self, side: _Side, messages: Tensor | None, anchors: DistinctRows) -> list[Tensor]:
+        """Σ_a (ln Σ_n exp(cos(G_a, G'_n) / τ) - cos(G_a, G'_a) / τ) for each pair of modalities, G = H̄ Λ."""
+        assert side.members is not None and messages is not None
+        members = side.members.unbind(1)  # M × [n, A]
+        modalities = [Product(each, message) for each, message in zip(members, messages, strict=True)]
+        weights = anchors.counts.to(messages)
+        temperature, candidates = self.config.temperature, self.config.contrast_candidates
+        return [
+            info_nce_of_products(first, second, anchors.rows, weights, temperature, candidates)
+            for first, second in combinations(modalities, 2)
+        ]

@@ -12,15 +12,8 @@ from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import (
-    bpr_and_norms,
-    bpr_and_squares,
-    layer_mean,
-    merge_sides,
-    normal_table,
-    rows_of_layer_mean,
-    xavier_table,
-)
+from prismrec.nn import bpr_and_norms, bpr_and_squares, layer_mean, normal_table, rows_of_layer_mean, xavier_table
+from prismrec.ops import distinct_rows_of_batch
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -30,7 +23,7 @@ class LightGCNConfig(ModelConfig):
     layers: NonNegativeInt = 3
     """Propagation layers K; 0 is matrix factorisation."""
     regulariser: NonNegativeFloat = 1e-4
-    """Weight λ of the regulariser on the un-propagated rows of the batch."""
+    """Weight λ of the regulariser on the ID rows of the batch."""
     regulariser_form: Literal["squares", "norms"] = "squares"
     """`squares`: ½ Σ ‖X‖² / B, the official code; `norms`: Σ ‖X‖ / B, as in MMRec."""
     initialiser: Literal["normal", "xavier"] = "normal"
@@ -40,9 +33,11 @@ class LightGCNConfig(ModelConfig):
 class LightGCN(Recommender):
     """Neighbourhood averaging of ID embeddings over the interactions, all layers averaged; no other weights."""
 
+    name = "LightGCN"
     paper = "He et al., SIGIR 2020"
     cost = "2 E d per layer"
     takes_features = False
+    repeats_steps = True
     Config = LightGCNConfig
     config: LightGCNConfig
 
@@ -54,12 +49,13 @@ class LightGCN(Recommender):
         self.graph = BipartiteGraph(train)
 
     def embed(self) -> Embeddings:
-        return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
+        users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
+        return Embeddings(users, items)
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        rows, places = merge_sides(batch, self.num_users, self.num_items)
-        final = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, rows)
-        terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
-        ranking, _ = terms(*final, places)
-        _, penalty = terms(self.user_table, self.item_table, (batch.users, batch.items))
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        rows, positions = distinct_rows_of_batch(batch, self.num_users, self.num_items)
+        users, items = rows_of_layer_mean(self.graph, self.user_table, self.item_table, self.config.layers, rows)
+        bpr_and_penalty = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
+        ranking, _ = bpr_and_penalty(users, items, positions)  # on propagated rows
+        _, penalty = bpr_and_penalty(self.user_table, self.item_table, (batch.users, batch.items))  # on ID rows
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

@@ -26,9 +26,11 @@ class MFBPRConfig(ModelConfig):
 class MFBPR(Recommender):
     """Latent factors whose inner product ranks each observed item above a sampled unobserved one."""
 
+    name = "MF-BPR"
     paper = "Rendle et al., UAI 2009"
     cost = "B d"
     takes_features = False
+    repeats_steps = True
     Config = MFBPRConfig
     config: MFBPRConfig
 
@@ -40,7 +42,8 @@ class MFBPR(Recommender):
     def embed(self) -> Embeddings:
         return Embeddings(self.user_table, self.item_table)
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        terms = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
-        ranking, penalty = terms(self.user_table, self.item_table, (batch.users, batch.items), read_elsewhere=False)
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        bpr_and_penalty = bpr_and_squares if self.config.regulariser_form == "squares" else bpr_and_norms
+        rows = batch.users, batch.items
+        ranking, penalty = bpr_and_penalty(self.user_table, self.item_table, rows, sparse_grad=True)
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}

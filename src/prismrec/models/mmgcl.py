@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.graph.dropout import keep_edges, keep_nodes
+from prismrec.graph import keep_edges, keep_nodes
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn.channels import ChannelEncoder, Channels, one_sided_mean
-from prismrec.nn.in_batch import in_batch_nce
+from prismrec.nn import Features, in_batch_info_nce, layer_mean_of_items
+from prismrec.nn.channels import ChannelEncoder, Channels
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _BPR_FLOOR = 1e-5
@@ -60,27 +60,29 @@ class MMGCL(Recommender):
 
     mask_probabilities: Tensor
 
+    name = "MMGCL"
     paper = "Yi et al., SIGIR 2022"
     cost = "I Σ F_m d to project, E d (2 M + 5) L to propagate, 2 B² d to contrast"
     min_modalities = 1
     bf16_features = True
+    repeats_steps = True
     Config = MMGCLConfig
     config: MMGCLConfig
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MMGCLConfig) -> None:
         super().__init__(train, features, config)
-        self.modalities = len(self.features)
+        modalities = Features(features)
+        self.modalities = len(modalities)
         if config.mask_probabilities and len(config.mask_probabilities) != self.modalities:
             raise ValueError(f"{len(config.mask_probabilities)} mask_probabilities for {self.modalities} modalities")
-        self.encoder = ChannelEncoder(train, self.features, config.embedding_size, config.layers)
-        del self.features  # only their normalised form is needed
+        self.encoder = ChannelEncoder(train, modalities, config.embedding_size, config.layers)
         probabilities = torch.tensor(config.mask_probabilities or [1.0] * self.modalities)
         self.register_buffer("mask_probabilities", probabilities, persistent=False)
 
     def embed(self) -> Embeddings:
         return self.encoder.embed()
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         return self._loss(batch, self._draw())
 
     def _draw(self) -> _Draws:
@@ -110,31 +112,31 @@ class MMGCL(Recommender):
     def _contrast(self, inputs: Tensor, channels: Channels, batch: Triplets, draws: _Draws) -> Tensor:
         """View 1, fewer interactions, with view 2, one modality masked; everything `[B, d]` once fused."""
         temperature = self.config.temperature
-        dropped = self.encoder.propagate(inputs, self.encoder.graph.thinned(draws.kept))
+        dropped = self.encoder.propagate(inputs, self.encoder.graph.subgraph(draws.kept))
         items = dropped.items(batch.positives)  # [B, M + 1, d]
-        users1, items1 = self.encoder.directions(dropped.users(batch.users), items)  # X¹
+        users1, items1 = self.encoder.unit_fused(dropped.users(batch.users), items)  # X¹
         if self.config.variant == "official":
-            return 2 * in_batch_nce(users1, items1, temperature, cosines=True)
+            return 2 * in_batch_info_nce(users1, items1, temperature, cosines=True)
         swapped = torch.where(self._is(draws.swapped), dropped.items(batch.negatives), items)
         hard = F.normalize(self.encoder.fuse_items(swapped))  # Y
         masked, replaced = self._is(draws.masked), self._masked_channel(inputs, channels, draws)
-        users2, items2 = self.encoder.directions(  # X²: unmasked channels are those of the full graph
+        users2, items2 = self.encoder.unit_fused(  # X²: unmasked channels are those of the full graph
             torch.where(masked, replaced.users(batch.users), channels.users(batch.users)),
             torch.where(masked, replaced.items(batch.positives), channels.items(batch.positives)),
         )
         if self.config.variant == "paper":
-            return in_batch_nce(users1, users2, temperature) + in_batch_nce(items1, items2, temperature, hard)
-        agreement = in_batch_nce(users1, items1, temperature) + in_batch_nce(users2, items2, temperature)
-        return agreement - in_batch_nce(users1, hard, temperature)
+            return in_batch_info_nce(users1, users2, temperature) + in_batch_info_nce(items1, items2, temperature, hard)
+        agreement = in_batch_info_nce(users1, items1, temperature) + in_batch_info_nce(users2, items2, temperature)
+        return agreement - in_batch_info_nce(users1, hard, temperature)
 
     def _masked_channel(self, inputs: Tensor, channels: Channels, draws: _Draws) -> Channels:
         """The one channel that stands in for the masked one in view 2."""
         graph = self.encoder.graph
         if draws.connected is not None:
-            return self.encoder.propagate(inputs.index_select(1, draws.masked), graph.thinned(draws.connected))
+            return self.encoder.propagate(inputs.index_select(1, draws.masked), graph.subgraph(draws.connected))
         assert draws.noise is not None
-        users, items = one_sided_mean(graph, draws.noise, self.config.layers, side=1)
-        return Channels(channels.from_users, (users.unsqueeze(1), items.unsqueeze(1)))
+        users, items = layer_mean_of_items(graph, draws.noise, self.config.layers)
+        return Channels(channels.users_from_users, channels.items_from_users, users.unsqueeze(1), items.unsqueeze(1))
 
     def _is(self, channel: Tensor) -> Tensor:
         return (torch.arange(self.modalities + 1, device=self.encoder.item_table.device) == channel).unsqueeze(1)

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_squares, merge_sides, take_rows, xavier_normal_table
-from prismrec.nn.normalise import unit_rows
-from prismrec.nn.projection import FeatureLinear
-from prismrec.nn.tall import TallLinear, tall_linear
+from prismrec.nn import FeatureLinear, Features, TallLinear, bpr_and_squares, xavier_normal_table
+from prismrec.ops import distinct_rows_of_batch, linear, take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -90,16 +88,16 @@ class _Layer(nn.Module):
         if mean is None and len(nodes) < len(neighbours):
             mean = deliver(neighbours)
         if mean is None:
-            received = take_rows(deliver(tall_linear(neighbours, self.kernel.T)), rows)
+            received = take_rows(deliver(linear(neighbours, self.kernel.T)), rows)
         else:
-            received = tall_linear(take_rows(mean, rows), self.kernel.T)
+            received = linear(take_rows(mean, rows), self.kernel.T)
         received = F.leaky_relu_(received)  # H [n, w]
         anchored = F.leaky_relu_(self.own(nodes)) + ids  # X̂ [n, d]
         if not self.concat:
             return F.leaky_relu_(self.join(received) + anchored)
         G, width = self.join.weight, received.shape[1]  # [d, w + d]: in two parts, so that [H ‖ X̂] is never formed
-        joined = tall_linear(received, G[:, :width], self.join.bias)
-        return F.leaky_relu_(tall_linear(anchored, G[:, width:], joined))
+        joined = linear(received, G[:, :width], self.join.bias)
+        return F.leaky_relu_(linear(anchored, G[:, width:], joined))
 
 
 class _Preference(NamedTuple):
@@ -179,18 +177,21 @@ class _Network(nn.Module):
 class MMGCN(Recommender):
     """A graph network per modality over the same interactions, held together by ID embeddings in every layer."""
 
+    name = "MMGCN"
     paper = "Wei et al., ACM MM 2019"
     cost = "per modality: I F_m w to project, 2 min(U, I) w² + 2 (U + I) w d + 2 E w in the first layer, w = d later"
     min_modalities = 1
+    repeats_steps = True
     Config = MMGCNConfig
     config: MMGCNConfig
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MMGCNConfig) -> None:
         super().__init__(train, features, config)
+        modalities = Features(features)
         for name in config.latent_sizes:
             if name not in features:
                 raise InputError("latent_sizes", f"modality {name!r}", f"one of {', '.join(features)}")
-        widths = dict(zip(self.features.names, self.features.widths, strict=True))
+        widths = dict(zip(modalities.names, modalities.widths, strict=True))
         latent = [config.latent_sizes.get(name, 256 if width > 512 else None) for name, width in widths.items()]
         self.node_table = xavier_normal_table(self.num_users + self.num_items, config.embedding_size)  # Z [U + I, d]
         self.preferences = nn.ParameterList(
@@ -201,9 +202,8 @@ class MMGCN(Recommender):
             table.requires_grad_(config.is_paper)
         self.graph = BipartiteGraph(train, "rw")
         self.networks = nn.ModuleList(
-            _Network(matrix, size, self.graph, config) for matrix, size in zip(self.features, latent, strict=True)
+            _Network(matrix, size, self.graph, config) for matrix, size in zip(modalities, latent, strict=True)
         )
-        del self.features  # each network keeps its own
         self._constant: list[_Preference] | None = None
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
@@ -213,8 +213,8 @@ class MMGCN(Recommender):
     def embed(self) -> Embeddings:
         return Embeddings(*self._fuse(self._look_up(), (slice(None), slice(None))))
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
-        rows, places = merge_sides(batch, self.num_users, self.num_items)
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        rows, places = distinct_rows_of_batch(batch, self.num_users, self.num_items)
         preferences = self._constant or self._look_up()
         ranking, _ = bpr_and_squares(*self._fuse(preferences, rows), places)
         squares = [preference.square for preference in preferences]

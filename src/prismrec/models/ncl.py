@@ -12,25 +12,28 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
-from prismrec.graph.cluster import kmeans, nearest
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr_and_norms, info_nce, layer_mean, mean_norms, triplet_rows, xavier_table
-from prismrec.nn.view_contrast import view_contrast
+from prismrec.nn import bpr_and_norms, layer_mean, mean_norms, view_contrast, xavier_table
+from prismrec.ops import info_nce, triplet_rows
+from prismrec.ops.cluster import kmeans, nearest_centroids
 from prismrec.types import Embeddings, Interactions, Triplets
+
+_CLUSTERING_SEED = 1234
+"""The seed of every clustering, as in faiss: each epoch starts from the same nodes as centroids."""
 
 
 class NCLConfig(ModelConfig):
-    """Hyperparameters of NCL (defaults: its ML-1M settings, which are those of its code)."""
+    """Hyperparameters of NCL, with the defaults of its ML-1M settings, which are those of its code."""
 
     layers: NonNegativeInt = 3
-    """Propagation layers K that are averaged."""
+    """Propagation layers K, whose mean is the result."""
     hyper_layers: PositiveInt = 1
-    """Half the hops, h, to the structural neighbours: a node's context is its layer 2h."""
+    """Half the number of hops, h, to the structural neighbours: the context of a node is its layer 2h."""
     structure_weight: NonNegativeFloat = 2e-7
-    """Weight λ₁ of the structure contrast. It is summed over the batch while the ranking loss is a mean, so λ₁ must
-    fall as batch_size grows: the official 1e-7 belongs to 4096 pairs, here it is times 4096 / 2048."""
+    """Weight λ₁ of the structure contrast. The contrast is a sum over the batch and the ranking loss a mean, so λ₁ must
+    fall as batch_size grows. The official 1e-7 is for 4096 pairs; the default is 4096 / 2048 times as large."""
     prototype_weight: NonNegativeFloat = 1.6e-7
-    """Weight λ₂ of the prototype contrast, summed likewise: the official 8e-8 times 4096 / 2048."""
+    """Weight λ₂ of the prototype contrast, also a sum; the default is the official 8e-8 times 4096 / 2048."""
     item_weight: NonNegativeFloat = 1.0
     """Weight α of items relative to users in the structure contrast."""
     prototype_item_weight: NonNegativeFloat = 1.0
@@ -38,26 +41,28 @@ class NCLConfig(ModelConfig):
     temperature: PositiveFloat = 0.1
     """τ of both contrasts."""
     clusters: PositiveInt = 1000
-    """Prototypes k of users and as many of items; never more than there are users or items."""
+    """Prototypes k of users, and as many of items; at most the number of users or items."""
     cluster_every: PositiveInt = 1
-    """Epochs m from one clustering to the next."""
+    """Epochs m between two clusterings."""
     warm_up_epochs: NonNegativeInt = 20
-    """Epochs before the prototype contrast joins in."""
+    """Epochs before the prototype contrast starts."""
     regulariser: NonNegativeFloat = 1e-4
-    """Weight λ₃ of Σ ‖X‖ / B on the un-propagated rows of the batch."""
+    """Weight λ₃ of Σ ‖X‖ / B over the ID rows of the batch."""
 
 
 class NCL(Recommender):
-    """LightGCN, where a node is also told from others by its even-hop neighbours and by its cluster."""
+    """LightGCN, with contrasts of each node with its even-hop neighbours and with its cluster."""
 
     user_centroids: Tensor
     item_centroids: Tensor
     user_clusters: Tensor
     item_clusters: Tensor
 
+    name = "NCL"
     paper = "Lin et al., WWW 2022"
     cost = "2 E d per layer to propagate, B (U + I) d + 2 B k d to contrast; 25 (U + I) k d per clustering"
     takes_features = False
+    repeats_steps = True
     Config = NCLConfig
     config: NCLConfig
 
@@ -68,60 +73,65 @@ class NCL(Recommender):
         self.item_table = xavier_table(self.num_items, d)  # [I, d]
         self.graph = BipartiteGraph(train)
         self.contrasts_prototypes = False
-        # A clustering may serve several epochs, so it belongs in the checkpoint.
-        for side, nodes in (("user", self.num_users), ("item", self.num_items)):
-            self.register_buffer(f"{side}_centroids", torch.zeros(min(config.clusters, nodes), d))  # C [k, d]
-            self.register_buffer(f"{side}_clusters", torch.zeros(nodes, dtype=torch.int64))  # the cluster of each node
+        # A clustering may serve several epochs, so it is saved with the weights.
+        self.register_buffer("user_centroids", torch.zeros(min(config.clusters, self.num_users), d))  # C [k, d]
+        self.register_buffer("item_centroids", torch.zeros(min(config.clusters, self.num_items), d))
+        self.register_buffer("user_clusters", torch.zeros(self.num_users, dtype=torch.int64))  # [U]
+        self.register_buffer("item_clusters", torch.zeros(self.num_items, dtype=torch.int64))  # [I]
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
-        """The E-step, unless no epoch until the next one reads its result."""
+        """The E-step, if an epoch before the next clustering uses its result."""
         config = self.config
         self.contrasts_prototypes = epoch >= config.warm_up_epochs and config.prototype_weight > 0
-        read = epoch + config.cluster_every > config.warm_up_epochs and config.prototype_weight > 0
-        if epoch % config.cluster_every or not read:
-            return
-        self.user_centroids, self.user_clusters = _prototypes(self.user_table.detach(), len(self.user_centroids))
-        self.item_centroids, self.item_clusters = _prototypes(self.item_table.detach(), len(self.item_centroids))
+        is_used = epoch + config.cluster_every > config.warm_up_epochs and config.prototype_weight > 0
+        if epoch % config.cluster_every == 0 and is_used:
+            self.user_centroids, self.user_clusters = _cluster(self.user_table.detach(), len(self.user_centroids))
+            self.item_centroids, self.item_clusters = _cluster(self.item_table.detach(), len(self.item_centroids))
 
     def embed(self) -> Embeddings:
-        return Embeddings(*layer_mean(self.graph, self.user_table, self.item_table, self.config.layers))
+        users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
+        return Embeddings(users, items)
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         config = self.config
         final, context = self._propagate()
         ranking, _ = bpr_and_norms(final.users, final.items, (batch.users, batch.items))
-        tables = triplet_rows(self.user_table, self.item_table, batch)
-        terms = {"bpr": ranking, "regulariser": config.regulariser * mean_norms(*tables)}
+        id_users, id_positives, id_negatives = triplet_rows(self.user_table, self.item_table, batch)
+        norms = mean_norms(id_users, id_positives, id_negatives)
+        terms = {"bpr": ranking, "regulariser": config.regulariser * norms}
         if config.structure_weight:
-            users = view_contrast(context.users, self.user_table, batch.users, config.temperature)
-            items = view_contrast(context.items, self.item_table, batch.positives, config.temperature)
-            terms["structure"] = config.structure_weight * (users + config.item_weight * items)
+            of_users = view_contrast(context.users, self.user_table, batch.users, config.temperature)
+            of_items = view_contrast(context.items, self.item_table, batch.positives, config.temperature)
+            terms["structure"] = config.structure_weight * (of_users + config.item_weight * of_items)
         if self.contrasts_prototypes:
-            users = self._prototype_contrast(tables[0], self.user_centroids, self.user_clusters[batch.users])
-            items = self._prototype_contrast(tables[1], self.item_centroids, self.item_clusters[batch.positives])
-            terms["prototype"] = config.prototype_weight * (users + config.prototype_item_weight * items)
+            user_clusters = self.user_clusters[batch.users]  # [B]
+            item_clusters = self.item_clusters[batch.positives]
+            of_users = self._prototype_contrast(id_users, self.user_centroids, user_clusters)
+            of_items = self._prototype_contrast(id_positives, self.item_centroids, item_clusters)
+            terms["prototype"] = config.prototype_weight * (of_users + config.prototype_item_weight * of_items)
         return terms
 
     def _propagate(self) -> tuple[Embeddings, Embeddings]:
-        """The mean Z of layers 0..K and the context, layer 2h."""
-        layer: tuple[Tensor, Tensor] = self.user_table, self.item_table
-        total, context = layer, layer
-        for depth in range(1, max(self.config.layers, 2 * self.config.hyper_layers) + 1):
-            layer = self.graph(*layer)  # [U, d], [I, d]
-            if depth <= self.config.layers:
-                total = total[0] + layer[0], total[1] + layer[1]
-            if depth == 2 * self.config.hyper_layers:
-                context = layer
-        parts = self.config.layers + 1
-        return Embeddings(total[0] / parts, total[1] / parts), Embeddings(*context)
+        """The mean Z of layers 0..K, and the context, layer 2h; `[U, d]` and `[I, d]` each."""
+        depth, context_depth = self.config.layers, 2 * self.config.hyper_layers
+        users, items = self.user_table, self.item_table
+        user_sum, item_sum = users, items
+        context = Embeddings(users, items)
+        for layer in range(1, max(depth, context_depth) + 1):
+            users, items = self.graph(users, items)
+            if layer <= depth:
+                user_sum = user_sum + users
+                item_sum = item_sum + items
+            if layer == context_depth:
+                context = Embeddings(users, items)
+        return Embeddings(user_sum / (depth + 1), item_sum / (depth + 1)), context
 
     def _prototype_contrast(self, rows: Tensor, centroids: Tensor, clusters: Tensor) -> Tensor:
-        """InfoNCE of rows `[B, d]` and their centroids against all centroids, summed."""
+        """InfoNCE of rows `[B, d]` with their centroids, against all centroids `[k, d]`, summed."""
         return info_nce(F.normalize(rows, dim=1), centroids, clusters, self.config.temperature)
 
 
-def _prototypes(table: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
-    """Unit centroids `[k, d]` and the cluster of each row, Euclidean before the centroids are normalised."""
-    # One seed for every clustering, as faiss has it: the same nodes are the first centroids of each epoch.
-    centroids = kmeans(table, clusters, torch.Generator().manual_seed(1234))
-    return F.normalize(centroids, dim=1), nearest(table, centroids)
+def _cluster(table: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
+    """Centroids of length 1 `[k, d]`, and the cluster of each row by Euclidean distance to the unscaled centroids."""
+    centroids = kmeans(table, clusters, torch.Generator().manual_seed(_CLUSTERING_SEED))
+    return F.normalize(centroids, dim=1), nearest_centroids(table, centroids)

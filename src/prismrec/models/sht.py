@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import bpr, layer_sum, merge, take_rows, triplet_rows, xavier_table
-from prismrec.nn.hypergraph import HyperedgeMaps, hinge, squares
+from prismrec.nn import HyperedgeMaps, bpr, hinge, layer_sum, sum_of_squares, xavier_table
+from prismrec.ops import distinct_rows, take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _LIGHT = {"regulariser": 3e-7, "supervision_weight": 1.0, "lr_decay": 1.0}
@@ -75,9 +75,11 @@ class SHT(Recommender):
     nothing but Θ is as long as the nodes are many.
     """
 
+    name = "SHT"
     paper = "Xia et al., KDD 2022"
     cost = "2 E d to propagate, per layer; (U + I) d²; per transformer layer 2 H² d maps and 2 H d² attention"
     takes_features = False
+    repeats_steps = True
     Config = SHTConfig
     config: SHTConfig
     blocks: Tensor
@@ -106,7 +108,7 @@ class SHT(Recommender):
         user_map, item_map = self._maps(topology)
         return Embeddings(topology[0] @ user_map, topology[1] @ item_map)
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         topology = self._topology()
         user_map, item_map = self._maps(topology)
         metric = user_map @ item_map.T  # a score is Θ_u metric Θ_iᵀ
@@ -120,7 +122,7 @@ class SHT(Recommender):
         )
         return {
             "hinge": hinge(users @ metric, positives, negatives),
-            "regulariser": self.config.regulariser * squares(*weights),
+            "regulariser": self.config.regulariser * sum_of_squares(*weights),
             "solidity": self.config.supervision_weight * self._solidity_task(topology),
         }
 
@@ -162,7 +164,7 @@ class SHT(Recommender):
         hyperedge_tables = self.user_hyperedges, self.item_hyperedges
         sides = zip(topology, (users, items), hyperedge_tables, self.mix.chunk(2), strict=True)
         for theta, ends, hyperedges, mix in sides:
-            nodes, places = merge(ends, len(theta))
+            nodes, places = distinct_rows(ends, len(theta))
             centre = hyperedges.mean(0)  # p̄ [d]
             weight = (centre @ self.meta_weight + self.meta_weight_bias).view(len(centre), -1)  # W_m [d, d]
             bias = centre @ self.meta_bias + self.meta_bias_bias  # b_m [d]
@@ -188,7 +190,7 @@ class SHT(Recommender):
         return {
             "topology": bpr(users, positives, negatives),
             "bpr": bpr(users.detach() @ metric, positives.detach(), negatives.detach()),
-            "regulariser": self.config.regulariser * squares(*weights),
+            "regulariser": self.config.regulariser * sum_of_squares(*weights),
             "alignment": self.config.supervision_weight * alignment,
         }
 

@@ -12,10 +12,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import merge, take_rows
+from prismrec.nn import Features
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
-from prismrec.nn.dropout import dropout
-from prismrec.nn.merged_nce import merged_nce
+from prismrec.ops import distinct_rows, dropout, info_nce_of_pairs, take_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -55,20 +54,22 @@ class _Rows(NamedTuple):
 class SLMRec(Recommender):
     """Each user's items told from the rest of the batch, with a LightGCN per modality supervised by the others."""
 
+    name = "SLMRec"
     paper = "Tao et al., IEEE TMM 2022"
     cost = (
         "I Σ F_m d to project, E d (M + 2) L to propagate (FD: 4 E d (M + 1) L more), at most B² d (M + 1) to contrast"
     )
     min_modalities = 1
     bf16_features = True
+    repeats_steps = True
     Config = SLMRecConfig
     config: SLMRecConfig
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: SLMRecConfig) -> None:
         super().__init__(train, features, config)
-        d, M = config.embedding_size, len(self.features)
-        self.encoder = ChannelEncoder(train, self.features, d, config.layers)
-        del self.features  # only their normalised form is needed
+        modalities = Features(features)
+        d, M = config.embedding_size, len(modalities)
+        self.encoder = ChannelEncoder(train, modalities, d, config.layers)
         if config.task == "FAC":
             widths = [d] * (M - 1) + [max(d // 2, 1) if M > 1 else d]
             self.code_heads = nn.ModuleList(xavier_linear(d, width) for width in widths)  # S_k
@@ -79,15 +80,15 @@ class SLMRec(Recommender):
     def embed(self) -> Embeddings:
         return self.encoder.embed()
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
         channels = self.encoder.propagate(inputs)
         # Users and items that repeat within the batch are computed once: n_U and n_I of them.
-        batch_rows = _Rows(*merge(batch.users, self.num_users), *merge(batch.positives, self.num_items))
+        batch_rows = _Rows(*distinct_rows(batch.users, self.num_users), *distinct_rows(batch.positives, self.num_items))
         users, items = channels.users(batch_rows.users), channels.items(batch_rows.items)  # H [n, M + 1, d]
-        sides = self.encoder.directions(users, items)
+        sides = self.encoder.unit_fused(users, items)
         places = batch_rows.user_places, batch_rows.item_places
-        terms = {"main": merged_nce(*sides, *places, self.config.temperature, cosines=True)}
+        terms = {"main": info_nce_of_pairs(*sides, *places, self.config.temperature, cosines=True)}
         if self.config.task_weight:
             if self.config.task == "FAC":
                 task = self._align(items, batch_rows.item_places)
@@ -104,7 +105,7 @@ class SLMRec(Recommender):
             if self.config.variant == "mmrec" and 1 < number == len(self.code_heads):
                 code = self.extra_head(code)
             code = code_head(code)  # r_k = S_k(r_{k-1}) [n_I, d], the last [n_I, d / 2]
-            terms.append(merged_nce(code, modality_head(rows), places, places, self.config.task_temperature))
+            terms.append(info_nce_of_pairs(code, modality_head(rows), places, places, self.config.task_temperature))
         return torch.stack(terms).sum()
 
     def _two_views(self, inputs: Tensor, channels: Channels, batch: _Rows) -> Tensor:
@@ -118,11 +119,11 @@ class SLMRec(Recommender):
             kept = (torch.arange(count, device=inputs.device) != masked[:, None]).to(inputs)[:, :, None]
         deeper = kept.flip(0) if is_official else kept
         first_view, second_view = (
-            self.encoder.directions(*self._view(inputs, channels, batch, *masks))
+            self.encoder.unit_fused(*self._view(inputs, channels, batch, *masks))
             for masks in zip(kept, deeper, strict=True)
         )
         terms = (
-            merged_nce(first, second, places, places, self.config.task_temperature, cosines=True)
+            info_nce_of_pairs(first, second, places, places, self.config.task_temperature, cosines=True)
             for first, second, places in zip(
                 first_view, second_view, (batch.user_places, batch.item_places), strict=True
             )
@@ -139,11 +140,13 @@ class SLMRec(Recommender):
         layers = self.config.layers + 1
         rows = take_rows(inputs, batch.items)
         if self.config.task == "FM":  # a masked channel holds what came from users alone
-            users = take_rows(channels.from_users[0], batch.users) + deeper * take_rows(
-                channels.from_items[0], batch.users
+            users = take_rows(channels.users_from_users, batch.users) + deeper * take_rows(
+                channels.users_from_items, batch.users
             )
-            propagated = take_rows(channels.from_items[1], batch.items) - rows / layers
-            return users, take_rows(channels.from_users[1], batch.items) + deeper * propagated + first * rows / layers
+            propagated = take_rows(channels.items_from_items, batch.items) - rows / layers
+            return users, take_rows(
+                channels.items_from_users, batch.items
+            ) + deeper * propagated + first * rows / layers
         all_users, all_items = self._dropped_layers(inputs * deeper)
         users = take_rows(self.encoder.user_table, batch.users).unsqueeze(1) + take_rows(all_users, batch.users)
         return users / layers, (first * rows + take_rows(all_items, batch.items)) / layers

@@ -12,17 +12,8 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import (
-    bpr,
-    bpr_and_norms,
-    merge,
-    project,
-    table_rows,
-    take_rows,
-    triplet_rows,
-    xavier_normal_table,
-    xavier_table,
-)
+from prismrec.nn import Features, bpr, bpr_and_norms, xavier_normal_table, xavier_table
+from prismrec.ops import distinct_rows, project_features, take_rows, take_rows_sparse_grad, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
@@ -45,19 +36,21 @@ class VBPRConfig(ModelConfig):
 class VBPR(Recommender):
     """Matrix factorisation whose item vector is a free part beside a linear image of the item's content."""
 
+    name = "VBPR"
     paper = "He and McAuley, AAAI 2016"
     cost = "2 B d Σ F_m: only items of the batch are projected"
     min_modalities = 1
     bf16_features = True
+    repeats_steps = True
     Config = VBPRConfig
     config: VBPRConfig
     content: Tensor
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: VBPRConfig) -> None:
         super().__init__(train, features, config)
+        modalities = Features(features)
         d, self.is_paper = config.embedding_size, config.variant == "paper"
-        matrices = [F.normalize(x) if config.feature_norm == "l2" else x for x in self.features]
-        del self.features  # only their concatenation is needed
+        matrices = [F.normalize(x) if config.feature_norm == "l2" else x for x in modalities]
         self.register_buffer("content", torch.cat(matrices, 1), persistent=False)  # F [I, f], f = Σ F_m
         width = self.content.shape[1]
         self.user_table = xavier_table(self.num_users, 2 * d)  # Θ = [Γ_U | T_U]  [U, 2d]
@@ -73,15 +66,15 @@ class VBPR(Recommender):
     def embed(self) -> Embeddings:
         return Embeddings(self._with_one(self.user_table), self._items(None))
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         # Only items of the batch are projected: the features are far wider than everything else here.
-        items, places = merge(batch.items, self.num_items)
+        items, places = distinct_rows(batch.items, self.num_items)
         chosen = self._items(items)  # [n, 2d] or [n, 2d + 1]
         if self.is_paper:
             users = self._with_one(take_rows(self.user_table, batch.users))
             ranking = bpr(users, *take_rows(chosen, places).split(len(batch)))
             return {"bpr": ranking * len(batch), "regulariser": self._paper_regulariser(batch)}
-        ranking, norms = bpr_and_norms(self.user_table, chosen, (batch.users, places), read_elsewhere=False)
+        ranking, norms = bpr_and_norms(self.user_table, chosen, (batch.users, places), sparse_grad=True)
         return {"bpr": ranking, "regulariser": self.config.regulariser * norms}
 
     def _with_one(self, users: Tensor) -> Tensor:
@@ -90,9 +83,9 @@ class VBPR(Recommender):
 
     def _items(self, rows: Tensor | None) -> Tensor:
         """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
-        table = self.item_table if rows is None else table_rows(self.item_table, rows)  # [n, d]
+        table = self.item_table if rows is None else take_rows_sparse_grad(self.item_table, rows)  # [n, d]
         weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
-        content = project(self.content, weight, rows=rows)  # [n, d], with the paper's biases [n, d + 1]
+        content = project_features(self.content, weight, rows=rows)  # [n, d], with the paper's biases [n, d + 1]
         if not self.is_paper:
             return torch.cat([table, content + self.projection_bias], 1)
         bias = self.item_bias if rows is None else take_rows(self.item_bias, rows)  # [n, 1]

@@ -1,31 +1,34 @@
-"""Mathematics that more than one paper uses, written once."""
+"""Modules and losses that more than one paper uses."""
 
-from prismrec.nn.contrast import info_nce
+from prismrec.nn.contrast import in_batch_info_nce, view_contrast
 from prismrec.nn.features import Features
-from prismrec.nn.initialise import normal_table, xavier_normal_table, xavier_table
-from prismrec.nn.losses import bpr, bpr_and_norms, bpr_and_squares, half_squares, mean_norms
-from prismrec.nn.projection import project
-from prismrec.nn.propagation import layer_mean, layer_sum, rows_of_layer_mean
-from prismrec.nn.rows import merge, merge_sides, table_rows, take_rows, triplet_rows
+from prismrec.nn.layers import AttentionFusion, FeatureLinear, HyperedgeMaps, NGCFLayer, TallLinear
+from prismrec.nn.losses import bpr, bpr_and_norms, bpr_and_squares, half_squares, hinge, mean_norms, sum_of_squares
+from prismrec.nn.propagation import layer_mean, layer_mean_of_items, layer_mean_of_users, layer_sum, rows_of_layer_mean
+from prismrec.nn.tables import normal_table, xavier_normal_table, xavier_table
 
 __all__ = [
+    "AttentionFusion",
+    "FeatureLinear",
     "Features",
+    "HyperedgeMaps",
+    "NGCFLayer",
+    "TallLinear",
     "bpr",
     "bpr_and_norms",
     "bpr_and_squares",
     "half_squares",
-    "info_nce",
+    "hinge",
+    "in_batch_info_nce",
     "layer_mean",
+    "layer_mean_of_items",
+    "layer_mean_of_users",
     "layer_sum",
     "mean_norms",
-    "merge",
-    "merge_sides",
     "normal_table",
-    "project",
     "rows_of_layer_mean",
-    "table_rows",
-    "take_rows",
-    "triplet_rows",
+    "sum_of_squares",
+    "view_contrast",
     "xavier_normal_table",
     "xavier_table",
 ]

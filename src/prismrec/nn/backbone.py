@@ -1,13 +1,13 @@
-"""The collaborative filtering that LATTICE and MICRO plug an item graph into: ID tables to user and item vectors."""
+"""The collaborative filter to which LATTICE and MICRO add an item graph: ID tables to user and item vectors."""
 
 from typing import Literal
 
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.nn.ngcf_layer import NGCFLayer
-from prismrec.nn.normalise import unit_rows
+from prismrec.nn.layers import NGCFLayer
 from prismrec.nn.propagation import layer_mean
+from prismrec.ops import unit_rows
 from prismrec.types import Interactions
 
 BackboneName = Literal["MF", "NGCF", "LightGCN"]
@@ -15,28 +15,28 @@ BackboneGraph = Literal["rw_self", "sym"]
 
 
 class Backbone(nn.Module):
-    """ID tables `[U, d]`, `[I, d]` to vectors of the same shapes, the mean over layers 0..L.
+    """Users `[U, d]` and items `[I, d]` to the mean of layers 0..L, of the same shapes.
 
-    - `MF`: the tables themselves, whatever L;
-    - `LightGCN`: propagation alone;
-    - `NGCF`: its layers with slope 0.01, each normalised row by row for the mean, but not for the next layer.
+    - `MF`: the tables themselves, for any L;
+    - `LightGCN`: propagation;
+    - `NGCF`: NGCF layers with slope 0.01. The mean takes each layer normalised by rows; the next layer does not.
 
-    As in the official code of LATTICE (Zhang et al., MM 2021), whose graph is `rw_self`, the mean over neighbours and
-    oneself; LightGCN itself uses `sym`.
+    These are the backbones of the official code of LATTICE (Zhang et al., MM 2021). Its graph is `rw_self`, the mean
+    over neighbours and the node itself. LightGCN itself uses `sym`.
     """
 
     def __init__(
         self, name: BackboneName, train: Interactions, width: int, layers: int, graph: BackboneGraph, dropout: float
     ) -> None:
-        """The weights, if any, and the graph.
+        """Build the graph and the weights.
 
         Args:
-            name: which.
+            name: the backbone.
             train: the training interactions.
             width: d.
             layers: L.
-            graph: the normalisation.
-            dropout: share of entries dropped after each layer of NGCF in training.
+            graph: the normalisation of the graph.
+            dropout: share of entries dropped after each NGCF layer in training.
         """
         super().__init__()
         self.depth = 0 if name == "MF" else layers
@@ -46,15 +46,23 @@ class Backbone(nn.Module):
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """The vectors of all users and items."""
-        if self.graph.symmetric and not self.layers:
+        if self.layers:
+            return self._ngcf(users, items)
+        if self.graph.symmetric:
             return layer_mean(self.graph, users, items, self.depth)
-        nodes, sums = [users, items], [users, items]
-        for depth in range(self.depth):
-            received = list(self.graph(*nodes))
-            if self.layers:
-                nodes = [self.layers[depth](own, arrived) for own, arrived in zip(nodes, received, strict=True)]
-                added = [unit_rows(side) for side in nodes]
-            else:
-                nodes = added = received
-            sums = [total + side for total, side in zip(sums, added, strict=True)]
-        return sums[0] / (self.depth + 1), sums[1] / (self.depth + 1)
+        user_sum, item_sum = users, items
+        for _ in range(self.depth):
+            users, items = self.graph(users, items)
+            user_sum = user_sum + users
+            item_sum = item_sum + items
+        return user_sum / (self.depth + 1), item_sum / (self.depth + 1)
+
+    def _ngcf(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        user_sum, item_sum = users, items
+        for layer in self.layers:
+            users_received, items_received = self.graph(users, items)  # [U, d], [I, d]
+            users = layer(users, users_received)
+            items = layer(items, items_received)
+            user_sum = user_sum + unit_rows(users)
+            item_sum = item_sum + unit_rows(items)
+        return user_sum / (self.depth + 1), item_sum / (self.depth + 1)

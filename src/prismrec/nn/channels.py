@@ -1,15 +1,15 @@
-"""LightGCN per channel with shared users, fused by a linear readout: the forward pass of MMGCL and of SLMRec.
+"""One LightGCN per channel with shared users, fused by a linear readout: the forward pass of MMGCL and of SLMRec.
 
-The channels k = 0..M are the item IDs and the M modalities. Channel k propagates [P; C_k]: the same users P `[U, d]`
-beside its own items C_k `[I, d]`; the fused rows are Σ_k H_k W_k + c, with other weights for users than for items.
-Propagation is linear and the graph bipartite, which saves most of the work and changes no value:
+The channels k = 0..M are the item IDs and the M modalities. Channel k propagates [P; C_k], the same users P `[U, d]` with
+its own items C_k `[I, d]`. The fused rows are Σ_k H_k W_k + c, with different weights for users and for items.
+Propagation is linear and the graph is bipartite, which saves most of the work without changing a value:
 
-- LG([P; C_k]) = LG([P; 0]) + LG([0; C_k]), and each part stands on one side of the graph at a time, so a layer is half
-  a product for it: M + 2 halves of width d per layer instead of 2 (M + 1);
-- Σ_k LG([P; C_k]) W_k = LG([P Σ_k W_k; Σ_k C_k W_k]): where fused rows are all that is wanted, one channel remains.
+- LG([P; C_k]) = LG([P; 0]) + LG([0; C_k]). Each part is nonzero on one side of the graph at a time, so its layers cost
+  half a product: M + 2 half products of width d per layer instead of 2 (M + 1).
+- Σ_k LG([P; C_k]) W_k = LG([P Σ_k W_k; Σ_k C_k W_k]). If only fused rows are needed, one channel remains.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,91 +17,57 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.nn.features import Features
-from prismrec.nn.initialise import xavier_table
-from prismrec.nn.normalise import unit_rows
-from prismrec.nn.projection import FeatureLinear
-from prismrec.nn.propagation import layer_mean
-from prismrec.nn.rows import take_rows
+from prismrec.nn.layers import FeatureLinear
+from prismrec.nn.propagation import layer_mean, layer_mean_of_items, layer_mean_of_users
+from prismrec.nn.tables import xavier_table
+from prismrec.ops import take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions
 
 
 def xavier_linear(inputs: int, outputs: int, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
-    """A linear layer with weight uniform within ±√(6 / (inputs + outputs)) and bias within ±1 / √inputs."""
+    """A linear layer with weights uniform within ±√(6 / (inputs + outputs)) and biases within ±1 / √inputs."""
     layer = kind(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
     return layer
 
 
-def one_sided_mean(graph: BipartiteGraph, rows: Tensor, layers: int, *, side: int) -> tuple[Tensor, Tensor]:
-    """`layer_mean` where one side starts at zero: of [rows; 0] for side 0, of [0; rows] for side 1.
-
-    Args:
-        graph: a symmetric one.
-        rows: `[U, d]` or `[I, d]`.
-        layers: L; each costs half a product.
-        side: where the rows stand, 0 users, 1 items.
-
-    Returns:
-        Users `[U, d]` and items `[I, d]`.
-
-    Raises:
-        ValueError: the graph is not its own transpose.
-    """
-    if not graph.symmetric:
-        raise ValueError("one_sided_mean needs a symmetrically normalised graph")
-    own, other = _OneSidedMean.apply(rows, graph, layers, side)
-    return (other, own) if side else (own, other)
-
-
-class _OneSidedMean(torch.autograd.Function):
-    """Even layers on the side of the rows, odd ones on the other; the gradient is as many half-products back."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, graph: BipartiteGraph, layers: int, side: int) -> tuple[Tensor, Tensor]:
-        ctx.graph, ctx.layers, ctx.side = graph, layers, side
-        layer = rows / (layers + 1)
-        sums = [layer, rows.new_zeros(graph.to_users.shape[1 - side], rows.shape[1])]
-        for number in range(1, layers + 1):
-            layer = graph.items_from(layer) if (side + number) % 2 else graph.users_from(layer)
-            # The first layer of each side becomes its sum: by the time that is added to, it has been read.
-            sums[number % 2] = layer if number == 1 else sums[number % 2].add_(layer)
-        return sums[0], sums[1]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        total = grads[ctx.layers % 2]
-        for number in range(ctx.layers, 0, -1):  # g_own + Â (g_other + Â (g_own + ...)), from the inside out
-            transposed = (ctx.side + number) % 2 == 0
-            total = ctx.graph.to_users.add_product(grads[(number - 1) % 2], total.contiguous(), transposed=transposed)
-        return total / (ctx.layers + 1), None, None, None
-
-
 class Channels(NamedTuple):
-    """All channels after propagation, split by where their content comes from; each pair is (users, items)."""
+    """All channels after propagation, split by the origin of their content."""
 
-    from_users: tuple[Tensor, Tensor]  # LG([P; 0]), the same in every channel: [U, 1, d], [I, 1, d]
-    from_items: tuple[Tensor, Tensor]  # LG([0; C_k]): [U, M + 1, d], [I, M + 1, d]
+    users_from_users: Tensor  # LG([P; 0]) at the users, equal in all channels [U, 1, d]
+    items_from_users: Tensor  # LG([P; 0]) at the items [I, 1, d]
+    users_from_items: Tensor  # LG([0; C_k]) at the users [U, M + 1, d]
+    items_from_items: Tensor  # LG([0; C_k]) at the items [I, M + 1, d]
 
     def users(self, rows: Tensor) -> Tensor:
         """H_k of some users, `[n, M + 1, d]`."""
-        return take_rows(self.from_users[0], rows) + take_rows(self.from_items[0], rows)
+        return take_rows(self.users_from_users, rows) + take_rows(self.users_from_items, rows)
 
     def items(self, rows: Tensor) -> Tensor:
         """H_k of some items, `[n, M + 1, d]`."""
-        return take_rows(self.from_users[1], rows) + take_rows(self.from_items[1], rows)
+        return take_rows(self.items_from_users, rows) + take_rows(self.items_from_items, rows)
 
 
 class ChannelEncoder(nn.Module):
-    """The weights of the channels and their readouts; features enter with rows of length 1.
+    """The weights of the channels and of their readouts; features enter with rows of length 1.
 
     Attributes:
-        user_table: P `[U, d]`, read by all channels.
+        user_table: P `[U, d]`, shared by all channels.
         item_table: C_0 `[I, d]`, the input of the ID channel.
-        projections: one linear layer F_m to d per modality; C_m is the image of the normalised features.
-        user_readout, item_readout: (M + 1) d to d, ID first, then modalities in their order.
+        projections: a linear layer F_m to d per modality; C_m is the image of the normalised features.
+        user_readout: (M + 1) d to d, with the ID channel first and the modalities in their order.
+        item_readout: likewise for items.
     """
 
     def __init__(self, train: Interactions, features: Features, width: int, layers: int) -> None:
+        """Build the graph and draw the weights.
+
+        Args:
+            train: the training interactions.
+            features: of all modalities.
+            width: d.
+            layers: L.
+        """
         super().__init__()
         self.layers = layers
         self.graph = BipartiteGraph(train)
@@ -119,33 +85,46 @@ class ChannelEncoder(nn.Module):
         return torch.stack([self.item_table, *projected], 1)
 
     def propagate(self, inputs: Tensor, graph: BipartiteGraph | None = None) -> Channels:
-        """H_k of everything for item inputs `[I, M + 1, d]`, on another graph where one is given."""
+        """H_k of all users and items.
+
+        Args:
+            inputs: the items of each channel `[I, M + 1, d]`.
+            graph: None means the graph of all training interactions.
+        """
         graph = graph or self.graph
-        users = one_sided_mean(graph, self.user_table, self.layers, side=0)
-        items = one_sided_mean(graph, inputs.flatten(1), self.layers, side=1)
+        shape = inputs.shape[1:]  # M + 1, d
+        users_from_users, items_from_users = layer_mean_of_users(graph, self.user_table, self.layers)
+        users_from_items, items_from_items = layer_mean_of_items(graph, inputs.flatten(1), self.layers)
         return Channels(
-            (users[0].unsqueeze(1), users[1].unsqueeze(1)),
-            (items[0].unflatten(1, inputs.shape[1:]), items[1].unflatten(1, inputs.shape[1:])),
+            users_from_users.unsqueeze(1),
+            items_from_users.unsqueeze(1),
+            users_from_items.unflatten(1, shape),
+            items_from_items.unflatten(1, shape),
         )
 
-    def fuse_users(self, blocks: Tensor) -> Tensor:
+    def fuse_users(self, channels: Tensor) -> Tensor:
         """The readout of users, `[n, M + 1, d]` to `[n, d]`."""
-        return self.user_readout(blocks.flatten(1))
+        return self.user_readout(channels.flatten(1))
 
-    def fuse_items(self, blocks: Tensor) -> Tensor:
+    def fuse_items(self, channels: Tensor) -> Tensor:
         """The readout of items, `[n, M + 1, d]` to `[n, d]`."""
-        return self.item_readout(blocks.flatten(1))
+        return self.item_readout(channels.flatten(1))
 
-    def directions(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    def unit_fused(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Both readouts scaled to length 1, for contrasts of cosines."""
         return unit_rows(self.fuse_users(users)), unit_rows(self.fuse_items(items))
 
     def embed(self) -> Embeddings:
-        """The fused rows of everything, by one channel for users and one for items."""
+        """The fused rows of all users and items, each with a single propagated channel."""
         inputs = self.inputs()
-        fused = []
-        for side, readout in enumerate((self.user_readout, self.item_readout)):
-            shared = readout.weight.unflatten(1, inputs.shape[1:]).sum(1)  # Σ_k W_k [d, d]
-            users, items = F.linear(self.user_table, shared), F.linear(inputs.flatten(1), readout.weight)
-            fused.append(layer_mean(self.graph, users, items, self.layers)[side] + readout.bias)
-        return Embeddings(*fused)
+        users, _ = self._fused_propagation(inputs, self.user_readout)
+        _, items = self._fused_propagation(inputs, self.item_readout)
+        return Embeddings(users, items)
+
+    def _fused_propagation(self, inputs: Tensor, readout: nn.Linear) -> tuple[Tensor, Tensor]:
+        """LG([P Σ_k W_k; Σ_k C_k W_k]) + c, `[U, d]` and `[I, d]`."""
+        shared = readout.weight.unflatten(1, inputs.shape[1:]).sum(1)  # Σ_k W_k [d, d]
+        users = F.linear(self.user_table, shared)
+        items = F.linear(inputs.flatten(1), readout.weight)
+        mean_users, mean_items = layer_mean(self.graph, users, items, self.layers)
+        return mean_users + readout.bias, mean_items + readout.bias

@@ -2,28 +2,32 @@
 
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 
 class Features(nn.Module):
-    """Feature matrices by modality, in declared order; never trained, never saved with the weights.
+    """Feature matrices by modality, in the order given; not trained, and not saved with the weights.
 
     Attributes:
-        names: the modalities, M of them.
-        widths: F_m, the feature width of each.
+        names: the M modalities.
+        widths: F_m, the number of columns of each matrix.
     """
 
     def __init__(self, features: Mapping[str, Tensor]) -> None:
+        """Keep the matrices `[I, F_m]` in the default floating-point type; bfloat16 stays as it is."""
         super().__init__()
         self.names = tuple(features)
         self.widths = tuple(matrix.shape[1] for matrix in features.values())
-        # Buffers go by position: a modality may be called "type" or "a.b", a buffer may not.
+        # Buffers are numbered: a modality may be named "type" or "a.b", a buffer may not.
         for position, matrix in enumerate(features.values()):
-            self.register_buffer(f"modality_{position}", matrix, persistent=False)
+            kept = matrix if matrix.dtype == torch.bfloat16 else matrix.to(torch.get_default_dtype())
+            self.register_buffer(f"modality_{position}", kept, persistent=False)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[Tensor]:
         """The matrices `[I, F_m]`, m = 1..M."""
-        return (getattr(self, f"modality_{position}") for position in range(len(self)))
+        for position in range(len(self)):
+            yield getattr(self, f"modality_{position}")

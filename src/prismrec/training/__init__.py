@@ -1,20 +1,8 @@
-"""The one training loop, its samplers and its checkpoints; knows models through `Recommender` only."""
+"""The one training loop, its sampler, optimiser and checkpoints; it knows models through `Recommender` only."""
 
-from prismrec.training.checkpoint import CheckpointFolder, EpochRecord, Progress
-from prismrec.training.processor import ask_for_large_pages, denormals_flushed
+from prismrec.training.checkpoint import CheckpointFolder, Progress
+from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
-from prismrec.training.trainer import NonFiniteLossError, Settings, Trained, fit, pick_device
+from prismrec.training.trainer import NonFiniteLossError, Trained, fit
 
-__all__ = [
-    "CheckpointFolder",
-    "EpochRecord",
-    "NonFiniteLossError",
-    "Progress",
-    "Sampler",
-    "Settings",
-    "Trained",
-    "ask_for_large_pages",
-    "denormals_flushed",
-    "fit",
-    "pick_device",
-]
+__all__ = ["Adam", "CheckpointFolder", "NonFiniteLossError", "Progress", "Sampler", "Trained", "fit"]

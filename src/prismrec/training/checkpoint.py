@@ -1,7 +1,7 @@
-"""What a killed run needs to go on, in plain files.
+"""What an interrupted run needs to resume, in plain files.
 
-Randomness needs no state here: every epoch seeds its generators from (seed, epoch). So the weights, Adam's moments and
-the progress at the end of an epoch are everything.
+Every epoch seeds its random generators from (seed, epoch), so no random state is stored. The weights, the state of Adam
+and the progress at the end of an epoch are everything.
 """
 
 import time
@@ -16,34 +16,20 @@ from torch import Tensor
 
 from prismrec.errors import InputError
 from prismrec.files import replacing
+from prismrec.records import EpochRecord
 
 _SHARE_OF_TIME = 0.05
-"""At most this share of a run's time goes into checkpoints; small models write one after every epoch."""
-
-
-class EpochRecord(BaseModel):
-    """One line of a run's history."""
-
-    model_config = ConfigDict(frozen=True)
-
-    epoch: int
-    """From 1."""
-    loss: dict[str, float]
-    """Mean of each loss term over the epoch's batches."""
-    seconds: float
-    """Training time of the epoch, without validation."""
-    valid: dict[str, float] | None = None
-    """Validation metrics, where the epoch was validated."""
+"""The largest share of a run's time that checkpoints may take. Small models save after every epoch."""
 
 
 class Progress(BaseModel):
-    """How far a run has come."""
+    """The state of a run between two epochs."""
 
     model_config = ConfigDict(frozen=True)
 
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
-    """The epoch whose weights are the result so far; 0 before the first validation."""
+    """The epoch with the best validation score so far; 0 before the first validation."""
     best_score: float | None = None
     validations_since_best: int = 0
 
@@ -66,8 +52,8 @@ class CheckpointFolder:
         self._state = folder / "state.safetensors"
         self._last_end, self._last_cost = float("-inf"), 0.0
 
-    def save_in_time(self, checkpoint: Checkpoint) -> None:
-        """Save, unless checkpoints would then take more than their share of the time."""
+    def save_if_due(self, checkpoint: Checkpoint) -> None:
+        """Save, unless checkpoints would take more than their share of the time."""
         start = time.monotonic()
         if self._last_cost > _SHARE_OF_TIME * (start - self._last_end):
             return
@@ -76,9 +62,9 @@ class CheckpointFolder:
         self._last_cost = self._last_end - start
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the state; a kill at any moment leaves the old state or the new one, with its best weights."""
+        """Write the state. If killed at any moment, the old or the new state is there with its best weights."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        best = self._best(checkpoint.progress)
+        best = self._best_file(checkpoint.progress)
         if checkpoint.best_weights and not best.exists():
             with replacing(best) as temporary:
                 save_file(checkpoint.best_weights, temporary)
@@ -91,10 +77,10 @@ class CheckpointFolder:
                 old.unlink()
 
     def load(self) -> Checkpoint | None:
-        """The last state saved, or None where there is none yet.
+        """The last saved state, or None if there is none.
 
         Raises:
-            InputError: the file is there but cannot be read.
+            InputError: the file cannot be read.
         """
         if not self._state.exists():
             return None
@@ -102,20 +88,43 @@ class CheckpointFolder:
             with safe_open(self._state, "pt") as file:
                 progress = Progress.model_validate_json(file.metadata()["progress"])
             tensors = load_file(self._state)
-            best = self._best(progress)
-            best_weights = load_file(best) if progress.best_epoch else {}
+            best_weights = load_file(self._best_file(progress)) if progress.best_epoch else {}
         except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(self._state, str(error), "a checkpoint that this program wrote") from error
-        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
-        for key, tensor in tensors.items():
-            group, name = key.split("/", 1)
-            groups[group][name] = tensor
-        return Checkpoint(groups["weights"], groups["optimizer"], best_weights, progress)
+        weights = {name[len("weights/") :]: x for name, x in tensors.items() if name.startswith("weights/")}
+        optimizer = {name[len("optimizer/") :]: x for name, x in tensors.items() if name.startswith("optimizer/")}
+        return Checkpoint(weights, optimizer, best_weights, progress)
 
-    def _best(self, progress: Progress) -> Path:
+    def _best_file(self, progress: Progress) -> Path:
         return self.folder / f"best-{progress.best_epoch:06d}.safetensors"
 
 
 def copy_weights(module: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of all weights on the CPU, contiguous and unshared, as safetensors wants them."""
+    """A copy of all weights on the CPU, contiguous and unshared, as safetensors requires."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
+
+
+def copy_optimizer_state(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """A copy of the optimiser's state on the CPU, named "weight/key"."""
+    state = {}
+    for name, parameter in module.named_parameters():
+        for key, tensor in optimizer.state.get(parameter, {}).items():
+            state[f"{name}/{key}"] = tensor.to("cpu", copy=True).contiguous()
+    return state
+
+
+def restore_optimizer_state(
+    module: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Tensor]
+) -> None:
+    """The inverse of `copy_optimizer_state`.
+
+    Raises:
+        ValueError: the state belongs to another model.
+    """
+    parameters = dict(module.named_parameters())
+    for full_name, tensor in state.items():
+        name, key = full_name.rsplit("/", 1)
+        parameter = parameters.get(name)
+        if parameter is None or (tensor.ndim and tensor.shape != parameter.shape):
+            raise ValueError(f"the state of {name!r} has shape {list(tensor.shape)}, which is not that of the model")
+        optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)

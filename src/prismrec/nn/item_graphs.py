@@ -1,0 +1,104 @@
+"""Item graphs of modalities, as LATTICE (MM 2021) and MICRO (TKDE 2023) learn them and LUDP (TOMM 2023) freezes them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor, nn
+
+from prismrec.graph import knn_graph
+from prismrec.nn.features import Features
+from prismrec.ops import SparseMatrix
+from prismrec.ops.device import on_cpu
+
+GraphOperator = Callable[[Tensor], Tensor]
+"""From the nodes `[I, d]` to what they receive, `[I, d]`."""
+
+
+class SimilarityGraphs(nn.ModuleList):
+    """S̃^m of every modality, constant: the normalised kNN graph of its features (LATTICE, Eqs. 1-3)."""
+
+    def __init__(self, features: Features, neighbours: int) -> None:
+        super().__init__(knn_graph(x, neighbours).operator() for x in features)
+
+    def __iter__(self) -> Iterator[SparseMatrix]:
+        """The matrices `[I, I]`."""
+        for graph in super().__iter__():
+            assert isinstance(graph, SparseMatrix)
+            yield graph
+
+
+class Projections(nn.Module):
+    """X̃^m = X^m W^mᵀ + b^m of every modality (LATTICE, Eq. 4)."""
+
+    def __init__(self, features: Features, width: int, *, train_features: bool) -> None:
+        """Create linear maps, initialised like `torch.nn.Linear`.
+
+        Args:
+            features: X^m, `[I, F_m]` each.
+            width: d', the width of all X̃^m.
+            train_features: whether the features are initial values of weights, as in the official code, or constants.
+        """
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(columns, width) for columns in features.widths)
+        self.tables = nn.ParameterList(x.clone() for x in features) if train_features else features
+
+    def forward(self, rows: Tensor | slice = slice(None)) -> list[Tensor]:
+        """X̃^m of the given items, M × `[n, d']`."""
+        return [linear(table[rows]) for linear, table in zip(self.maps, self.tables, strict=True)]
+
+
+class GraphSum:
+    """Σ_t A_t x for matrices with different patterns, whose entries may have gradients.
+
+    The matrices are not added before the product, so neither the product nor its gradient searches for common entries.
+    """
+
+    def __init__(self, terms: Sequence[tuple[SparseMatrix, Tensor]]) -> None:
+        """Each term is a pattern with equally many entries in every row, and its entries `[n]`."""
+        self.terms = terms
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`[I, d]` to `[I, d]`."""
+        return torch.stack([pattern.weighted(values, x) for pattern, values in self.terms]).sum(0)
+
+    def constant(self) -> SparseMatrix:
+        """The sum as one matrix without gradients, the fastest form for repeated products."""
+        return self._coalesced() if on_cpu(self.terms[0][1]) else self._side_by_side()
+
+    def _coalesced(self) -> SparseMatrix:
+        entries = torch.cat([values.detach() for _, values in self.terms]).numpy()
+        rows = torch.cat([pattern.rows for pattern, _ in self.terms]).numpy()
+        columns = torch.cat([pattern.indices for pattern, _ in self.terms]).numpy()
+        total = csr_matrix((entries, (rows, columns)), shape=self.terms[0][0].shape)  # adds entries with equal indices
+        return SparseMatrix(total)
+
+    def _side_by_side(self) -> SparseMatrix:
+        """Keep entries with equal indices apart: a GPU multiplies by both faster than the host would add them."""
+        count, columns = self.terms[0][0].shape
+        indices = torch.cat([pattern.indices.view(count, -1) for pattern, _ in self.terms], 1)
+        values = torch.cat([values.detach().view(count, -1) for _, values in self.terms], 1)
+        return SparseMatrix.from_even_rows(indices.long(), values, columns)
+
+
+class OncePerEpoch:
+    """Graphs that have a gradient in the first step of an epoch and are constants in its other steps.
+
+    In eval mode they are built from the current weights. Training never uses those.
+    """
+
+    def __init__(self) -> None:
+        self._constant: list[SparseMatrix] | None = None
+
+    def start_epoch(self) -> None:
+        """Drop the graphs of the last epoch."""
+        self._constant = None
+
+    def __call__(self, build: Callable[[], Sequence[GraphSum]], *, training: bool) -> Sequence[GraphOperator]:
+        """The current graphs: those that `build` returns, or the constants from the first step of the epoch."""
+        if training and self._constant is not None:
+            return self._constant
+        graphs = build()
+        if training:
+            self._constant = [graph.constant() for graph in graphs]
+        return graphs

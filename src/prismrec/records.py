@@ -1,0 +1,44 @@
+"""What training is told, and what it reports: the settings of a run and one record per epoch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+
+class Settings(BaseModel):
+    """How to run a training; the hyperparameters of a model are in its config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    seed: NonNegativeInt = 0
+    """Seed of initial weights, batches, negatives and noise. On one CPU, a seed gives equal bits. On a GPU, results
+    differ by rounding, because it adds in no fixed order."""
+    epochs: PositiveInt = 1000
+    """The largest number of epochs."""
+    patience: PositiveInt = 20
+    """Stop after this many validations without an improvement."""
+    validate_every: PositiveInt = 1
+    """Epochs from one validation to the next."""
+    metric: str = "recall@20"
+    """The validation metric that chooses the best epoch."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` uses a GPU if there is one."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Precision of products with constant features, in models that have them. `bf16` rounds features, their weights and
+    gradients to 8 bits of mantissa for the product. That halves the memory of features and is faster on processors with
+    bfloat16 units. All other computations are in float32."""
+
+
+class EpochRecord(BaseModel):
+    """One line of the history of a run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    """From 1."""
+    loss: dict[str, float]
+    """Mean of each loss term over the batches of the epoch."""
+    seconds: float
+    """Training time of the epoch, without validation."""
+    valid: dict[str, float] | None = None
+    """Validation metrics, if the epoch was validated."""

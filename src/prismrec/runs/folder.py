@@ -1,0 +1,99 @@
+"""The run directory: plain files, readable without the data set and without the model."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from prismrec.errors import InputError
+from prismrec.files import replacing, write_text
+from prismrec.records import EpochRecord
+from prismrec.runs.manifest import Manifest
+from prismrec.runs.run import Run
+from prismrec.types import Embeddings, Interactions, Vocabulary
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        InputError: the folder is not a finished run, or a file in it is missing or damaged.
+    """
+    if not (folder / "metrics.json").exists():
+        state = "an unfinished run: continue it with --resume" if (folder / "config.json").exists() else "no run"
+        raise InputError(folder, state, "a run directory that `prismrec train` has finished")
+    try:
+        manifest = Manifest.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+        matrices = load_file(folder / "embeddings.safetensors")
+        user_table = pl.read_parquet(folder / "users.parquet")
+        item_table = pl.read_parquet(folder / "items.parquet")
+        pairs = pl.read_parquet(folder / "interactions.parquet")
+        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        history = tuple(EpochRecord.model_validate_json(line) for line in lines)
+    except (OSError, ValueError, SafetensorError, pl.exceptions.PolarsError) as error:
+        raise InputError(folder, str(error), "the complete files of a finished run") from error
+    users = Vocabulary(user_table["user"], "user")
+    items = Vocabulary(item_table["item"], "item")
+    catalog = item_table.drop("item")
+    return Run(
+        folder=folder,
+        manifest=manifest,
+        embeddings=Embeddings(matrices["users"], matrices["items"]),
+        users=users,
+        items=items,
+        train=_interactions(pairs, "train", users, items),
+        valid=_interactions(pairs, "valid", users, items),
+        test=_interactions(pairs, "test", users, items),
+        catalog=catalog if catalog.width else None,
+        history=history,
+    )
+
+
+def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Vocabulary) -> Interactions:
+    part = pairs.filter(pl.col("split") == split)
+    return Interactions.from_pairs(part["user"].to_numpy(), part["item"].to_numpy(), len(users), len(items))
+
+
+def save_run(run: Run, weights: dict[str, Tensor], best_epoch: int, folder: Path) -> None:
+    """Write the files of a finished run; `metrics.json` is the last one and marks the run as finished.
+
+    Args:
+        run: the run.
+        weights: of the model at the best epoch.
+        best_epoch: its number, from 1; 0 if no epoch was validated.
+        folder: the run directory, which holds `config.json` already.
+    """
+    with replacing(folder / "model.safetensors") as path:
+        save_file(weights, path)
+    with replacing(folder / "embeddings.safetensors") as path:
+        save_file({"users": run.embeddings.users, "items": run.embeddings.items}, path)
+    item_table = pl.DataFrame({"item": run.items.ids})
+    if run.catalog is not None:
+        item_table = item_table.hstack(run.catalog.drop("item", strict=False))
+    with replacing(folder / "users.parquet") as path:
+        pl.DataFrame({"user": run.users.ids}).write_parquet(path)
+    with replacing(folder / "items.parquet") as path:
+        item_table.write_parquet(path)
+    splits = [_pairs(run.train, "train"), _pairs(run.valid, "valid"), _pairs(run.test, "test")]
+    with replacing(folder / "interactions.parquet") as path:
+        pl.concat(splits).write_parquet(path)
+    write_text(folder / "history.jsonl", "".join(record.model_dump_json() + "\n" for record in run.history))
+    metrics = {
+        "best_epoch": best_epoch or len(run.history),
+        "epochs": len(run.history),
+        "seconds_per_epoch": float(np.median([record.seconds for record in run.history] or [0.0])),
+        "valid": run.evaluate("valid").to_dict() if len(run.valid) else None,
+        "test": run.evaluate("test").to_dict() if len(run.test) else None,
+    }
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2))
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+def _pairs(interactions: Interactions, split: str) -> pl.DataFrame:
+    columns = {"user": interactions.users, "item": interactions.items}
+    return pl.DataFrame(columns).with_columns(pl.lit(split).alias("split"))

@@ -1,0 +1,118 @@
+"""A finished run: evaluation and recommendations from its embeddings, without the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from prismrec.errors import InputError
+from prismrec.evaluation import Evaluation, UserGroups, evaluate
+from prismrec.records import EpochRecord
+from prismrec.retrieval import rank
+from prismrec.runs.manifest import Manifest
+from prismrec.types import Embeddings, Interactions, Vocabulary
+
+CUTOFFS = (5, 10, 20, 50)
+METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model trained on one data set with one seed.
+
+    Attributes:
+        folder: the run directory, if the run was saved.
+        manifest: model, config, settings, data.
+        embeddings: users `[U, d]` and items `[I, d]` of the best epoch.
+        users: user ids.
+        items: item ids.
+        train: the training interactions.
+        valid: the validation interactions.
+        test: the test interactions.
+        catalog: row i describes item i; None if the data set has no item table.
+        history: one record per epoch.
+    """
+
+    folder: Path | None
+    manifest: Manifest
+    embeddings: Embeddings
+    users: Vocabulary
+    items: Vocabulary
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    catalog: pl.DataFrame | None
+    history: tuple[EpochRecord, ...]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Run":
+        """Read a run directory.
+
+        Raises:
+            InputError: the folder is not a finished run, or a file in it is missing or damaged.
+        """
+        from prismrec.runs.folder import load_run  # which builds a Run
+
+        return load_run(Path(folder))
+
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        cutoffs: Sequence[int] = CUTOFFS,
+        mask_valid: bool = False,
+        groups: UserGroups | None = None,
+    ) -> Evaluation:
+        """Rank all items for every user of a held-out split and compute the metrics; training items are left out.
+
+        Args:
+            split: "valid" or "test".
+            cutoffs: list lengths.
+            mask_valid: leave validation items out of the lists of the test split too.
+            groups: a partition of the users for `Evaluation.by_group`.
+
+        Raises:
+            InputError: the split is neither "valid" nor "test", or it is empty.
+        """
+        if split not in ("valid", "test"):
+            raise InputError("split", repr(split), "'valid' or 'test'")
+        truth = self.valid if split == "valid" else self.test
+        if not len(truth):
+            raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")
+        mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
+        return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
+
+    def recommend(self, user: str, k: int = 10) -> pl.DataFrame:
+        """The best k items for one user, without the items that the user has interacted with.
+
+        Returns:
+            Columns rank (from 1), item, score, and those of the catalog.
+
+        Raises:
+            InputError: the user is unknown, or k is below 1.
+        """
+        return self.recommend_all([user], k).drop("user")
+
+    def recommend_all(self, users: Sequence[str] | None = None, k: int = 10) -> pl.DataFrame:
+        """As `recommend` for many users, all if None; the first column is the user.
+
+        Raises:
+            InputError: a user is unknown, or k is below 1.
+        """
+        numbers = np.arange(len(self.users)) if users is None else np.array([self.users.number(u) for u in users])
+        found = rank(self.embeddings, numbers, k, mask=[self.train, self.valid, self.test])
+        row, column = (found.items >= 0).nonzero(as_tuple=True)
+        items = found.items[row, column].numpy()
+        table = pl.DataFrame(
+            {
+                "user": self.users.ids_of(numbers[row.numpy()]),
+                "rank": column.numpy() + 1,
+                "item": self.items.ids_of(items),
+                "score": found.scores[row, column].numpy(),
+            }
+        )
+        if self.catalog is None:
+            return table
+        return table.hstack(self.catalog[items].drop(table.columns, strict=False))
