@@ -150,15 +150,8 @@ def evaluate(
         InputError: a metric is unknown, a cut-off is below 1, the ground truth is empty, pairs have other numbers of
             users or items than the embeddings, or `rank` refuses the embeddings.
     """
-    for metric in metrics:
-        if metric not in METRICS:
-            raise InputError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
-    if not cutoffs or min(cutoffs) < 1:
-        raise InputError("cutoffs", str(list(cutoffs)), "at least one, each 1 or more")
-    if not len(truth):
-        raise InputError("ground truth", "no pairs", "at least one pair")
+    _check(truth, metrics, cutoffs)
     check_counts("ground truth", truth, embeddings)
-
     users = np.flatnonzero(truth.user_degrees)
     true_pairs = pairs_of_users(users, truth)
     k = min(max(cutoffs), truth.num_items)
@@ -175,6 +168,16 @@ def evaluate(
     order = np.lexsort((ranks, rows))
     values = _per_user(rows[order], ranks[order], truth.user_degrees[users], metrics, cutoffs)
     return Evaluation(users, values, groups)
+
+
+def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) -> None:
+    for metric in metrics:
+        if metric not in METRICS:
+            raise InputError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
+    if not cutoffs or min(cutoffs) < 1:
+        raise InputError("cutoffs", str(list(cutoffs)), "at least one, each 1 or more")
+    if not len(truth):
+        raise InputError("ground truth", "no pairs", "at least one pair")
 
 
 def _per_user(

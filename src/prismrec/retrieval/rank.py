@@ -171,8 +171,8 @@ class _Ranker:
                 flat = torch.from_numpy(positions[here] * scores.shape[1] + items[here] - first).to(device)
                 scores.view(-1).index_fill_(0, flat, -torch.inf)
             keys = top_k_keys(scores.view(len(users), w, groups), first, job.k, keys)
-        items, best = unpack_keys(keys)
-        return Ranking(items, best)
+        best_items, best_scores = unpack_keys(keys)
+        return Ranking(best_items, best_scores)
 
 
 def _in_threads(job: _Job, blocks: list[slice], use: Callable[[slice, Ranking], T]) -> list[T]:
