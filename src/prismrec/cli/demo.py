@@ -53,7 +53,7 @@ def demo(
         table.add_row(name, *[f"{metrics[key]:.4f}" for key in _SHOWN], f"{seconds:.1f}")
     console.print(table)
     user = dataset.users.id(0)
-    show(runs["LGMRec"].recommend_all([user], 10))
+    show(runs["LGMRec"].recommend_all([user], 10).select("user", "rank", "item", "score", "title"))
     console.print(f"The runs are in {out / 'runs'}. Try: prismrec recommend {out / 'runs/LGMRec'} --user {user}")
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import evaluate
-from prismrec.files import write_text
+from prismrec.files import remove_temporary_files, write_text
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
 from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
@@ -144,21 +144,31 @@ def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settin
 def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
     """Create the folder with its manifest; False if `resume` finds a finished run."""
     path = folder / "config.json"
-    if path.exists() and resume:
-        try:
-            earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValidationError as error:
-            raise InputError(path, "another format", "the config.json of an interrupted run") from error
-        for field in ("model", "config", "settings", "fingerprint"):
-            before, now = getattr(earlier, field), getattr(manifest, field)
-            if before != now:
-                raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
+    if resume and path.exists():
+        _check_same_run(path, manifest)
+        remove_temporary_files(folder)
         return not (folder / "metrics.json").exists()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = [entry for entry in folder.iterdir() if not (resume and entry.name.startswith("."))]
+    except OSError as error:
+        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+    if occupied:
         raise InputError(folder, "something already there", "a new folder, or resume for an interrupted run")
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(path, manifest.model_dump_json(indent=2))
     return True
+
+
+def _check_same_run(path: Path, manifest: Manifest) -> None:
+    """Refuse to continue a run of another model, config, data set or setting."""
+    try:
+        earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, "another format", "the config.json of an interrupted run") from error
+    for field in ("model", "config", "settings", "fingerprint"):
+        before, now = getattr(earlier, field), getattr(manifest, field)
+        if before != now:
+            raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
 
 
 def _validation(dataset: Dataset, settings: Settings) -> Callable[[Embeddings], Mapping[str, float]] | None:
