@@ -14,10 +14,20 @@ from torch import Tensor
 from prismrec.errors import InputError
 from prismrec.files import replacing, write_text
 from prismrec.records import EpochRecord
+from prismrec.runs.checksums import Checksum, check_files, checksum
 from prismrec.runs.manifest import parse_manifest
 from prismrec.runs.run import Run
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
+_FILES = (
+    "model.safetensors",
+    "embeddings.safetensors",
+    "users.parquet",
+    "items.parquet",
+    "interactions.parquet",
+    "history.jsonl",
+)
+"""The files whose checksums are in `metrics.json`."""
 _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.PolarsError)
 """What the readers of damaged files raise; pydantic's errors are ValueErrors."""
 
@@ -31,6 +41,7 @@ def load_run(folder: Path) -> Run:
     if not (folder / "metrics.json").exists():
         state = "an unfinished run: continue it with --resume" if (folder / "config.json").exists() else "no run"
         raise InputError(folder, state, "a run directory that `prismrec train` has finished")
+    check_run(folder)
     try:
         manifest, warnings = parse_manifest((folder / "config.json").read_text(encoding="utf-8"))
         lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
@@ -55,6 +66,25 @@ def load_run(folder: Path) -> Run:
         )
     except _READ_ERRORS as error:
         raise InputError(folder, str(error) or type(error).__name__, "the complete files of a finished run") from error
+
+
+def check_run(folder: Path, *, whole: bool = False) -> None:
+    """Check that the files of a finished run are those that it wrote.
+
+    Args:
+        folder: the run directory.
+        whole: whether to read whole files, or only their sizes and ends.
+
+    Raises:
+        InputError: a file is missing or differs.
+    """
+    path = folder / "metrics.json"
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        checksums = {str(name): Checksum.model_validate(each) for name, each in metrics.get("files", {}).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(path, str(error), "the metrics of a finished run") from error
+    check_files(folder, checksums, whole=whole)
 
 
 def _embeddings(matrices: dict[str, Tensor], users: Vocabulary, items: Vocabulary) -> Embeddings:
@@ -102,6 +132,7 @@ def save_run(run: Run, weights: dict[str, Tensor], best_epoch: int, folder: Path
         "seconds_per_epoch": float(np.median([record.seconds for record in run.history] or [0.0])),
         "valid": run.evaluate("valid").to_dict() if len(run.valid) else None,
         "test": run.evaluate("test").to_dict() if len(run.test) else None,
+        "files": {name: checksum(folder / name).model_dump() for name in _FILES},
     }
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)

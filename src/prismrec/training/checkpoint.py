@@ -63,7 +63,7 @@ class CheckpointFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the state. If killed at any moment, the old or the new state is there with its best weights."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         best = self._best_file(checkpoint.progress)
         if checkpoint.best_weights and not best.exists():
             with replacing(best) as temporary:
