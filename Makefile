@@ -4,7 +4,7 @@ SOURCES := pyproject.toml constraints.txt setup.py $(wildcard src/prismrec/ops/_
 
 .PHONY: demo test lint sanitize
 demo: .venv/.demo
-	$(BIN)/prismrec demo
+	$(BIN)/prismrec demo --overwrite
 
 test: .venv/.test
 	$(BIN)/pytest -n auto
