@@ -5,7 +5,7 @@ from prismrec.models.acf import ACF
 from prismrec.models.base import Recommender
 from prismrec.models.bm3 import BM3
 from prismrec.models.grcn import GRCN
-from prismrec.models.hccf import HCCF
+from prismrec.models.hccf import HCCF, HCCFTorch
 from prismrec.models.lattice import LATTICE
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
@@ -30,6 +30,7 @@ _MODELS: tuple[type[Recommender], ...] = (
     SGL,
     NCL,
     HCCF,
+    HCCFTorch,
     SHT,
     VBPR,
     ACF,
