@@ -18,7 +18,7 @@ from prismrec.models.ncl import NCL
 from prismrec.models.ngcf import NGCF
 from prismrec.models.popular import MostPopular
 from prismrec.models.sgl import SGL
-from prismrec.models.sht import SHT
+from prismrec.models.sht import SHT, SHTLight
 from prismrec.models.slmrec import SLMRec
 from prismrec.models.vbpr import VBPR
 
@@ -32,6 +32,7 @@ _MODELS: tuple[type[Recommender], ...] = (
     HCCF,
     HCCFTorch,
     SHT,
+    SHTLight,
     VBPR,
     ACF,
     MMGCN,
