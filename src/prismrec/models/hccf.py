@@ -28,7 +28,7 @@ class _SharedConfig(ModelConfig):
     layers: NonNegativeInt = 2
     """Layers L of both branches. 0 is matrix factorisation."""
     hyperedges: PositiveInt = 128
-    """Number of hyperedges H of the users, and of the items."""
+    """Hyperedges H for the users, and the same number for the items."""
     keep_rate: float = Field(0.5, gt=0, le=1)
     """Share of interactions, and of entries of the hypergraphs, kept in training."""
     negatives: Literal["batch", "all"] = "batch"
@@ -216,7 +216,7 @@ class _HCCFBase(Recommender):
         terms = []
         for number, layer in enumerate(side.layers):
             local = take_rows(layer.local, nodes)  # [n, d]
-            spread = layer.spread if among_all else take_rows(layer.spread, nodes)  # [n, d] or all
+            spread = layer.spread if among_all else take_rows(layer.spread, nodes)  # [c, d]
             terms.append(self._contrast(number, local, spread, positives))
         return terms
 

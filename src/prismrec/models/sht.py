@@ -24,7 +24,7 @@ class _SharedConfig(ModelConfig):
     layers: NonNegativeInt = 2
     """Layers of the propagation over the interactions."""
     hyperedges: PositiveInt = 128
-    """Number of hyperedges H of the users, and of the items."""
+    """Hyperedges H for the users, and the same number for the items."""
 
 
 class SHTConfig(_SharedConfig):

@@ -46,7 +46,7 @@ class SLMRecConfig(ModelConfig):
 
 
 class SLMRec(Recommender):
-    """A LightGCN per modality, trained to find a user's item within the batch, and by a task across modalities.
+    """A LightGCN per modality, trained to find each user's item in the batch and to agree across modalities.
 
     Its steps, with channels k = 0..M for the item IDs and the M modalities:
 
@@ -126,7 +126,7 @@ class SLMRec(Recommender):
         return torch.stack(terms).sum()
 
     def _contrast_views(self, inputs: Tensor, channels: Channels, users: DistinctRows, items: DistinctRows) -> Tensor:
-        """FD, FM and FD+FM: each user, and each item, is found in the second view by its first view."""
+        """FD, FM and FD+FM: contrast the first view of each user and item with all second views of the batch."""
         masks = self._masks(inputs)  # [2, M + 1, 1]
         deep_masks = masks.flip(0) if self.config.variant == "official" else masks
         first_users, first_items = self._view(inputs, channels, users, items, masks[0], deep_masks[0])
@@ -141,7 +141,7 @@ class SLMRec(Recommender):
         return user_term + item_term
 
     def _masks(self, inputs: Tensor) -> Tensor:
-        """For each view 0 at the masked channel and 1 elsewhere, `[2, M + 1, 1]`. FD masks nothing."""
+        """The factors of the channels in both views, 0 if masked and 1 otherwise, `[2, M + 1, 1]`. FD masks nothing."""
         count = inputs.shape[1]  # M + 1
         if self.config.task == "FD":
             return inputs.new_ones(2, count, 1)
@@ -179,13 +179,15 @@ class SLMRec(Recommender):
         self, inputs: Tensor, channels: Channels, users: Tensor, items: Tensor, mask: Tensor, deep_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """H of users `[n_U, M + 1, d]` and items `[n_I, M + 1, d]` with masked inputs; arguments as in `_view`."""
-        layer_0 = take_rows(inputs, items) / (self.config.layers + 1)
+        depth = self.config.layers + 1
+        layer_0 = take_rows(inputs, items)  # [n_I, M + 1, d]
         users_from_users = take_rows(channels.users_from_users, users)
         users_from_items = take_rows(channels.users_from_items, users)
-        items_from_items = take_rows(channels.items_from_items, items) - layer_0  # of the layers 1..L
+        items_from_items = take_rows(channels.items_from_items, items) - layer_0 / depth  # of the layers 1..L
         items_from_users = take_rows(channels.items_from_users, items)
         user_rows = users_from_users + deep_mask * users_from_items
-        return user_rows, items_from_users + deep_mask * items_from_items + mask * layer_0
+        item_rows = items_from_users + deep_mask * items_from_items + mask * layer_0 / depth
+        return user_rows, item_rows
 
     def _dropped_rows(
         self, inputs: Tensor, users: Tensor, items: Tensor, mask: Tensor, deep_mask: Tensor
@@ -194,9 +196,9 @@ class SLMRec(Recommender):
         layer_0_items = mask * take_rows(inputs, items)  # [n_I, M + 1, d]
         user_sum, item_sum = self._dropped_layers(inputs * deep_mask)  # [U, M + 1, d], [I, M + 1, d]
         layer_0_users = take_rows(self.encoder.user_table, users).unsqueeze(1)  # [n_U, 1, d]
-        user_rows = layer_0_users + take_rows(user_sum, users)
-        item_rows = layer_0_items + take_rows(item_sum, items)
-        return user_rows / (self.config.layers + 1), item_rows / (self.config.layers + 1)
+        user_rows = (layer_0_users + take_rows(user_sum, users)) / (self.config.layers + 1)
+        item_rows = (layer_0_items + take_rows(item_sum, items)) / (self.config.layers + 1)
+        return user_rows, item_rows
 
     def _dropped_layers(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of the layers 1..L with entries dropped after each, `[U, M + 1, d]` and `[I, M + 1, d]`."""
