@@ -1,4 +1,4 @@
-from typing import ClassVar
+"""MMGCL against a dense reading of its equations, golden values and the checks of its specification."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.models.mmgcl import MMGCL, _Draws
-from prismrec.testing import (
-    NUM_USERS,
-    RecommenderContract,
-    toy_batch,
-    toy_features,
-    toy_interactions,
-)
+from prismrec.testing import NUM_USERS, RecommenderContract, toy_batch, toy_features, toy_interactions
 from prismrec.types import Interactions, Triplets
 
 import golden
@@ -28,13 +22,13 @@ class TestMMGCL(RecommenderContract):
 class TestMMGCLNodeDrop(RecommenderContract):
     model = MMGCL
     learning_epochs = 15
-    config: ClassVar[dict[str, object]] = {"mask": "node_drop"}
+    config = {"mask": "node_drop"}
 
 
 class TestMMGCLOfficial(RecommenderContract):
     model = MMGCL
     learning_epochs = 15
-    config: ClassVar[dict[str, object]] = {"variant": "official"}
+    config = {"variant": "official"}
 
 
 def build(modalities: int = 2, **settings: object) -> MMGCL:
@@ -50,47 +44,63 @@ def square_of(train: Interactions, kept: Tensor | None = None) -> Tensor:
     return plain.normalised(plain.adjacency(plain.dense(part)))
 
 
+def propagate(model: MMGCL, square: Tensor, items: Tensor) -> Tensor:
+    """H `[U + I, d]` of a channel with these item inputs."""
+    return plain.layer_mean(square, torch.cat([model.encoder.user_table, items]), model.config.layers)
+
+
+def fused_users(model: MMGCL, channels: list[Tensor], users: Tensor) -> Tensor:
+    return model.encoder.user_readout(torch.cat([H[users] for H in channels], 1))
+
+
+def fused_items(model: MMGCL, channels: list[Tensor], items: Tensor) -> Tensor:
+    return model.encoder.item_readout(torch.cat([H[NUM_USERS + items] for H in channels], 1))
+
+
+def unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=1, keepdim=True)
+
+
+def dense_contrast(model: MMGCL, first: list[Tensor], second: list[Tensor], hard: Tensor, batch: Triplets) -> Tensor:
+    """The contrast of two views, given by their channels `[U + I, d]`, with hard negatives `[B, d]`."""
+    nce, temperature = plain.in_batch_info_nce, model.config.temperature
+    users1 = unit(fused_users(model, first, batch.users))
+    items1 = unit(fused_items(model, first, batch.positives))
+    users2 = unit(fused_users(model, second, batch.users))
+    items2 = unit(fused_items(model, second, batch.positives))
+    if model.config.variant == "official":
+        return 2 * nce(users1, items1, temperature)
+    if model.config.variant == "user_item":
+        agreement = nce(users1, items1, temperature) + nce(users2, items2, temperature)
+        return agreement - nce(users1, hard, temperature)
+    logits = torch.cat([items1 @ items2.T, (items1 * hard).sum(1, keepdim=True)], 1) / temperature
+    return nce(users1, users2, temperature) - logits.log_softmax(1).diagonal().mean()
+
+
 def dense_loss(model: MMGCL, batch: Triplets, draws: _Draws) -> dict[str, Tensor]:
-    """The loss as it is defined, channel by channel on whole matrices."""
-    train, layers, encoder = toy_interactions(), model.config.layers, model.encoder
-    inputs = list(encoder.inputs().unbind(1))
-
-    def propagate(square: Tensor, C: Tensor) -> Tensor:
-        return plain.layer_mean(square, torch.cat([encoder.user_table, C]), layers)
-
-    def unit(x: Tensor) -> Tensor:
-        return x / x.norm(dim=1, keepdim=True)
-
-    full, thin = square_of(train), square_of(train, draws.kept)
-    main = [propagate(full, C) for C in inputs]
-    first = [propagate(thin, C) for C in inputs]
+    """The whole loss, channel by channel on full matrices."""
+    train = toy_interactions()
+    inputs = list(model.encoder.inputs().unbind(1))
+    full = square_of(train)
+    main = [propagate(model, full, C) for C in inputs]
+    users = fused_users(model, main, batch.users)
+    positives = fused_items(model, main, batch.positives)
+    negatives = fused_items(model, main, batch.negatives)
+    margins = (users * (positives - negatives)).sum(1)
+    first = [propagate(model, square_of(train, draws.kept), C) for C in inputs]
     second = list(main)
     if draws.noise is None:
-        second[draws.masked] = propagate(square_of(train, draws.connected), inputs[draws.masked])
+        second[draws.masked] = propagate(model, square_of(train, draws.connected), inputs[draws.masked])
     else:
-        second[draws.masked] = propagate(full, draws.noise)
-    u, i, j = batch.users, NUM_USERS + batch.positives, NUM_USERS + batch.negatives
-    users, positives, negatives = (
-        readout(torch.cat([H[rows] for H in main], 1))
-        for readout, rows in ((encoder.user_readout, u), (encoder.item_readout, i), (encoder.item_readout, j))
-    )
-    margins = (users * (positives - negatives)).sum(1)
-    users1, users2 = (unit(encoder.user_readout(torch.cat([H[u] for H in view], 1))) for view in (first, second))
-    items1, items2 = (unit(encoder.item_readout(torch.cat([H[i] for H in view], 1))) for view in (first, second))
-    mixed = [H[j] if k == draws.swapped else H[i] for k, H in enumerate(first)]
-    hard = unit(encoder.item_readout(torch.cat(mixed, 1)))
-    nce, temperature = plain.in_batch_info_nce, model.config.temperature
-    logits = torch.cat([items1 @ items2.T, (items1 * hard).sum(1, keepdim=True)], 1) / temperature
-    contrast = {
-        "paper": nce(users1, users2, temperature) - logits.log_softmax(1).diagonal().mean(),
-        "user_item": nce(users1, items1, temperature)
-        + nce(users2, items2, temperature)
-        - nce(users1, hard, temperature),
-        "official": 2 * nce(users1, items1, temperature),
-    }[model.config.variant]
+        second[draws.masked] = propagate(model, full, draws.noise)
+    blocks = [
+        H[NUM_USERS + (batch.negatives if channel == draws.swapped else batch.positives)]
+        for channel, H in enumerate(first)
+    ]
+    hard = unit(model.encoder.item_readout(torch.cat(blocks, 1)))
     return {
         "bpr": -torch.log(1e-5 + 1 / (1 + torch.exp(-margins))).mean(),
-        "contrast": model.config.contrast_weight * contrast,
+        "contrast": model.config.contrast_weight * dense_contrast(model, first, second, hard, batch),
     }
 
 
@@ -98,13 +108,14 @@ def dense_loss(model: MMGCL, batch: Triplets, draws: _Draws) -> dict[str, Tensor
 @pytest.mark.parametrize("modalities", [1, 2, 3])
 @pytest.mark.parametrize("mask", ["random_feature", "node_drop"])
 @pytest.mark.parametrize("variant", ["paper", "user_item", "official"])
-def test_value_and_gradient_are_those_of_the_dense_definition(modalities: int, mask: str, variant: str) -> None:
+def test_loss_and_gradients_equal_the_dense_reading(modalities: int, mask: str, variant: str) -> None:
     model, batch = build(modalities, mask=mask, variant=variant), toy_batch(toy_interactions())
     draws = model._draw()
     terms, expected = model._loss(batch, draws), dense_loss(model, batch, draws)
     torch.testing.assert_close(terms, expected)
     weights = list(model.parameters())
-    here, there = (torch.autograd.grad(sum(x.values()), weights) for x in (terms, expected))
+    here = torch.autograd.grad(sum(terms.values()), weights)
+    there = torch.autograd.grad(sum(expected.values()), weights)
     torch.testing.assert_close(here, there)
 
 
@@ -140,7 +151,7 @@ def test_golden_values() -> None:
 
 
 def changed_draws(model: MMGCL, batch: Triplets) -> dict[str, Tensor]:
-    """The contrast after changing one thing that a step draws, by what was changed; "" is nothing."""
+    """The contrast after a change of one random choice or of the negatives, by its name; "" changes nothing."""
     one, two = torch.tensor([1]), torch.tensor([2])
     draws = model._draw()._replace(masked=one, swapped=one)
     other_noise = draws.noise.flip(0)
@@ -150,26 +161,26 @@ def changed_draws(model: MMGCL, batch: Triplets) -> dict[str, Tensor]:
     return found | {"negatives": model._loss(negatives, draws)["contrast"]}
 
 
-@pytest.mark.parametrize(("variant", "enters"), [("paper", True), ("user_item", True), ("official", False)])
-def test_the_masked_view_and_the_hard_negatives_enter_the_loss_except_in_the_official_code(
-    variant: str, enters: bool
+@pytest.mark.parametrize(("variant", "changes_loss"), [("paper", True), ("user_item", True), ("official", False)])
+def test_the_masked_view_and_the_hard_negatives_change_the_loss_except_in_the_official_code(
+    variant: str, changes_loss: bool
 ) -> None:
     contrasts = changed_draws(build(variant=variant), toy_batch(toy_interactions()))
     reference = contrasts.pop("")
-    assert all(torch.equal(contrast, reference) != enters for contrast in contrasts.values())
+    assert all(torch.equal(contrast, reference) != changes_loss for contrast in contrasts.values())
 
 
-def test_the_masked_view_does_not_see_what_is_masked() -> None:
+def test_the_masked_channel_does_not_read_the_items_it_masks() -> None:
     model, batch = build(mask_probabilities=(1, 1)), toy_batch(toy_interactions())
     draws = model._draw()._replace(masked=torch.tensor([1]))
     inputs = model.encoder.inputs()
     channel = model._masked_channel(inputs, model.encoder.propagate(inputs), draws)
-    assert channel.from_items[0].grad_fn is None
-    assert channel.from_items[1].grad_fn is None
-    assert channel.users(batch.users).requires_grad  # through the users, who stay
+    assert not channel.users_from_items.requires_grad
+    assert not channel.items_from_items.requires_grad
+    assert channel.users(batch.users).requires_grad  # the users stay
 
 
-def test_a_step_draws_what_its_mask_needs_and_no_more() -> None:
+def test_a_step_draws_only_what_its_mask_needs() -> None:
     for mask in ("random_feature", "node_drop"):
         draws = build(mask=mask, drop_rate=0.3)._draw()
         assert draws.kept.sum() == int(len(toy_interactions()) * 0.7)
@@ -179,14 +190,15 @@ def test_a_step_draws_what_its_mask_needs_and_no_more() -> None:
 def test_dropping_nothing_makes_both_views_the_full_graph() -> None:
     model, batch = build(mask="node_drop", drop_rate=0.0, layers=3), toy_batch(toy_interactions())
     embeddings = model.embed()
-    users, items = (F.normalize(x) for x in (embeddings.users[batch.users], embeddings.items[batch.positives]))
-    same = Triplets(batch.users, batch.positives, batch.positives)  # so the hard negative is the item itself
+    users = F.normalize(embeddings.users[batch.users])
+    items = F.normalize(embeddings.items[batch.positives])
+    same = Triplets(batch.users, batch.positives, batch.positives)  # the hard negative is the item itself
     logits = torch.cat([items @ items.T, torch.ones(len(batch), 1)], 1) / 0.2
     expected = plain.in_batch_info_nce(users, users, 0.2) - logits.log_softmax(1).diagonal().mean()
     torch.testing.assert_close(model(same)["contrast"], 0.4 * expected)
 
 
-def test_modalities_are_masked_as_often_as_asked_and_swapped_equally_often() -> None:
+def test_modalities_are_masked_by_their_probabilities_and_swapped_equally_often() -> None:
     model = build(mask_probabilities=(3, 1))
     draws = [model._draw() for _ in range(400)]
     assert 250 < sum(draw.masked == 1 for draw in draws) < 350
@@ -194,8 +206,8 @@ def test_modalities_are_masked_as_often_as_asked_and_swapped_equally_often() -> 
     assert {int(draw.masked) for draw in draws} == {int(draw.swapped) for draw in draws} == {1, 2}
 
 
-def test_probabilities_must_fit_the_modalities() -> None:
-    with pytest.raises(ValueError, match="3 mask_probabilities for 2 modalities"):
+def test_mask_probabilities_of_another_number_of_modalities_are_refused() -> None:
+    with pytest.raises(ValueError, match="mask_probabilities has 3 values for 2 modalities"):
         build(mask_probabilities=(0.4, 0.4, 0.2))
 
 

@@ -1,4 +1,4 @@
-from typing import ClassVar
+"""SLMRec against a dense reading of its equations, golden values and the checks of its specification."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ class TestSLMRec(RecommenderContract):
 class TestSLMRecMMRec(RecommenderContract):
     model = SLMRec
     learning_epochs = 15
-    config: ClassVar[dict[str, object]] = {"variant": "mmrec"}
+    config = {"variant": "mmrec"}
 
 
 class TestSLMRecMaskedAndDropped(RecommenderContract):
     model = SLMRec
     learning_epochs = 15
-    config: ClassVar[dict[str, object]] = {"task": "FD+FM", "variant": "official"}
+    config = {"task": "FD+FM", "variant": "official"}
 
 
 def build(modalities: int = 2, **settings: object) -> SLMRec:
@@ -36,13 +36,13 @@ def build(modalities: int = 2, **settings: object) -> SLMRec:
     return SLMRec(toy_interactions(), toy_features(modalities), config)
 
 
-def masks(monkeypatch: pytest.MonkeyPatch, first: int, second: int) -> None:
-    """Let the views mask these two channels."""
+def mask_channels(monkeypatch: pytest.MonkeyPatch, first: int, second: int) -> None:
+    """Make the two views mask these channels."""
     monkeypatch.setattr(torch, "randperm", lambda n, **_: torch.tensor([first, second, *range(n)][:n]))
 
 
 def dense_channels(model: SLMRec, without: int | None = None) -> list[Tensor]:
-    """H_k `[U + I, d]`; the item inputs of one channel may be zero."""
+    """H_k `[U + I, d]` of all channels; `without` is a channel whose item inputs are zero."""
     square = plain.normalised(plain.adjacency(plain.dense(toy_interactions())))
     inputs = list(model.encoder.inputs().unbind(1))
     if without is not None:
@@ -52,28 +52,35 @@ def dense_channels(model: SLMRec, without: int | None = None) -> list[Tensor]:
 
 
 def dense_readouts(model: SLMRec, blocks: list[Tensor], batch: Triplets) -> tuple[Tensor, Tensor]:
-    """Cosine-ready users and items of the batch."""
+    """The fused users and items of the batch `[B, d]`, rows of length 1."""
     users = model.encoder.user_readout(torch.cat([H[batch.users] for H in blocks], 1))
     items = model.encoder.item_readout(torch.cat([H[NUM_USERS + batch.positives] for H in blocks], 1))
     return users / users.norm(dim=1, keepdim=True), items / items.norm(dim=1, keepdim=True)
 
 
+def dense_task(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """The contrast of two views of users and of items."""
+    user_term = plain.in_batch_info_nce(first[0], second[0], 0.5)
+    item_term = plain.in_batch_info_nce(first[1], second[1], 0.5)
+    return user_term + item_term
+
+
 def assert_same_with_gradients(model: SLMRec, found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected)
     weights = list(model.parameters())
-    here, there = (
-        torch.autograd.grad(x, weights, allow_unused=True, materialize_grads=True) for x in (found, expected)
-    )
+    here = torch.autograd.grad(found, weights, allow_unused=True, materialize_grads=True)
+    there = torch.autograd.grad(expected, weights, allow_unused=True, materialize_grads=True)
     torch.testing.assert_close(here, there)
 
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("modalities", [1, 2, 3])
 @pytest.mark.parametrize("variant", ["paper", "mmrec"])
-def test_main_loss_and_alignment_are_those_of_the_dense_definition(modalities: int, variant: str) -> None:
+def test_main_loss_and_alignment_equal_the_dense_reading(modalities: int, variant: str) -> None:
     model, batch = build(modalities, variant=variant), toy_batch(toy_interactions())
     blocks = dense_channels(model)
-    expected = plain.in_batch_info_nce(*dense_readouts(model, blocks, batch), 0.2)
+    unit_users, unit_items = dense_readouts(model, blocks, batch)
+    expected = plain.in_batch_info_nce(unit_users, unit_items, 0.2)
     items = [H[NUM_USERS + batch.positives] for H in blocks]
     code = items[0]
     for k in range(modalities):
@@ -91,22 +98,22 @@ def test_masking_a_modality_is_propagating_zeros(
     task: str, masked: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = build(task=task, task_weight=1, dropout=0), toy_batch(toy_interactions())
-    views = [dense_readouts(model, dense_channels(model, without=k), batch) for k in masked]
-    expected = sum(plain.in_batch_info_nce(*sides, 0.5) for sides in zip(*views, strict=True))
-    masks(monkeypatch, *masked)
+    first = dense_readouts(model, dense_channels(model, without=masked[0]), batch)
+    second = dense_readouts(model, dense_channels(model, without=masked[1]), batch)
+    expected = dense_task(first, second)
+    mask_channels(monkeypatch, *masked)
     assert_same_with_gradients(model, model(batch)[task], expected)
 
 
 @pytest.mark.usefixtures("float64")
 def test_without_dropout_the_views_of_feature_dropout_are_equal() -> None:
     model, batch = build(task="FD", task_weight=1, dropout=0), toy_batch(toy_interactions())
-    users, items = dense_readouts(model, dense_channels(model), batch)
-    expected = plain.in_batch_info_nce(users, users, 0.5) + plain.in_batch_info_nce(items, items, 0.5)
-    assert_same_with_gradients(model, model(batch)["FD"], expected)
+    view = dense_readouts(model, dense_channels(model), batch)
+    assert_same_with_gradients(model, model(batch)["FD"], dense_task(view, view))
 
 
 @pytest.mark.usefixtures("float64")
-def test_feature_dropout_drops_after_each_layer_and_feeds_the_rest_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_feature_dropout_acts_after_each_layer_and_on_the_input_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = build(task="FD", task_weight=1), toy_batch(toy_interactions())
     square = plain.normalised(plain.adjacency(plain.dense(toy_interactions())))
     factors = []
@@ -118,18 +125,18 @@ def test_feature_dropout_drops_after_each_layer_and_feeds_the_rest_to_the_next(m
 
     monkeypatch.setattr(slmrec, "dropout", recorded)
     loss = model(batch)["FD"]
-    assert len(factors) == 8  # two views, two layers, two sides
+    assert len(factors) == 8  # two views × two layers × users and items
     views = []
     for view in range(2):
         users = model.encoder.user_table.repeat(1, 3)
         total = nodes = torch.cat([users, model.encoder.inputs().flatten(1)])
         for layer in range(2):
-            sides = factors[4 * view + 2 * layer :][:2]
-            nodes = torch.cat(sides) * (square @ nodes)
+            number = 4 * view + 2 * layer
+            kept = torch.cat([factors[number], factors[number + 1]])
+            nodes = kept * (square @ nodes)
             total = total + nodes
         views.append(dense_readouts(model, list((total / 3).split(6, 1)), batch))
-    expected = sum(plain.in_batch_info_nce(*sides, 0.5) for sides in zip(*views, strict=True))
-    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(loss, dense_task(views[0], views[1]))
 
 
 def test_outside_training_nothing_is_dropped() -> None:
@@ -139,42 +146,44 @@ def test_outside_training_nothing_is_dropped() -> None:
     assert torch.equal(model(batch)["FD"], model(batch)["FD"])
 
 
-def test_the_masked_channels_differ_and_each_is_masked_at_times() -> None:
+def test_the_views_mask_different_channels_and_every_channel_is_masked() -> None:
     seen = set()
     model, batch = build(task="FM"), toy_batch(toy_interactions())
     for _ in range(60):
         seen.add(model(batch)["FM"].item())
-    assert len(seen) == 6  # ordered pairs of different channels among three
+    assert len(seen) == 6  # ordered pairs of two of the three channels
 
 
 def test_with_one_modality_the_official_code_masks_it_in_exactly_one_view(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = build(1, task="FM", task_weight=1, layers=0), toy_batch(toy_interactions())
     official = build(1, task="FM", task_weight=1, layers=0, variant="official")
-    masks(monkeypatch, 0, 1)
-    blocks, masked = dense_channels(model), dense_channels(model, without=1)
-    views = dense_readouts(model, masked, batch), dense_readouts(model, blocks, batch)
-    expected = sum(plain.in_batch_info_nce(*sides, 0.5) for sides in zip(*views, strict=True))
+    mask_channels(monkeypatch, 0, 1)
+    first = dense_readouts(model, dense_channels(model, without=1), batch)
+    second = dense_readouts(model, dense_channels(model), batch)
+    expected = dense_task(first, second)
     torch.testing.assert_close(official(batch)["FM"], expected)
     assert not torch.allclose(model(batch)["FM"], expected)
 
 
-def test_unmixed_and_mixed_masks_agree_without_propagation(monkeypatch: pytest.MonkeyPatch) -> None:
-    masks(monkeypatch, 1, 2)
+@pytest.mark.parametrize(("layers", "agree"), [(0, True), (2, False)])
+def test_the_masks_of_the_official_code_differ_from_layer_1_on(
+    layers: int, agree: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask_channels(monkeypatch, 1, 2)
     batch = toy_batch(toy_interactions())
-    for layers, agree in ((0, True), (2, False)):
-        models = [build(task="FM", layers=layers, variant=variant) for variant in ("paper", "official")]
-        # With no layer below it, the only layer is masked as its own view says.
-        assert torch.allclose(*(model(batch)["FM"] for model in models)) == agree
+    ours = build(task="FM", layers=layers)(batch)["FM"]
+    official = build(task="FM", layers=layers, variant="official")(batch)["FM"]
+    assert torch.allclose(ours, official) == agree
 
 
-def test_a_single_pair_has_nothing_to_be_told_from() -> None:
+def test_a_batch_of_one_pair_has_no_loss() -> None:
     batch = toy_batch(toy_interactions(), 1)
     for task in ("FAC", "FD", "FM", "FD+FM"):
         for term in build(task=task)(batch).values():
             assert abs(term.item()) < 1e-6
 
 
-def test_without_weight_the_task_is_not_computed_and_its_heads_rest() -> None:
+def test_without_weight_the_task_is_not_computed_and_its_heads_get_no_gradient() -> None:
     model, batch = build(task_weight=0), toy_batch(toy_interactions())
     terms = model(batch)
     assert list(terms) == ["main"]
@@ -188,9 +197,9 @@ def test_golden_values_of_the_alignment(variant: str, total: float) -> None:
     config = SLMRec.Config(embedding_size=4, layers=2, task_temperature=0.5, variant=variant)
     model = SLMRec(golden.TRAIN, golden.features(), config)
     golden.fill_channels(model.encoder)
-    for k, heads in enumerate(zip(model.code_heads, model.modality_heads, strict=True)):
-        for offset, head in enumerate(heads):
-            golden.fill_linear(head, 10 + 4 * k + 2 * offset)
+    for k in range(2):
+        golden.fill_linear(model.code_heads[k], 10 + 4 * k)
+        golden.fill_linear(model.modality_heads[k], 12 + 4 * k)
     if variant == "mmrec":
         golden.fill_linear(model.extra_head, 18)
     embeddings, terms = model.embed(), model(golden.BATCH)
@@ -206,5 +215,5 @@ def test_golden_values_of_masking(variant: str, value: float, monkeypatch: pytes
     settings = {"embedding_size": 4, "layers": 2, "task": "FM", "task_weight": 1, "task_temperature": 0.5}
     model = SLMRec(golden.TRAIN, golden.features(), SLMRec.Config(**settings, variant=variant))
     golden.fill_channels(model.encoder)
-    masks(monkeypatch, 1, 2)
+    mask_channels(monkeypatch, 1, 2)
     torch.testing.assert_close(model(golden.BATCH)["FM"].item(), value, rtol=0, atol=1e-8)

@@ -1,186 +1,300 @@
-"""HCCF.
+"""HCCF: the model of the paper, and the simplified model of the authors' later program.
 
 Xia, Huang, Xu, Zhao, Yin, Huang. "Hypergraph Contrastive Collaborative Filtering." SIGIR 2022.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import HyperedgeMaps, bpr, hinge, sum_of_squares, xavier_table
 from prismrec.ops import dropout, info_nce, take_rows
+from prismrec.ops.rows import DistinctRows
 from prismrec.types import Embeddings, Interactions, Triplets
 
-_Rows = Tensor | slice
 _ALL = slice(None)
 
-_TORCH = {"slope": 1.0, "maps": 0, "temperature": 0.1, "contrast_weight": 0.2, "lr_decay": 1.0}
-"""Defaults of the variant `torch`: the authors' settings for its sparser data sets."""
+
+class _SharedConfig(ModelConfig):
+    """The hyperparameters that both models have."""
+
+    layers: NonNegativeInt = 2
+    """Layers L of both branches. 0 is matrix factorisation."""
+    hyperedges: PositiveInt = 128
+    """Hyperedges H for the users, and the same number for the items."""
+    keep_rate: float = Field(0.5, gt=0, le=1)
+    """Share of interactions, and of entries of the hypergraphs, kept in training."""
+    negatives: Literal["batch", "all"] = "batch"
+    """Candidates of the contrast. `batch`: the distinct nodes of the batch, as in the official programs; `all`: all
+    nodes, as in the paper."""
+    regulariser: NonNegativeFloat = 1e-6
+    """Weight λ₂ of the sum of squares of the embedding tables and the hyperedge factors."""
 
 
-class HCCFConfig(ModelConfig):
-    """Hyperparameters of HCCF (defaults: its Yelp settings, in the scale of this library).
+class HCCFConfig(_SharedConfig):
+    """Hyperparameters of HCCF, with the defaults of its Yelp settings, rescaled.
 
-    The weights of the losses are relative to a ranking loss that is a mean over triplets. The TensorFlow program sums
-    over the up to 40 pairs of each user, so that its weights are an order of magnitude larger.
+    The ranking loss is a mean over triplets here. The official program sums it over up to 40 pairs of each user, so its
+    weights of the other terms are about ten times as large.
     """
 
-    variant: Literal["tf", "torch"] = "tf"
-    """`tf`: the paper's model, as its first program computes it: activations, maps between hyperedges, a residual,
-    hinge loss, contrast through a learned map, summed; `torch`: the authors' later simplification without these, BPR
-    loss, contrast as a mean that trains the global view only. `torch` brings defaults of its own."""
-    layers: NonNegativeInt = 2
-    """Layers L of both branches; 0 is matrix factorisation."""
-    hyperedges: PositiveInt = 128
-    """Hyperedges H for users, and as many for items."""
-    maps: NonNegativeInt = 3
-    """Maps C from hyperedges to hyperedges per layer (`torch`: 0)."""
-    slope: float = Field(0.5, gt=0, le=1)
-    """Slope of the leaky ReLU φ below zero; 1 is no activation (`torch`: 1)."""
-    keep_rate: float = Field(0.5, gt=0, le=1)
-    """Share of edges, and of entries of the hypergraph, kept in training."""
-    temperature: PositiveFloat = 1.0
-    """τ of the contrast (`torch`: 0.1)."""
-    contrast_weight: NonNegativeFloat = 1e-5
-    """λ₁ of the contrast of the local with the global view, in `tf` a sum over nodes (`torch`, a mean: 0.2)."""
-    negatives: Literal["batch", "all"] = "batch"
-    """Candidates of the contrast: the nodes of the batch, as in both programs, or `all` nodes, as in the paper."""
-    regulariser: NonNegativeFloat = 1e-6
-    """λ₂ of the squares of tables and hypergraph factors."""
     lr_decay: float = Field(0.96, gt=0, le=1)
-    """The learning rate at epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs) (`torch`: 1)."""
+    """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
+    maps: NonNegativeInt = 3
+    """Maps C between hyperedges in each layer."""
+    slope: float = Field(0.5, gt=0, le=1)
+    """Slope of the leaky ReLU φ below zero. 1 means no activation."""
+    temperature: PositiveFloat = 1.0
+    """Temperature τ of the contrast."""
+    contrast_weight: NonNegativeFloat = 1e-5
+    """Weight λ₁ of the contrast, which is summed over the nodes of the batch."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _own_defaults(cls, values: Any) -> Any:
-        is_torch = isinstance(values, dict) and values.get("variant") == "torch"
-        return {**_TORCH, **values} if is_torch else values
+
+class HCCFTorchConfig(_SharedConfig):
+    """Hyperparameters of HCCF-torch, with the defaults of the official settings for sparse data sets."""
+
+    temperature: PositiveFloat = 0.1
+    """Temperature τ of the contrast."""
+    contrast_weight: NonNegativeFloat = 0.2
+    """Weight λ₁ of the contrast, which is a mean over the nodes of the batch."""
 
 
-class _Side(NamedTuple):
-    """The weights of the users, or of the items."""
+class _Hypergraph(NamedTuple):
+    """E W `[n, H]`: how strongly each node belongs to each hyperedge."""
 
     table: Tensor  # E [n, d]
     factor: Tensor  # W [d, H]
-    hypergraph: Tensor | None  # E W [n, H], where dropout makes it necessary to form it
+    product: Tensor | None  # E W [n, H]; only dropout, which acts on its entries, needs it
+
+    def dropped(self, rate: float) -> "_Hypergraph":
+        """The hypergraph with a newly drawn share of its entries set to zero; itself if the product is absent."""
+        if self.product is None:
+            return self
+        return self._replace(product=dropout(self.product, rate, training=True))
+
+    def gather(self, nodes: Tensor) -> Tensor:
+        """(E W)ᵀ X: nodes `[n, d]` to hyperedges `[H, d]`."""
+        if self.product is None:
+            return self.factor.T @ (self.table.T @ nodes)
+        return self.product.T @ nodes
+
+    def spread(self, messages: Tensor, rows: Tensor | slice) -> Tensor:
+        """E W Λ: hyperedges `[H, d]` to some nodes `[r, d]`."""
+        if self.product is None:
+            return take_rows(self.table, rows) @ (self.factor @ messages)
+        return take_rows(self.product, rows) @ messages
 
 
-class _View(NamedTuple):
-    """What one layer tells the same nodes."""
+class _Layer(NamedTuple):
+    """What one layer computes for users, or for items."""
 
-    local: Tensor  # G [n, d]
-    spread: Tensor  # Γ [n, d]
+    local: Tensor  # G, the view of the interactions [n, d]
+    spread: Tensor  # Γ, the view of the hyperedges [n, d]
+    output: Tensor  # X, the input of the next layer [n, d]
+
+    def take(self, rows: Tensor | slice) -> "_Layer":
+        """The same for some rows."""
+        return _Layer(take_rows(self.local, rows), take_rows(self.spread, rows), take_rows(self.output, rows))
 
 
-class HCCF(Recommender):
-    """Graph convolution beside a convolution over learned low-rank hyperedges, layer by layer, the two contrasted.
+class _Side(NamedTuple):
+    """Some users, or some items, after all layers."""
 
-    The default is the paper's model, by the TensorFlow program that gave the paper's results; `variant="torch"` is
-    the authors' PyTorch program, which leaves out the hyperedge maps, the activations and the residual.
+    final: Tensor  # Σ_{l=0..L} X^(l) [n, d]
+    layers: list[_Layer]  # l = 1..L
+
+
+class _HCCFBase(Recommender):
+    """The weights, the dropout and the training step that both models share."""
+
+    contrasts_negatives: ClassVar[bool]
+    """Whether the negative items of a batch are anchors of the contrast, as its positive items are."""
+    paper = "Xia et al., SIGIR 2022"
+    takes_features = False
+    config: HCCFConfig | HCCFTorchConfig
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: _SharedConfig) -> None:
+        super().__init__(train, features, config)
+        d = config.embedding_size
+        self.user_table = xavier_table(self.num_users, d)  # E_U [U, d]
+        self.item_table = xavier_table(self.num_items, d)  # E_I [I, d]
+        self.user_factor = xavier_table(d, config.hyperedges)  # W_U [d, H]
+        self.item_factor = xavier_table(d, config.hyperedges)  # W_I [d, H]
+        self.graph = BipartiteGraph(train)
+
+    @abstractmethod
+    def _layer(
+        self, number: int, side: int, nodes: Tensor, received: Tensor, hypergraph: _Hypergraph, rows: Tensor | slice
+    ) -> _Layer:
+        """Some rows of layer `number`, from 0, of users (side 0) or items (side 1).
+
+        The arguments are X of the layer below `[n, d]`, Â X for the same nodes `[n, d]`, and E W.
+        """
+
+    @abstractmethod
+    def _ranking(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """The ranking loss of a batch, each argument `[B, d]`."""
+
+    @abstractmethod
+    def _contrast(self, number: int, local: Tensor, spread: Tensor, positives: Tensor) -> Tensor:
+        """InfoNCE of G of anchors `[n, d]` with Γ of candidates `[c, d]`, `positives[b]` being the node of anchor b."""
+
+    def embed(self) -> Embeddings:
+        users, items = self._propagate(_ALL, _ALL)
+        return Embeddings(users.final, items.final)
+
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        user_rows = self._rows_to_compute(batch.users, self.num_users)
+        item_rows = self._rows_to_compute(batch.items, self.num_items)
+        user_side, item_side = self._propagate(user_rows.rows, item_rows.rows)
+        users = take_rows(user_side.final, user_rows.inverse)  # [B, d]
+        items = take_rows(item_side.final, item_rows.inverse)  # [2 B, d]
+        positives, negatives = items.split(len(batch))
+        squares = sum_of_squares(self.user_table, self.item_table, self.user_factor, self.item_factor)
+        ranking = self._ranking(users, positives, negatives)
+        terms = {"ranking": ranking, "regulariser": self.config.regulariser * squares}
+        if self.config.layers and self.config.contrast_weight:
+            contrasted = item_rows.inverse if self.contrasts_negatives else item_rows.inverse[: len(batch)]
+            user_terms = self._contrast_layers(user_side, user_rows.inverse.unique())
+            item_terms = self._contrast_layers(item_side, contrasted.unique())
+            terms["contrast"] = self.config.contrast_weight * torch.stack(user_terms + item_terms).sum()
+        return terms
+
+    def _rows_to_compute(self, nodes: Tensor, count: int) -> DistinctRows:
+        """The distinct nodes of a batch, or all nodes. Repeated candidates would change the contrast."""
+        if self.config.negatives == "all":
+            return DistinctRows(torch.arange(count, device=nodes.device), nodes)
+        rows, inverse = nodes.unique(return_inverse=True)
+        return DistinctRows(rows, inverse)
+
+    def _propagate(self, user_rows: Tensor | slice, item_rows: Tensor | slice) -> tuple[_Side, _Side]:
+        """Some users and items after all layers."""
+        users: Tensor = self.user_table  # X^(0) [U, d]
+        items: Tensor = self.item_table  # [I, d]
+        drop_rate = 1 - self.config.keep_rate if self.training else 0.0
+        user_hypergraph = _Hypergraph(users, self.user_factor, users @ self.user_factor if drop_rate else None)
+        item_hypergraph = _Hypergraph(items, self.item_factor, items @ self.item_factor if drop_rate else None)
+        final_users = take_rows(users, user_rows)
+        final_items = take_rows(items, item_rows)
+        user_layers: list[_Layer] = []
+        item_layers: list[_Layer] = []
+        for number in range(self.config.layers):
+            users_received, items_received = self._convolve(users, items, drop_rate)  # Â X [U, d], [I, d]
+            # Inner layers are computed for all nodes, because the next layer reads them. The last one is not.
+            is_inner = number < self.config.layers - 1
+            made_users, read_users = (_ALL, user_rows) if is_inner else (user_rows, _ALL)
+            made_items, read_items = (_ALL, item_rows) if is_inner else (item_rows, _ALL)
+            user_layer = self._layer(number, 0, users, users_received, user_hypergraph.dropped(drop_rate), made_users)
+            item_layer = self._layer(number, 1, items, items_received, item_hypergraph.dropped(drop_rate), made_items)
+            users, items = user_layer.output, item_layer.output  # X^(l)
+            user_layers.append(user_layer.take(read_users))
+            item_layers.append(item_layer.take(read_items))
+            final_users = final_users + user_layers[-1].output
+            final_items = final_items + item_layers[-1].output
+        return _Side(final_users, user_layers), _Side(final_items, item_layers)
+
+    def _convolve(self, users: Tensor, items: Tensor, drop_rate: float) -> tuple[Tensor, Tensor]:
+        """Â X. Each direction of an interaction is dropped on its own."""
+        if not drop_rate:
+            return self.graph(users, items)
+        edges = self.graph.to_users
+        weights_to_users = dropout(edges.values, drop_rate, training=True)  # [E]
+        weights_to_items = dropout(edges.values, drop_rate, training=True)  # [E]
+        return edges.weighted(weights_to_users, items), edges.weighted(weights_to_items, users, transposed=True)
+
+    def _contrast_layers(self, side: _Side, nodes: Tensor) -> list[Tensor]:
+        """The contrast of each layer, for some nodes as anchors: positions among the computed rows, int64 `[n]`."""
+        among_all = self.config.negatives == "all"
+        positives = nodes if among_all else torch.arange(len(nodes), device=nodes.device)
+        terms = []
+        for number, layer in enumerate(side.layers):
+            local = take_rows(layer.local, nodes)  # [n, d]
+            spread = layer.spread if among_all else take_rows(layer.spread, nodes)  # [c, d]
+            terms.append(self._contrast(number, local, spread, positives))
+        return terms
+
+
+class HCCF(_HCCFBase):
+    """Graph convolution beside a convolution over learned low-rank hyperedges, with a contrast between the two.
+
+    This is the model of the paper, as the authors' TensorFlow program computes it. Its steps, for one side:
+
+    - local view G = φ(Â X): `_convolve`, then `_layer`;
+    - hyperedges Λ = φ((E W)ᵀ X), then Λ ← φ(M Λ) + Λ for each map M: `_layer`, `HyperedgeMaps`;
+    - hypergraph view Γ = φ(E W Λ), and the next layer X' = G + Γ + X: `_layer`;
+    - final embeddings Σ_l X^(l): `_propagate`;
+    - contrast of G with Γ T, both normalised first: `_contrast`.
+
+    Without dropout, `_Hypergraph` multiplies by the two factors of E W and never forms the product. The last layer is
+    computed for the rows of the batch alone. `dense_loss` in tests/models/test_hccf.py is the same on full matrices.
     """
 
     name = "HCCF"
-    paper = "Xia et al., SIGIR 2022"
-    cost = "L (2 E d + 4 (U + I) H d); without dropout 4 d² instead of 4 H d"
-    takes_features = False
+    cost = "per layer 2 E d to propagate, 2 (U + I) H d over hyperedges (without dropout 2 (U + I) d²), 2 C H² d to map"
+    contrasts_negatives = True
     Config = HCCFConfig
     config: HCCFConfig
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: HCCFConfig) -> None:
         super().__init__(train, features, config)
-        d, self.is_tf = config.embedding_size, config.variant == "tf"
-        self.user_table = xavier_table(self.num_users, d)  # E_U [U, d]
-        self.item_table = xavier_table(self.num_items, d)  # E_I [I, d]
-        self.user_factor = xavier_table(d, config.hyperedges)  # W_U [d, H]
-        self.item_factor = xavier_table(d, config.hyperedges)  # W_I [d, H]
-        self.maps = HyperedgeMaps(config.layers, config.maps, config.hyperedges, config.slope)
-        if self.is_tf:
-            self.contrast_maps = nn.ParameterList(xavier_table(d, d) for _ in range(config.layers))  # T [d, d]
-        self.graph = BipartiteGraph(train)
+        d = config.embedding_size
+        self.maps = HyperedgeMaps(config.layers, config.maps, config.hyperedges, config.slope)  # M
+        self.contrast_maps = nn.ParameterList(xavier_table(d, d) for _ in range(config.layers))  # T [d, d]
 
-    def embed(self) -> Embeddings:
-        return Embeddings(*self._forward((_ALL, _ALL))[0])
+    def _layer(
+        self, number: int, side: int, nodes: Tensor, received: Tensor, hypergraph: _Hypergraph, rows: Tensor | slice
+    ) -> _Layer:
+        slope = self.config.slope
+        local = F.leaky_relu(take_rows(received, rows), slope)  # G [n, d]
+        messages = F.leaky_relu(hypergraph.gather(nodes), slope)  # [H, d]
+        messages = self.maps(number, side, messages)  # Λ [H, d]
+        spread = F.leaky_relu(hypergraph.spread(messages, rows), slope)  # Γ [n, d]
+        return _Layer(local, spread, local + spread + take_rows(nodes, rows))
 
-    def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        users, user_places = batch.users.unique(return_inverse=True)
-        items, item_places = batch.items.unique(return_inverse=True)
-        if self.config.negatives == "all":
-            users, user_places = torch.arange(self.num_users, device=users.device), users[user_places]
-            items, item_places = torch.arange(self.num_items, device=items.device), items[item_places]
-        final, views = self._forward((users, items))
-        ranked = take_rows(final[0], user_places), *take_rows(final[1], item_places).split(len(batch))  # each [B, d]
-        weights = self.user_table, self.item_table, self.user_factor, self.item_factor
-        terms = {
-            "ranking": hinge(*ranked) if self.is_tf else bpr(*ranked),
-            "regulariser": self.config.regulariser * sum_of_squares(*weights),
-        }
-        if self.config.layers and self.config.contrast_weight:
-            anchors = user_places.unique(), (item_places if self.is_tf else item_places[: len(batch)]).unique()
-            contrasts = [
-                self._contrast(layer, view, nodes)
-                for side_views, nodes in zip(views, anchors, strict=True)
-                for layer, view in enumerate(side_views)
-            ]
-            terms["contrast"] = self.config.contrast_weight * torch.stack(contrasts).sum()
-        return terms
+    def _ranking(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        return hinge(users, positives, negatives)
 
-    def _forward(self, rows: tuple[_Rows, _Rows]) -> tuple[list[Tensor], list[list[_View]]]:
-        """Σ_l X^(l), and per side the views of each layer l = 1..L; all at the given users and items."""
-        drops = self.training and self.config.keep_rate < 1
-        sides = [
-            _Side(table, factor, table @ factor if drops else None)
-            for table, factor in ((self.user_table, self.user_factor), (self.item_table, self.item_factor))
-        ]
-        inputs = [side.table for side in sides]  # X^(0) [U, d], [I, d]
-        final = [take_rows(x, row) for x, row in zip(inputs, rows, strict=True)]
-        views: list[list[_View]] = [[], []]
-        for layer in range(self.config.layers):
-            local = [self._activate(x) for x in self._convolve(*inputs, drops=drops)]  # G [U, d], [I, d]
-            outputs = []
-            for k, side in enumerate(sides):
-                # What the last layer gives to nodes outside the rows is never read.
-                made, read = (rows[k], _ALL) if layer == self.config.layers - 1 else (_ALL, rows[k])
-                view = _View(take_rows(local[k], made), self._hyper(layer, k, side, inputs[k], made))
-                outputs.append(view.local + view.spread + (take_rows(inputs[k], made) if self.is_tf else 0))  # X [n, d]
-                views[k].append(_View(take_rows(view.local, read), take_rows(view.spread, read)))
-                final[k] = final[k] + take_rows(outputs[k], read)
-            inputs = outputs
-        return final, views
+    def _contrast(self, number: int, local: Tensor, spread: Tensor, positives: Tensor) -> Tensor:
+        candidates = F.normalize(spread, eps=1e-6) @ self.contrast_maps[number]
+        anchors = F.normalize(local, eps=1e-6)
+        return info_nce(anchors, candidates, positives, self.config.temperature)
 
-    def _activate(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, self.config.slope) if self.config.slope < 1 else x
 
-    def _convolve(self, users: Tensor, items: Tensor, *, drops: bool) -> tuple[Tensor, Tensor]:
-        """One step over the interactions; each stored entry dropped by itself, the two directions apart."""
-        if not drops:
-            return self.graph(users, items)
-        edges, keep = self.graph.to_users, self.config.keep_rate
-        down, up = (dropout(edges.values, 1 - keep, training=True) for _ in range(2))  # [E]
-        return edges.weighted(down, items), edges.weighted(up, users, transposed=True)
+class HCCFTorch(_HCCFBase):
+    """HCCF as the authors' later PyTorch program computes it, without activations, hyperedge maps and residual.
 
-    def _hyper(self, layer: int, k: int, side: _Side, x: Tensor, rows: _Rows) -> Tensor:
-        """Γ: nodes to hyperedges, these among themselves, and back to some nodes; `[n, d]` to `[len(rows), d]`."""
-        if side.hypergraph is None:  # associated so that nothing is as large as [n, H]
-            messages = self._activate(side.factor.T @ (side.table.T @ x))  # φ(Hᵀ X) [H, d]
-            return self._activate(take_rows(side.table, rows) @ (side.factor @ self.maps(layer, k, messages)))
-        dropped = dropout(side.hypergraph, 1 - self.config.keep_rate, training=True)  # the same gathers and spreads
-        return self._activate(take_rows(dropped, rows) @ self.maps(layer, k, self._activate(dropped.T @ x)))
+    A layer is X' = Â X + (E W) (E W)ᵀ X (`_layer`). The ranking loss is BPR. The contrast is a mean over users and
+    over positive items, and trains the hypergraph view alone (`_contrast`). Everything else is as in HCCF, as is the
+    dense form in the tests.
+    """
 
-    def _contrast(self, layer: int, view: _View, nodes: Tensor) -> Tensor:
-        """InfoNCE of the local view of some nodes with their global view."""
-        among_all = self.config.negatives == "all"
-        local, spread = take_rows(view.local, nodes), view.spread if among_all else take_rows(view.spread, nodes)
-        positives = nodes if among_all else torch.arange(len(nodes), device=nodes.device)
-        if self.is_tf:
-            keys = F.normalize(spread, eps=1e-6) @ self.contrast_maps[layer]
-            return info_nce(F.normalize(local, eps=1e-6), keys, positives, self.config.temperature)
-        # The local view is a target, and a node that lost all its edges gets the constant direction instead of none.
-        queries, keys = F.normalize(local.detach() + 1e-8), F.normalize(spread + 1e-8)
-        mean = torch.full_like(queries[:, 0], 1 / len(nodes))
-        return info_nce(queries, keys, positives, self.config.temperature, mean)
+    name = "HCCF-torch"
+    cost = "per layer 2 E d to propagate and 2 (U + I) H d over hyperedges (without dropout 2 (U + I) d²)"
+    contrasts_negatives = False
+    Config = HCCFTorchConfig
+    config: HCCFTorchConfig
+
+    def _layer(
+        self, number: int, side: int, nodes: Tensor, received: Tensor, hypergraph: _Hypergraph, rows: Tensor | slice
+    ) -> _Layer:
+        local = take_rows(received, rows)  # G [n, d]
+        messages = hypergraph.gather(nodes)  # Λ [H, d]
+        spread = hypergraph.spread(messages, rows)  # Γ [n, d]
+        return _Layer(local, spread, local + spread)
+
+    def _ranking(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        return bpr(users, positives, negatives)
+
+    def _contrast(self, number: int, local: Tensor, spread: Tensor, positives: Tensor) -> Tensor:
+        # 1e-8 gives a node without any edge left a constant direction instead of none.
+        anchors = F.normalize(local.detach() + 1e-8)
+        candidates = F.normalize(spread + 1e-8)
+        mean = torch.full_like(anchors[:, 0], 1 / len(anchors))
+        return info_nce(anchors, candidates, positives, self.config.temperature, mean)

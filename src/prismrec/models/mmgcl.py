@@ -22,43 +22,53 @@ _BPR_FLOOR = 1e-5
 
 
 class MMGCLConfig(ModelConfig):
-    """Hyperparameters of MMGCL."""
+    """Hyperparameters of MMGCL, with the numbers of the official settings."""
 
     weight_decay: NonNegativeFloat = 1e-4
-    """L2 penalty that Adam adds to every gradient; the model has no other regulariser."""
+    """L2 penalty that Adam adds to every gradient. The model has no other regulariser."""
     layers: NonNegativeInt = 3
     """Propagation layers L of every channel."""
     contrast_weight: NonNegativeFloat = 0.4
-    """α, weight of the contrast."""
+    """Weight α of the contrast."""
     temperature: PositiveFloat = 0.2
-    """τ of the contrast."""
+    """Temperature τ of the contrast."""
     drop_rate: float = Field(0.05, ge=0, lt=1)
-    """ρ, share of interactions dropped in the first view, and of users and of items under mask `node_drop`."""
+    """Share ρ of interactions dropped in the first view. With mask `node_drop`, also the share of users and of items
+    dropped in the second view."""
     mask_probabilities: tuple[PositiveFloat, ...] = ()
-    """How often each modality is the masked one, in the order of modalities; empty: equally often."""
+    """Relative frequency with which each modality is masked, in the order of the modalities. Empty means equal."""
     mask: Literal["random_feature", "node_drop"] = "random_feature"
-    """The second view's modality: `random_feature` gives it random items; `node_drop`, the official code, drops users
-    and items from its graph."""
+    """How the second view masks a modality. `random_feature`: its items become random vectors; `node_drop`, as in the
+    official code: its graph loses some users and items."""
     variant: Literal["paper", "user_item", "official"] = "paper"
-    """What is contrasted. `paper`: the two views of a user and of an item, whose candidates include its hard negative;
-    `user_item`: user with item in each view, less user with hard negatives; `official`: user with item in view
-    1, twice; the official code computes the masked view and the hard negatives too, but adds neither."""
+    """Which pairs are contrasted. `paper`: the two views of each user and of each item, whose candidates include a hard
+    negative; `user_item`: users with items in each view, minus users with hard negatives; `official`: users with items
+    in view 1, counted twice. The official code computes view 2 and the hard negatives as well but does not use them."""
 
 
 class _Draws(NamedTuple):
-    """What a step draws."""
+    """The random choices of one step, shared by all channels."""
 
-    kept: Tensor  # bool [E], the interactions of view 1
-    masked: Tensor  # m*, int64 [1], channel 1..M masked in view 2
-    swapped: Tensor  # m', int64 [1], channel 1..M taken from the negative item in the hard negative
-    noise: Tensor | None  # Ξ [I, d], the masked channel's items; absent with node_drop
-    connected: Tensor | None  # bool [E], the masked channel's interactions; absent with random_feature
+    kept: Tensor  # interactions of view 1, bool [E]
+    masked: Tensor  # m*, the channel 1..M masked in view 2, int64 [1]
+    swapped: Tensor  # m', the channel 1..M that hard negatives take from the negative item, int64 [1]
+    noise: Tensor | None  # Ξ, item inputs of the masked channel [I, d]; only with random_feature
+    connected: Tensor | None  # interactions of the masked channel, bool [E]; only with node_drop
 
 
 class MMGCL(Recommender):
-    """A LightGCN per modality, contrasted between dropped edges and a masked modality, with one-modality negatives."""
+    """A LightGCN per modality, with a contrast between two views: dropped interactions, and a masked modality.
 
-    mask_probabilities: Tensor
+    Its steps, with channels k = 0..M for the item IDs and the M modalities:
+
+    - propagation of each channel, H_k = LG([P; C_k]), and the readout of all channels: `ChannelEncoder`;
+    - view 1, all channels on fewer interactions, and view 2, one channel masked: `_contrast`, `_masked_channel`;
+    - hard negatives, items with one channel taken from the negative item: `_hard_negatives`;
+    - losses: `_loss`, `_contrast`.
+
+    View 2 shares its other channels with the main propagation. `dense_loss` in tests/models/test_mmgcl.py propagates
+    every channel of every view.
+    """
 
     name = "MMGCL"
     paper = "Yi et al., SIGIR 2022"
@@ -68,16 +78,22 @@ class MMGCL(Recommender):
     repeats_steps = True
     Config = MMGCLConfig
     config: MMGCLConfig
+    mask_probabilities: Tensor
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MMGCLConfig) -> None:
+        """Build the encoder.
+
+        Raises:
+            ValueError: `mask_probabilities` does not have a value per modality.
+        """
         super().__init__(train, features, config)
-        modalities = Features(features)
-        self.modalities = len(modalities)
-        if config.mask_probabilities and len(config.mask_probabilities) != self.modalities:
-            raise ValueError(f"{len(config.mask_probabilities)} mask_probabilities for {self.modalities} modalities")
-        self.encoder = ChannelEncoder(train, modalities, config.embedding_size, config.layers)
+        self.modalities = len(features)
+        given = len(config.mask_probabilities)
+        if given not in (0, self.modalities):
+            raise ValueError(f"mask_probabilities has {given} values for {self.modalities} modalities")
+        self.encoder = ChannelEncoder(train, Features(features), config.embedding_size, config.layers)
         probabilities = torch.tensor(config.mask_probabilities or [1.0] * self.modalities)
-        self.register_buffer("mask_probabilities", probabilities, persistent=False)
+        self.register_buffer("mask_probabilities", probabilities, persistent=False)  # [M]
 
     def embed(self) -> Embeddings:
         return self.encoder.embed()
@@ -86,57 +102,70 @@ class MMGCL(Recommender):
         return self._loss(batch, self._draw())
 
     def _draw(self) -> _Draws:
-        """One draw per step, shared by all channels."""
-        graph, rate = self.encoder.graph, self.config.drop_rate
-        noise = connected = None
+        graph, drop_rate = self.encoder.graph, self.config.drop_rate
+        noise, connected = None, None
         if self.config.mask == "node_drop":
-            connected = keep_nodes(graph, rate)
+            connected = keep_nodes(graph, drop_rate)
         else:
             noise = nn.init.xavier_uniform_(torch.empty_like(self.encoder.item_table))
-        # The largest p / Exp(1) is a draw from p, as in torch.multinomial, for whose checks a host waits for its GPU.
-        masked = (self.mask_probabilities / torch.empty_like(self.mask_probabilities).exponential_()).argmax(0, True)
+        # The largest p / Exp(1) is a draw from p. torch.multinomial checks p first, for which a host waits for its GPU.
+        exponential = torch.empty_like(self.mask_probabilities).exponential_()
+        masked = (self.mask_probabilities / exponential).argmax(0, keepdim=True)  # a modality 0..M-1
         swapped = torch.randint(self.modalities, (1,), device=masked.device)
-        return _Draws(keep_edges(graph, rate), 1 + masked, 1 + swapped, noise, connected)
+        return _Draws(keep_edges(graph, drop_rate), 1 + masked, 1 + swapped, noise, connected)
 
     def _loss(self, batch: Triplets, draws: _Draws) -> dict[str, Tensor]:
         inputs = self.encoder.inputs()  # C [I, M + 1, d]
         channels = self.encoder.propagate(inputs)
-        users, items = channels.users(batch.users), channels.items(batch.positives)  # H [B, M + 1, d]
+        user_channels = channels.users(batch.users)  # H [B, M + 1, d]
+        item_channels = channels.items(batch.positives)
         negatives = self.encoder.fuse_items(channels.items(batch.negatives))  # [B, d]
-        margins = (self.encoder.fuse_users(users) * (self.encoder.fuse_items(items) - negatives)).sum(1)  # Δ [B]
+        users = self.encoder.fuse_users(user_channels)
+        items = self.encoder.fuse_items(item_channels)
+        margins = (users * (items - negatives)).sum(1)  # Δ [B]
         terms = {"bpr": -(_BPR_FLOOR + margins.sigmoid()).log().mean()}
         if self.config.contrast_weight:
             terms["contrast"] = self.config.contrast_weight * self._contrast(inputs, channels, batch, draws)
         return terms
 
     def _contrast(self, inputs: Tensor, channels: Channels, batch: Triplets, draws: _Draws) -> Tensor:
-        """View 1, fewer interactions, with view 2, one modality masked; everything `[B, d]` once fused."""
+        """The contrast of the two views, without its weight."""
         temperature = self.config.temperature
-        dropped = self.encoder.propagate(inputs, self.encoder.graph.subgraph(draws.kept))
-        items = dropped.items(batch.positives)  # [B, M + 1, d]
-        users1, items1 = self.encoder.unit_fused(dropped.users(batch.users), items)  # X¹
+        first = self.encoder.propagate(inputs, self.encoder.graph.subgraph(draws.kept))  # view 1
+        first_item_channels = first.items(batch.positives)  # [B, M + 1, d]
+        users1, items1 = self.encoder.unit_fused(first.users(batch.users), first_item_channels)  # X¹ [B, d]
         if self.config.variant == "official":
             return 2 * in_batch_info_nce(users1, items1, temperature, cosines=True)
-        swapped = torch.where(self._is(draws.swapped), dropped.items(batch.negatives), items)
-        hard = F.normalize(self.encoder.fuse_items(swapped))  # Y
-        masked, replaced = self._is(draws.masked), self._masked_channel(inputs, channels, draws)
-        users2, items2 = self.encoder.unit_fused(  # X²: unmasked channels are those of the full graph
-            torch.where(masked, replaced.users(batch.users), channels.users(batch.users)),
-            torch.where(masked, replaced.items(batch.positives), channels.items(batch.positives)),
-        )
+        hard = self._hard_negatives(first.items(batch.negatives), first_item_channels, draws)  # Y [B, d]
+        # In view 2, the channels that are not masked are those of the full graph.
+        is_masked = self._is_channel(draws.masked)  # [M + 1, 1]
+        masked = self._masked_channel(inputs, channels, draws)
+        second_user_channels = torch.where(is_masked, masked.users(batch.users), channels.users(batch.users))
+        second_item_channels = torch.where(is_masked, masked.items(batch.positives), channels.items(batch.positives))
+        users2, items2 = self.encoder.unit_fused(second_user_channels, second_item_channels)  # X² [B, d]
         if self.config.variant == "paper":
-            return in_batch_info_nce(users1, users2, temperature) + in_batch_info_nce(items1, items2, temperature, hard)
-        agreement = in_batch_info_nce(users1, items1, temperature) + in_batch_info_nce(users2, items2, temperature)
-        return agreement - in_batch_info_nce(users1, hard, temperature)
+            user_term = in_batch_info_nce(users1, users2, temperature)
+            return user_term + in_batch_info_nce(items1, items2, temperature, hard)
+        first_term = in_batch_info_nce(users1, items1, temperature)
+        second_term = in_batch_info_nce(users2, items2, temperature)
+        return first_term + second_term - in_batch_info_nce(users1, hard, temperature)
+
+    def _hard_negatives(self, negatives: Tensor, items: Tensor, draws: _Draws) -> Tensor:
+        """Items of view 1 `[B, M + 1, d]` with one channel of their negatives, fused, rows of length 1, `[B, d]`."""
+        swapped = torch.where(self._is_channel(draws.swapped), negatives, items)
+        return F.normalize(self.encoder.fuse_items(swapped))
 
     def _masked_channel(self, inputs: Tensor, channels: Channels, draws: _Draws) -> Channels:
-        """The one channel that stands in for the masked one in view 2."""
+        """The single channel that replaces the masked one in view 2."""
         graph = self.encoder.graph
         if draws.connected is not None:
-            return self.encoder.propagate(inputs.index_select(1, draws.masked), graph.subgraph(draws.connected))
+            masked_inputs = inputs.index_select(1, draws.masked)  # [I, 1, d]
+            return self.encoder.propagate(masked_inputs, graph.subgraph(draws.connected))
         assert draws.noise is not None
         users, items = layer_mean_of_items(graph, draws.noise, self.config.layers)
         return Channels(channels.users_from_users, channels.items_from_users, users.unsqueeze(1), items.unsqueeze(1))
 
-    def _is(self, channel: Tensor) -> Tensor:
-        return (torch.arange(self.modalities + 1, device=self.encoder.item_table.device) == channel).unsqueeze(1)
+    def _is_channel(self, channel: Tensor) -> Tensor:
+        """Whether each channel 0..M is the given one, bool `[M + 1, 1]`."""
+        numbers = torch.arange(self.modalities + 1, device=channel.device)
+        return (numbers == channel).unsqueeze(1)

@@ -5,7 +5,7 @@ from prismrec.models.acf import ACF
 from prismrec.models.base import Recommender
 from prismrec.models.bm3 import BM3
 from prismrec.models.grcn import GRCN
-from prismrec.models.hccf import HCCF
+from prismrec.models.hccf import HCCF, HCCFTorch
 from prismrec.models.lattice import LATTICE
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
@@ -18,7 +18,7 @@ from prismrec.models.ncl import NCL
 from prismrec.models.ngcf import NGCF
 from prismrec.models.popular import MostPopular
 from prismrec.models.sgl import SGL
-from prismrec.models.sht import SHT
+from prismrec.models.sht import SHT, SHTLight
 from prismrec.models.slmrec import SLMRec
 from prismrec.models.vbpr import VBPR
 
@@ -30,7 +30,9 @@ _MODELS: tuple[type[Recommender], ...] = (
     SGL,
     NCL,
     HCCF,
+    HCCFTorch,
     SHT,
+    SHTLight,
     VBPR,
     ACF,
     MMGCN,

@@ -1,10 +1,10 @@
-"""SHT.
+"""SHT: the hypergraph transformer of the paper, and the lighter model of the authors' later program.
 
 Xia, Huang, Zhang. "Self-Supervised Hypergraph Transformer for Recommender Systems." KDD 2022.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,74 +17,71 @@ from prismrec.nn import HyperedgeMaps, bpr, hinge, layer_sum, sum_of_squares, xa
 from prismrec.ops import distinct_rows, take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
-_LIGHT = {"regulariser": 3e-7, "supervision_weight": 1.0, "lr_decay": 1.0}
-"""Defaults of the variant `light`: the authors' Yelp settings."""
 
+class _SharedConfig(ModelConfig):
+    """The hyperparameters that both models have."""
 
-class SHTConfig(ModelConfig):
-    """Hyperparameters of SHT (defaults: its Gowalla settings, in the scale of this library).
-
-    The weights of the losses are relative to a ranking loss that is a mean over triplets. The TensorFlow program sums
-    over the up to 40 pairs of each user, so that its regulariser is two orders of magnitude larger.
-    """
-
-    variant: Literal["transformer", "light"] = "transformer"
-    """`transformer`: the paper's model, as its first program computes it; `light`: the authors' later simplification
-    without attention and meta-network, aligned on random pairs. `light` brings defaults of its own."""
     layers: NonNegativeInt = 2
     """Layers of the propagation over the interactions."""
     hyperedges: PositiveInt = 128
-    """Hyperedges H for users, and as many for items."""
-    transformer_layers: NonNegativeInt = 2
-    """Layers L of the hypergraph transformer (`transformer` only)."""
-    heads: PositiveInt = 2
-    """Attention heads; divides embedding_size (`transformer` only)."""
-    slope: float = Field(0.5, gt=0, le=1)
-    """Slope of the leaky ReLU φ below zero (`transformer` only)."""
-    sample_rate: float = Field(0.1, gt=0)
-    """Pairs drawn for self-supervision per step: this share of the training edges, in `light` of twice as many."""
-    supervision_weight: NonNegativeFloat = 1e-5
-    """Weight of the self-supervision, in `transformer` a sum over pairs of edges (`light`, a mean: 1)."""
-    solidity_scale: PositiveFloat = 10.0
-    """Factor κ on the differences of solidity; the authors use 10 or 100 (`transformer` only)."""
-    temperature: PositiveFloat = 0.2
-    """τ of the alignment (`light` only)."""
-    regulariser: NonNegativeFloat = 1e-4
-    """λ of the squares of the weights (`light`: 3e-7)."""
-    lr_decay: float = Field(0.96, gt=0, le=1)
-    """The learning rate at epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs) (`light`: 1)."""
+    """Hyperedges H for the users, and the same number for the items."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _own_defaults(cls, values: Any) -> Any:
-        is_light = isinstance(values, dict) and values.get("variant") == "light"
-        return {**_LIGHT, **values} if is_light else values
+
+class SHTConfig(_SharedConfig):
+    """Hyperparameters of SHT, with the defaults of its Gowalla settings, rescaled.
+
+    The ranking loss is a mean over triplets here. The official program sums it over up to 40 pairs of each user, so its
+    regulariser is about a hundred times as large.
+    """
+
+    lr_decay: float = Field(0.96, gt=0, le=1)
+    """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
+    transformer_layers: NonNegativeInt = 2
+    """Layers L of the hypergraph transformer."""
+    heads: PositiveInt = 2
+    """Attention heads. embedding_size must be a multiple of it."""
+    slope: float = Field(0.5, gt=0, le=1)
+    """Slope of the leaky ReLU φ below zero."""
+    sample_rate: float = Field(0.1, gt=0)
+    """Interactions drawn for self-supervision at each step, as a share of all training interactions."""
+    supervision_weight: NonNegativeFloat = 1e-5
+    """Weight of the self-supervision, which is summed over pairs of interactions."""
+    solidity_scale: PositiveFloat = 10.0
+    """Factor κ of the differences of solidity. The official settings are 10 or 100."""
+    regulariser: NonNegativeFloat = 1e-4
+    """Weight λ of the sum of squares of the weights. Biases and hyperedge maps are not regularised."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "SHTConfig":
-        if self.variant == "transformer" and self.embedding_size % self.heads:
+        if self.embedding_size % self.heads:
             raise ValueError(f"embedding_size {self.embedding_size} is not a multiple of heads {self.heads}")
         return self
 
 
-class SHT(Recommender):
-    """A hypergraph transformer over propagated embeddings, which learns to tell solid interactions from noisy ones.
+class SHTLightConfig(_SharedConfig):
+    """Hyperparameters of SHT-light, with the defaults of its Yelp settings."""
 
-    Both variants end in Z = Θ C with the propagated embeddings Θ `[n, d]` and one matrix C `[d, d]` for users, another
-    for items. In the transformer keys and values are linear in Θ, so that all its layers run on ΘᵀΘ `[d, d]` and
-    nothing but Θ is as long as the nodes are many.
-    """
+    sample_rate: float = Field(0.1, gt=0)
+    """Random user-item pairs drawn for self-supervision at each step, as a share of twice the training interactions."""
+    supervision_weight: NonNegativeFloat = 1.0
+    """Weight λ_a of the self-supervision of the hyperedges, which learn the order of pairs from the topology."""
+    topology_supervision_weight: NonNegativeFloat = 1.0
+    """Weight λ_b of the self-supervision of the propagated embeddings, which learn the order from the hyperedges."""
+    temperature: PositiveFloat = 0.2
+    """Temperature τ of the self-supervision."""
+    regulariser: NonNegativeFloat = 3e-7
+    """Weight λ of the sum of squares of all weights."""
 
-    name = "SHT"
+
+class _SHTBase(Recommender):
+    """The propagation and the readout that both models share: final embeddings are Z = Θ C with C `[d, d]`."""
+
     paper = "Xia et al., KDD 2022"
-    cost = "2 E d to propagate, per layer; (U + I) d²; per transformer layer 2 H² d maps and 2 H d² attention"
     takes_features = False
     repeats_steps = True
-    Config = SHTConfig
-    config: SHTConfig
-    blocks: Tensor
+    config: SHTConfig | SHTLightConfig
 
-    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: SHTConfig) -> None:
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: _SharedConfig) -> None:
         super().__init__(train, features, config)
         d = config.embedding_size
         self.user_table = xavier_table(self.num_users, d)  # E_U [U, d]
@@ -92,115 +89,192 @@ class SHT(Recommender):
         self.user_hyperedges = xavier_table(config.hyperedges, d)  # P_U [H, d]
         self.item_hyperedges = xavier_table(config.hyperedges, d)  # P_I [H, d]
         self.graph = BipartiteGraph(train)
-        if config.variant == "light":
-            return
-        self.key, self.value = xavier_table(d, d), xavier_table(d, d)  # W_K, W_V [d, d], for both sides, all layers
-        self.maps = HyperedgeMaps(config.transformer_layers, 2, config.hyperedges, config.slope)
-        self.meta_weight, self.meta_weight_bias = xavier_table(d, d * d), nn.Parameter(torch.zeros(d * d))  # G_W, g_W
-        self.meta_bias, self.meta_bias_bias = xavier_table(d, d), nn.Parameter(torch.zeros(d))  # G_b, g_b
-        self.mix, self.mix_bias = xavier_table(2 * d, d), nn.Parameter(torch.zeros(d))  # T, t
-        self.readout, self.readout_bias = xavier_table(d, 1), nn.Parameter(torch.zeros(1))  # w, w_0
+
+    @abstractmethod
+    def _final_maps(self, theta_users: Tensor, theta_items: Tensor) -> tuple[Tensor, Tensor]:
+        """C `[d, d]` of users and of items, from their propagated embeddings."""
+
+    def embed(self) -> Embeddings:
+        theta_users, theta_items = self._topology()
+        user_map, item_map = self._final_maps(theta_users, theta_items)
+        return Embeddings(theta_users @ user_map, theta_items @ item_map)
+
+    def _topology(self) -> tuple[Tensor, Tensor]:
+        """Θ = Σ_{l=0..layers} Â^l E, the propagated embeddings of users `[U, d]` and items `[I, d]`."""
+        return layer_sum(self.graph, self.user_table, self.item_table, self.config.layers)
+
+
+class SHT(_SHTBase):
+    """A hypergraph transformer over propagated embeddings, which learns to tell solid interactions from noisy ones.
+
+    This is the model of the paper, as the authors' TensorFlow program computes it. Its steps, for one side:
+
+    - propagation, Θ = Σ_l Â^l E: `_topology`;
+    - keys K = Θ W_K, values V = X_{l-1} W_V, and from nodes to hyperedges P, Λ_a = P_a (K_aᵀ V_a) for each head a:
+      `_transformer`;
+    - maps between hyperedges, Λ ← φ(M Λ) + Λ, twice: `HyperedgeMaps`;
+    - back to nodes, (X_l)_a = K_a (P_aᵀ (Λ W_V)_a), and final embeddings Z = Σ_l X_l with X_0 = Θ: `_transformer`;
+    - solidity of an interaction by a meta-network: `_solidity`; its comparison with Θ: `_solidity_task`.
+
+    The attention has no softmax, so X_l = Θ C_l with a matrix C_l `[d, d]`. `_transformer` computes Σ_l C_l from ΘᵀΘ
+    `[d, d]`, without keys, values or attention of single nodes. `dense_transformer` in tests/models/test_sht.py forms
+    them all, head by head; `transformer_loss` is the loss that uses it.
+    """
+
+    name = "SHT"
+    cost = "2 E d per propagation layer, (U + I) d² for ΘᵀΘ, 4 H² d + 6 H d² per transformer layer"
+    Config = SHTConfig
+    config: SHTConfig
+    blocks: Tensor
+
+    def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: SHTConfig) -> None:
+        super().__init__(train, features, config)
+        d = config.embedding_size
+        self.key = xavier_table(d, d)  # W_K, for both sides and all layers
+        self.value = xavier_table(d, d)  # W_V, likewise
+        self.maps = HyperedgeMaps(config.transformer_layers, 2, config.hyperedges, config.slope)  # M
+        self.meta_weight = xavier_table(d, d * d)  # G_W
+        self.meta_weight_bias = nn.Parameter(torch.zeros(d * d))  # g_W
+        self.meta_bias = xavier_table(d, d)  # G_b
+        self.meta_bias_bias = nn.Parameter(torch.zeros(d))  # g_b
+        self.mix = xavier_table(2 * d, d)  # T
+        self.mix_bias = nn.Parameter(torch.zeros(d))  # t
+        self.readout = xavier_table(d, 1)  # w
+        self.readout_bias = nn.Parameter(torch.zeros(1))  # w_0
         head = torch.ones(d // config.heads, d // config.heads)
         self.register_buffer("blocks", torch.block_diag(*[head] * config.heads), persistent=False)  # [d, d]
 
-    def embed(self) -> Embeddings:
-        topology = self._topology()
-        user_map, item_map = self._maps(topology)
-        return Embeddings(topology[0] @ user_map, topology[1] @ item_map)
-
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        topology = self._topology()
-        user_map, item_map = self._maps(topology)
-        metric = user_map @ item_map.T  # a score is Θ_u metric Θ_iᵀ
-        rows = triplet_rows(*topology, batch)  # each [B, d]
-        if self.config.variant == "light":
-            return self._light_loss(topology, rows, metric)
-        users, positives, negatives = rows
-        weights = (
-            *(self.user_table, self.item_table, self.user_hyperedges, self.item_hyperedges, self.key, self.value),
-            *(self.meta_weight, self.meta_bias, self.mix, self.readout),
-        )
+        theta_users, theta_items = self._topology()
+        user_map, item_map = self._final_maps(theta_users, theta_items)
+        metric = user_map @ item_map.T  # the score of a pair is θ_u metric θ_iᵀ [d, d]
+        users, positives, negatives = triplet_rows(theta_users, theta_items, batch)  # each [B, d]
         return {
             "hinge": hinge(users @ metric, positives, negatives),
-            "regulariser": self.config.regulariser * sum_of_squares(*weights),
-            "solidity": self.config.supervision_weight * self._solidity_task(topology),
+            "regulariser": self.config.regulariser * self._squares(),
+            "solidity": self.config.supervision_weight * self._solidity_task(theta_users, theta_items),
         }
 
-    def _topology(self) -> tuple[Tensor, Tensor]:
-        """Θ, the sum of all layers of propagation: `[U, d]`, `[I, d]`."""
-        return layer_sum(self.graph, self.user_table, self.item_table, self.config.layers)
+    def _squares(self) -> Tensor:
+        tables = self.user_table, self.item_table, self.user_hyperedges, self.item_hyperedges
+        maps = self.key, self.value, self.meta_weight, self.meta_bias, self.mix, self.readout
+        return sum_of_squares(*tables, *maps)
 
-    def _maps(self, topology: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """C `[d, d]` of users and of items."""
-        hyperedges = self.user_hyperedges, self.item_hyperedges
-        if self.config.variant == "light":
-            return hyperedges[0].T @ hyperedges[0], hyperedges[1].T @ hyperedges[1]  # Pᵀ P
-        return self._transformer(0, topology[0], hyperedges[0]), self._transformer(1, topology[1], hyperedges[1])
+    def _final_maps(self, theta_users: Tensor, theta_items: Tensor) -> tuple[Tensor, Tensor]:
+        user_map = self._transformer(0, theta_users, self.user_hyperedges)
+        item_map = self._transformer(1, theta_items, self.item_hyperedges)
+        return user_map, item_map
 
     def _transformer(self, side: int, theta: Tensor, hyperedges: Tensor) -> Tensor:
-        """Σ_l C_l with X_l = Θ C_l: attention from nodes to hyperedges, among these, and back to nodes."""
-        gram = self.key.T @ (theta.T @ theta)  # Kᵀ Θ with K = Θ W_K [d, d]
-        layer_map = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)  # C_0
+        """Σ_{l=0..L} C_l `[d, d]`, where C_0 = 1 and X_l = Θ C_l are the nodes after layer l.
+
+        Each head uses its own columns: `blocks` sets products of different heads to zero.
+        """
+        key_products = self.key.T @ (theta.T @ theta)  # Kᵀ Θ [d, d]
+        layer_map = torch.eye(len(key_products), dtype=theta.dtype, device=theta.device)  # C_0 [d, d]
         total = layer_map
         for layer in range(self.config.transformer_layers):
-            attention = self.blocks * (gram @ layer_map @ self.value)  # Kᵀ V, V = X W_V, each head by itself [d, d]
-            messages = self.maps(layer, side, hyperedges @ attention)  # Λ [H, d]
-            layer_map = self.key @ (self.blocks * (hyperedges.T @ (messages @ self.value)))  # W_K (Pᵀ V̄) [d, d]
+            gathered = self.blocks * (key_products @ layer_map @ self.value)  # K_aᵀ V_a of all heads [d, d]
+            messages = self.maps(layer, side, hyperedges @ gathered)  # Λ [H, d]
+            values = messages @ self.value  # [H, d]
+            layer_map = self.key @ (self.blocks * (hyperedges.T @ values))  # C_l [d, d]
             total = total + layer_map
         return total
 
-    def _solidity_task(self, topology: tuple[Tensor, Tensor]) -> Tensor:
-        """Pairs of training edges: where one is more solid, the topology should score it higher."""
-        edges = torch.randint(len(self.graph.to_users.indices), (self._samples(1),), device=self.user_table.device)
-        users, items = self.graph.to_users.rows[edges], self.graph.to_users.indices[edges].long()  # [S]
-        strength = _gaps((take_rows(topology[0], users) * take_rows(topology[1], items)).sum(1))  # [S / 2]
-        solidity = _gaps(self._solidity(topology, users, items))
-        return F.relu(1 - self.config.solidity_scale * strength * solidity).sum()
+    def _solidity_task(self, theta_users: Tensor, theta_items: Tensor) -> Tensor:
+        """Σ max(0, 1 - κ (ŝ_e - ŝ_f) (s_e - s_f)) over S / 2 random pairs (e, f) of training interactions.
 
-    def _solidity(self, topology: tuple[Tensor, Tensor], users: Tensor, items: Tensor) -> Tensor:
-        """σ(w·ρ + w_0) of edges `[S]`, ρ = φ(T [μ_U; μ_I] + t) + μ_U + μ_I; each node is mapped once."""
-        mixed: Tensor = self.mix_bias
-        skip: Tensor = self.readout_bias
-        hyperedge_tables = self.user_hyperedges, self.item_hyperedges
-        sides = zip(topology, (users, items), hyperedge_tables, self.mix.chunk(2), strict=True)
-        for theta, ends, hyperedges, mix in sides:
-            nodes, places = distinct_rows(ends, len(theta))
-            centre = hyperedges.mean(0)  # p̄ [d]
-            weight = (centre @ self.meta_weight + self.meta_weight_bias).view(len(centre), -1)  # W_m [d, d]
-            bias = centre @ self.meta_bias + self.meta_bias_bias  # b_m [d]
-            meta = F.leaky_relu(take_rows(theta, nodes) @ (self.key @ weight) + bias, self.config.slope)  # μ(K) [n, d]
-            mixed = mixed + take_rows(meta @ mix, places)  # [S, d]
-            skip = skip + take_rows(meta @ self.readout, places).squeeze(1)  # [S]
-        return torch.sigmoid((F.leaky_relu(mixed, self.config.slope) @ self.readout).squeeze(1) + skip)
+        ŝ is the score by Θ, and s is the solidity.
+        """
+        interactions = self.graph.to_users
+        count = len(interactions.indices)
+        drawn = torch.randint(count, (_even(self.config.sample_rate * count),), device=theta_users.device)  # [S]
+        users = interactions.rows[drawn]
+        items = interactions.indices[drawn].long()
+        scores = (take_rows(theta_users, users) * take_rows(theta_items, items)).sum(1)  # ŝ [S]
+        solidity = self._solidity(theta_users, theta_items, users, items)  # s [S]
+        agreement = self.config.solidity_scale * _differences(scores) * _differences(solidity)  # [S / 2]
+        return F.relu(1 - agreement).sum()
 
-    def _light_loss(
-        self, topology: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor, Tensor], metric: Tensor
-    ) -> dict[str, Tensor]:
-        """Both encoders ranked, and their orders of random pairs aligned; what reads Θ beside P does not train it."""
-        users, positives, negatives = rows
-        size, device = (self._samples(2),), metric.device
-        first = topology[0][torch.randint(self.num_users, size, device=device)]  # [S, d]
-        second = topology[1][torch.randint(self.num_items, size, device=device)]
-        locally = _gaps((first * second).sum(1)) / self.config.temperature  # [S / 2]
-        globally = _gaps((first.detach() @ metric * second.detach()).sum(1)) / self.config.temperature
-        alignment = F.binary_cross_entropy_with_logits(
-            globally, locally.detach().sigmoid()
-        ) + F.binary_cross_entropy_with_logits(locally, globally.detach().sigmoid())
-        weights = self.user_table, self.item_table, self.user_hyperedges, self.item_hyperedges
+    def _solidity(self, theta_users: Tensor, theta_items: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        """s = σ(ρ w + w_0) of interactions `[S]`, where ρ = φ([μ_U ‖ μ_I] T + t) + μ_U + μ_I."""
+        user_rows = distinct_rows(users, self.num_users)
+        item_rows = distinct_rows(items, self.num_items)
+        user_meta = self._meta(take_rows(theta_users, user_rows.rows), self.user_hyperedges)  # μ_U [n_U, d]
+        item_meta = self._meta(take_rows(theta_items, item_rows.rows), self.item_hyperedges)  # μ_I [n_I, d]
+        user_mix, item_mix = self.mix.chunk(2)  # both halves of T [d, d]
+        # Products with T and w are linear, so that each node is multiplied once, however often it was drawn.
+        mixed_users = take_rows(user_meta @ user_mix, user_rows.inverse)  # [S, d]
+        mixed_items = take_rows(item_meta @ item_mix, item_rows.inverse)  # [S, d]
+        skip_users = take_rows(user_meta @ self.readout, user_rows.inverse).squeeze(1)  # μ_U w [S]
+        skip_items = take_rows(item_meta @ self.readout, item_rows.inverse).squeeze(1)  # μ_I w [S]
+        mixed = F.leaky_relu(self.mix_bias + mixed_users + mixed_items, self.config.slope)  # [S, d]
+        skip = self.readout_bias + skip_users + skip_items  # [S]
+        return torch.sigmoid((mixed @ self.readout).squeeze(1) + skip)
+
+    def _meta(self, theta: Tensor, hyperedges: Tensor) -> Tensor:
+        """μ = φ(K W_m + b_m) of nodes `[n, d]`, where the mean hyperedge generates W_m and b_m."""
+        centre = hyperedges.mean(0)  # [d]
+        weight = (centre @ self.meta_weight + self.meta_weight_bias).view(len(centre), -1)  # W_m [d, d]
+        bias = centre @ self.meta_bias + self.meta_bias_bias  # b_m [d]
+        return F.leaky_relu(theta @ (self.key @ weight) + bias, self.config.slope)
+
+
+class SHTLight(_SHTBase):
+    """Propagated embeddings and a learned hypergraph, each ranked on its own, whose orders of random pairs are aligned.
+
+    This is SHT as the authors' later PyTorch program computes it, without attention and meta-network. The embeddings of
+    the hypergraph, Ψ = Θ Pᵀ P, are the final ones. Ψ is trained with Θ held constant, so no loss of Ψ changes the
+    tables and no loss of Θ changes the hyperedges. `light_loss` in tests/models/test_sht.py is the same on full
+    matrices.
+    """
+
+    name = "SHT-light"
+    cost = "2 E d per propagation layer, 2 H d² for Pᵀ P; B d² + S d² for B triplets and S random pairs"
+    Config = SHTLightConfig
+    config: SHTLightConfig
+
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        theta_users, theta_items = self._topology()
+        user_map, item_map = self._final_maps(theta_users, theta_items)
+        metric = user_map @ item_map.T  # <ψ_u, ψ_i> = θ_u metric θ_iᵀ [d, d]
+        users, positives, negatives = triplet_rows(theta_users, theta_items, batch)  # each [B, d]
+        squares = sum_of_squares(self.user_table, self.item_table, self.user_hyperedges, self.item_hyperedges)
         return {
             "topology": bpr(users, positives, negatives),
             "bpr": bpr(users.detach() @ metric, positives.detach(), negatives.detach()),
-            "regulariser": self.config.regulariser * sum_of_squares(*weights),
-            "alignment": self.config.supervision_weight * alignment,
+            "regulariser": self.config.regulariser * squares,
+            "alignment": self._alignment(theta_users, theta_items, metric),
         }
 
-    def _samples(self, directions: int) -> int:
-        """S, even and not zero."""
-        samples = int(self.config.sample_rate * directions * len(self.graph.to_users.indices))
-        return max(2, samples + samples % 2)
+    def _final_maps(self, theta_users: Tensor, theta_items: Tensor) -> tuple[Tensor, Tensor]:
+        user_map = self.user_hyperedges.T @ self.user_hyperedges
+        item_map = self.item_hyperedges.T @ self.item_hyperedges
+        return user_map, item_map
+
+    def _alignment(self, theta_users: Tensor, theta_items: Tensor, metric: Tensor) -> Tensor:
+        """λ_a CE(q, p) + λ_b CE(p, q), where the first argument of the cross-entropy is a constant target.
+
+        For S / 2 random pairs of user-item pairs, p is the probability by Ψ that the first scores higher, q that by Θ.
+        """
+        size, device = _even(self.config.sample_rate * 2 * len(self.graph.to_users.indices)), metric.device
+        users = theta_users[torch.randint(self.num_users, (size,), device=device)]  # [S, d]
+        items = theta_items[torch.randint(self.num_items, (size,), device=device)]  # [S, d]
+        by_topology = _differences((users * items).sum(1)) / self.config.temperature  # logits of q [S / 2]
+        by_hyperedges = _differences((users.detach() @ metric * items.detach()).sum(1)) / self.config.temperature
+        hyperedge_loss = F.binary_cross_entropy_with_logits(by_hyperedges, by_topology.detach().sigmoid())
+        topology_loss = F.binary_cross_entropy_with_logits(by_topology, by_hyperedges.detach().sigmoid())
+        weighted = self.config.supervision_weight * hyperedge_loss
+        return weighted + self.config.topology_supervision_weight * topology_loss
 
 
-def _gaps(values: Tensor) -> Tensor:
+def _even(samples: float) -> int:
+    """The number of samples to draw: at least 2, and an odd number rounded up."""
+    count = int(samples)
+    return max(2, count + count % 2)
+
+
+def _differences(values: Tensor) -> Tensor:
     """The first half of the values minus the second, `[S]` to `[S / 2]`."""
     first, second = values.chunk(2)
     return first - second
