@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import evaluate
 from prismrec.files import write_text
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
@@ -39,8 +39,8 @@ def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(config.model_fields)
-            raise InputError(f"hyperparameter {name}", "no such hyperparameter", f"one of {known}") from error
-        raise InputError(f"hyperparameter {name}", repr(first["input"]), first["msg"]) from error
+            raise ParameterError(f"config.{name}", "no such hyperparameter", f"one of {known}") from error
+        raise ParameterError(f"config.{name}", repr(first["input"]), first["msg"]) from error
 
 
 def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Recommender:
@@ -60,7 +60,7 @@ def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Sett
         if not model.bf16_features:
             able = ", ".join(other.name for other in REGISTRY.values() if other.bf16_features)
             found = f"bf16 for {model.name}, which has no products of constant features"
-            raise InputError("precision", found, f"float32, or one of {able}")
+            raise ParameterError("precision", found, f"float32, or one of {able}")
         features = {modality: matrix.bfloat16() for modality, matrix in features.items()}
     with preserve_rng():
         torch.manual_seed(settings.seed)
@@ -155,7 +155,7 @@ def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
                 raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
         return not (folder / "metrics.json").exists()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(folder, "a folder that is not empty", "a new folder, or `resume` for an interrupted run")
+        raise InputError(folder, "something already there", "a new folder, or resume for an interrupted run")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, manifest.model_dump_json(indent=2))
     return True
@@ -170,7 +170,7 @@ def _validation(dataset: Dataset, settings: Settings) -> Callable[[Embeddings], 
         return None
     metric, _, cutoff = settings.metric.partition("@")
     if metric not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
-        raise InputError("metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
+        raise ParameterError("metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
     cutoffs = sorted({*VALIDATION_CUTOFFS, int(cutoff)})
     metrics = list(dict.fromkeys(["recall", "ndcg", metric]))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
 from prismrec.records import EpochRecord
 from prismrec.retrieval import rank
@@ -77,7 +77,7 @@ class Run:
             InputError: the split is neither "valid" nor "test", or it is empty.
         """
         if split not in ("valid", "test"):
-            raise InputError("split", repr(split), "'valid' or 'test'")
+            raise ParameterError("split", repr(split), "'valid' or 'test'")
         truth = self.valid if split == "valid" else self.test
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,8 +100,9 @@ class _Run:
         checkpoint = checkpoints.load() if checkpoints else None
         if checkpoint is not None and self.trains:
             self._resume(checkpoint)
-            for record in self.progress.history if report else ():
-                report(record)
+            if report:
+                for record in self.progress.history:
+                    report(record)
         while not self._finished:
             self._run_epoch(validate)
             if report:
@@ -193,7 +195,7 @@ class _Run:
 def _optimizer(model: Recommender, trained: list[torch.nn.Parameter]) -> Adam:
     drifting = set(model.drifting_parameters())
     steady = [parameter for parameter in trained if parameter not in drifting]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": steady},
         {"params": [parameter for parameter in trained if parameter in drifting], "absent_is_zero": True},
     ]
