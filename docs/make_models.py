@@ -34,7 +34,7 @@ TABLE = """Set a hyperparameter with `--set name=value`.
 |---|---|---|---|
 {rows}
 
-The model also has the hyperparameters that [all models share](../training.md#hyperparameters), with their usual defaults.
+The model also has the other hyperparameters that [all models share](../training.md#hyperparameters).
 """
 NONE = "The model has no hyperparameters of its own.\n"
 
@@ -48,10 +48,10 @@ def pages() -> dict[Path, str]:
 
 def index(described: dict[str, dict[str, Any]]) -> str:
     rows = [
-        f"| [{name}](models/{name}.md) | {facts['paper']} | {facts['modalities']} | {first_paragraph(facts['idea'])} |\n"
+        f"| [{name}](models/{name}.md) | {facts['paper']} | {facts['modalities']} | {first_paragraph(facts['idea'])} |"
         for name, facts in described.items()
     ]
-    return HEAD + "".join(rows)
+    return HEAD + "\n".join(rows) + "\n"
 
 
 def page(facts: dict[str, Any]) -> str:

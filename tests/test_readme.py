@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,8 @@ from prismrec.cli import app
 from prismrec.cli.train import parse_settings
 from prismrec.data.demo import ShopConfig, write_shop
 from prismrec.experiments.train import make_config
-from prismrec.models import REGISTRY
+from prismrec.models import REGISTRY, ModelConfig
+from prismrec.records import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -104,6 +106,15 @@ def test_the_recipe_for_a_model_names_what_exists() -> None:
         assert name.endswith("models/name.py") or (ROOT / name).exists(), name
 
 
+def test_the_training_page_lists_shared_hyperparameters_and_settings() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    hyperparameters = {name: field.default for name, field in ModelConfig.model_fields.items()}
+    settings = {f"--{name.replace('_', '-')}": field.default for name, field in Settings.model_fields.items()}
+    for name, default in {**hyperparameters, **settings}.items():
+        shown = f"`{default}`" if isinstance(default, str) else str(default)
+        assert f"| `{name}` | {shown} |" in text, name
+
+
 def test_model_pages_are_up_to_date() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "make_models.py"))
     made = script["pages"]()
@@ -137,7 +148,7 @@ def test_the_tables_of_the_scaling_page_are_up_to_date(
 def test_the_command_of_each_result_gives_its_configuration(results: ModuleType) -> None:
     for row in json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")):
         words = shlex.split(results.train_command(row))
-        settings = [word for option, word in zip(words, words[1:], strict=False) if option == "--set"]
+        settings = [word for option, word in pairwise(words) if option == "--set"]
         entry = next(each for each in results.PLAN if each.name == f"{row['data']}/{row['model']}")
         assert words[words.index("--patience") + 1] == str(entry.patience)
         planned = [make_config(row["model"], configuration) for configuration in entry.configurations()]
