@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
+
 from prismrec.errors import InputError
+
+_PREFIX = ".prismrec-"
+"""The beginning of the names of temporary folders."""
+_WRITE_ERRORS = (OSError, SafetensorError, PolarsError)
+"""What the writers of this package raise, for example if the disk is full."""
 
 
 @contextmanager
@@ -32,8 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.replace(path)
             _flush_folder(path.parent)
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error), "a file that can be written") from error
+    except _WRITE_ERRORS as error:
+        raise InputError(path, _reason(error), "a file that can be written") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,13 +74,23 @@ def new_folder(path: Path) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
             _flush_folder(path.parent)
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error), "a folder that can be written") from error
+    except _WRITE_ERRORS as error:
+        raise InputError(path, _reason(error), "a folder that can be written") from error
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed processes left of `replacing` and `new_folder`."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 @contextmanager
 def _private_folder(path: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=".prismrec-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
     try:
         yield folder
     finally:

@@ -14,6 +14,9 @@ from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
 
+_LONGEST = 2**31 - 1
+"""The largest cut-off."""
+
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
@@ -174,8 +177,8 @@ def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) 
     for metric in metrics:
         if metric not in METRICS:
             raise ParameterError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
-    if not cutoffs or min(cutoffs) < 1:
-        raise ParameterError("cutoffs", str(list(cutoffs)), "at least one, each 1 or more")
+    if not cutoffs or min(cutoffs) < 1 or max(cutoffs) > _LONGEST:
+        raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{_LONGEST}")
     if not len(truth):
         raise InputError("ground truth", "no pairs", "at least one pair")
 
@@ -187,7 +190,9 @@ def _per_user(
     n = len(num_true)
     first = np.searchsorted(rows, rows)  # position of the first hit of the row
     nth = np.arange(1, len(rows) + 1) - first
-    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, max(cutoffs) + 2)))])
+    ideal = np.concatenate(
+        [[0.0], np.cumsum(1 / np.log2(np.arange(2, min(max(cutoffs), num_true.max(initial=0)) + 2)))]
+    )
 
     def total(weights: Float64Array | None, within: npt.NDArray[np.bool_]) -> Float64Array:
         chosen = None if weights is None else weights[within]

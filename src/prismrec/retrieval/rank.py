@@ -30,6 +30,10 @@ _LEAST_USERS, _LEAST_ITEMS = 256, 4096
 """The smallest block: each block of users reads all items once, and products with more items are faster."""
 
 
+_LONGEST = 2**31 - 1
+"""The largest k."""
+
+
 class Ranking(NamedTuple):
     """The best items of n users, best first, on the device of the embeddings.
 
@@ -228,8 +232,8 @@ def _largest_entry(kind: str, rows: Tensor) -> float:
 def _check_sizes(embeddings: Embeddings, k: int, mask: Sequence[Interactions], block_size: int | None) -> None:
     for pairs in mask:
         check_counts("mask", pairs, embeddings)
-    if k < 1:
-        raise ParameterError("k", str(k), "1 or more")
+    if not 1 <= k <= _LONGEST:
+        raise ParameterError("k", str(k), f"a number within 1..{_LONGEST}")
     if block_size is not None and block_size < 1:
         raise ParameterError("block_size", str(block_size), "1 or more")
 

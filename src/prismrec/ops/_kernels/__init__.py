@@ -1,8 +1,8 @@
 """Loops that PyTorch can only run as several passes over memory, compiled where a C++ compiler was found.
 
 Every caller in `prismrec.ops` has the same operation in plain PyTorch, for other devices and types and for
-installations without a compiler. `PRISMREC_KERNELS=off` switches the kernels off. Every function checks the shapes of
-its arguments and the ranges of row numbers.
+installations without a compiler. The environment variable PRISMREC_KERNELS switches the kernels off, with `off`, or
+names another build of them. Every function checks the shapes of its arguments and the ranges of row numbers.
 """
 
 import torch
