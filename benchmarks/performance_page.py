@@ -54,18 +54,14 @@ def times(ratio: float | None) -> str:
 
 
 def kernels_table(rows: list[dict]) -> str:
-    """Ratios only: the seconds are of another day than those of the other tables, and stay in kernels.json."""
+    """Ratios only. The seconds in kernels.json are of other runs than those of the other tables, so they differ."""
     columns = ["data", "model", "threads", "epoch", "evaluation", "peak memory"]
     measures = ("epoch_seconds", "evaluation_seconds", "peak_megabytes")
-    cells = [
-        [row["data"], row["model"], str(row["threads"]), *[hundredths(row[measure]["ratio"]) for measure in measures]]
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        ratios = [f"{row[measure]['ratio']:.2f}" for measure in measures]
+        cells.append([row["data"], row["model"], str(row["threads"]), *ratios])
     return markdown(columns, cells)
-
-
-def hundredths(ratio: float) -> str:
-    return f"{ratio:.2f}"
 
 
 def limits_table(measured: list[dict]) -> str:

@@ -123,6 +123,11 @@ def test_model_pages_are_up_to_date() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: python docs/make_models.py"
 
 
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_benchmarks_import(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert import_benchmark(script, monkeypatch).__doc__
+
+
 def test_the_performance_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     made = import_benchmark("performance_page", monkeypatch).performance_page()
     stored = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
