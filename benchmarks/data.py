@@ -1,10 +1,14 @@
-"""The data sets that both sides read, in the MMRec layout.
+"""Write the data sets of the benchmarks in MMRec's layout, which both libraries read.
 
     python benchmarks/data.py --data ../shared/data --work /tmp/bench [tiktok baby clothing]
 
-`tiktok` as it is (features as float32), `baby` with random features, `clothing` made up with random features, and
-`clothing-82` and `clothing-half`, 82 % and half as many of everything, for what does not fit into memory. A folder that
-exists is left alone.
+- `tiktok`: the real data, features as float32.
+- `baby`: real interactions, random features.
+- `clothing`: random interactions and features in the size of Amazon Clothing.
+- `clothing-82`, `clothing-half`: the same with 82 % and 50 % of the users, items and pairs, for comparisons that need
+  too much memory in the full size.
+
+A folder that exists is not written again.
 """
 
 import argparse
@@ -17,32 +21,33 @@ import prismrec
 from prismrec.data import Dataset, write_mmrec
 from prismrec.experiments.synthetic import random_dataset, random_features
 
-WIDE = {"image": 4096, "text": 384}
-"""The widths of the published features of the Amazon sets."""
-MADE_UP = {
+WIDTHS = {"image": 4096, "text": 384}
+"""Widths of the published features of the Amazon data sets."""
+RANDOM = {
     "clothing": (39_387, 23_033, 197_338),
     "clothing-82": (32_297, 18_887, 161_817),
     "clothing-half": (19_693, 11_516, 98_669),
 }
-"""Users, items, training pairs."""
-NAMES = ("tiktok", "baby", *MADE_UP)
+"""Users, items and training pairs."""
+NAMES = ("tiktok", "baby", *RANDOM)
 
 
 def make(name: str, source: Path | None, out: Path) -> None:
+    """Write one data set, unless its folder exists."""
     if out.exists():
         return
-    if name in MADE_UP:
-        dataset = random_dataset(*MADE_UP[name], WIDE)
-    else:
-        if source is None:
-            raise SystemExit(f"{name} is made from real interactions: say where with --data")
-        dataset = prismrec.load(source / name)
-        dataset = dataset if name == "tiktok" else with_features(dataset)
-    write_mmrec(dataset, out)
+    if name in RANDOM:
+        write_mmrec(random_dataset(*RANDOM[name], WIDTHS), out)
+        return
+    if source is None:
+        raise SystemExit(f"{name} has real interactions: give their folder with --data")
+    dataset = prismrec.load(source / name)
+    write_mmrec(dataset if name == "tiktok" else with_random_features(dataset), out)
 
 
-def with_features(dataset: Dataset) -> Dataset:
-    features = random_features(len(dataset.items), WIDE)
+def with_random_features(dataset: Dataset) -> Dataset:
+    """The same interactions with random features for all items."""
+    features = random_features(len(dataset.items), WIDTHS)
     present = {name: np.ones(len(dataset.items), dtype=np.bool_) for name in features}
     return dataclasses.replace(dataset, features=features, present=present)
 
@@ -51,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--data", type=Path, help="folder with tiktok/ and baby/")
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
     for name in args.names:
         make(name, args.data, args.work / name)

@@ -1,11 +1,11 @@
-"""What the compiled kernels are worth: prismrec with them and without, an epoch of one and then one of the other.
+"""Measure what the compiled kernels gain: the same model with them and without (`PRISMREC_KERNELS=off`).
 
     python benchmarks/kernels.py run --work /tmp/bench [--data tiktok baby] [--models MF-BPR] [--threads 2]
     python benchmarks/kernels.py table --work /tmp/bench > benchmarks/kernels.json
     python benchmarks/kernels.py plot --out docs/kernels.svg
 
-Models are configured as beside the peer. Every pair of a data set and a model appends one line to WORK/kernels.jsonl,
-and one that is there already is not measured again.
+Two processes train one epoch each in turn. The models have the hyperparameters of peer.py. Each data set and model
+appends one line to WORK/kernels.jsonl. `run` skips what is in that file.
 """
 
 import argparse
@@ -14,14 +14,15 @@ import os
 from pathlib import Path
 
 from measured import Command, append, lines, run_command
-from peer import BATCH_SIZE, PAIRS, WIDTH, Pair, Side, both, middle
+from peer import PAIRS, Pair
+from sides import Side, median_after_first, ratio, rounded, run_in_turn
 
 HERE = Path(__file__).parent
 MODELS = ("MF-BPR", "LightGCN", "VBPR", "BM3", "LATTICE", "LGMRec")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure whatever is missing."""
+    """Measure what WORK/kernels.jsonl does not have yet."""
     path = args.work / "kernels.jsonl"
     known = {(line["data"], line["model"], line["threads"]) for line in lines(path)}
     for data in args.data:
@@ -33,34 +34,39 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
-    config = {"batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.our_config
-    words = ["--model", pair.ours, "--config", json.dumps(config), "--data", str(args.work / data)]
-    sides = {}
-    for kernels in ("on", "off"):
-        log = args.work / f"{data}-{pair.name}-kernels-{kernels}.log"
-        side = sides[kernels] = Side("side_ours.py", words, args.threads, log, PRISMREC_KERNELS=kernels)
-        side.answer()  # one side builds at a time
-        side.found = {"epoch": [], "evaluate": []}
-    for command in ("epoch", "evaluate"):
-        for _ in range(args.repeats + 1):
-            for side in sides.values():
-                side.found[command].append(side.ask(command))
-    for side in sides.values():
-        side.found |= side.ask("quit")
-        side.process.communicate()
-    row = {"data": data, "model": pair.name, "threads": args.threads}
-    for command, name in (("epoch", "epoch_seconds"), ("evaluate", "evaluation_seconds")):
-        row[name] = both([middle(side.found[command], "seconds") for side in sides.values()])
-    return row | {"peak_megabytes": both([side.found["peak_bytes"] / 1e6 for side in sides.values()])}
+    """One line of WORK/kernels.jsonl."""
+    options = ["--model", pair.ours, "--config", json.dumps(pair.our_hyperparameters), "--data", str(args.work / data)]
+    log = f"{data}-{pair.name}-kernels"
+    # The second process starts when the first has built its model.
+    compiled = Side("side_ours.py", options, args.threads, args.work / f"{log}-on.log", PRISMREC_KERNELS="on")
+    plain = Side("side_ours.py", options, args.threads, args.work / f"{log}-off.log", PRISMREC_KERNELS="off")
+    run_in_turn([compiled, plain], args.repeats, args.repeats)
+    return {
+        "data": data,
+        "model": pair.name,
+        "threads": args.threads,
+        "epoch_seconds": compare(
+            median_after_first(compiled.epochs, "seconds"), median_after_first(plain.epochs, "seconds")
+        ),
+        "evaluation_seconds": compare(
+            median_after_first(compiled.evaluations, "seconds"), median_after_first(plain.evaluations, "seconds")
+        ),
+        "peak_megabytes": compare(compiled.last["peak_bytes"] / 1e6, plain.last["peak_bytes"] / 1e6),
+    }
+
+
+def compare(compiled: float | None, plain: float | None) -> dict:
+    compiled, plain = rounded(compiled), rounded(plain)
+    return {"with": compiled, "without": plain, "ratio": ratio(compiled, plain)}
 
 
 def table(args: argparse.Namespace) -> None:
-    """Print all that has been measured as JSON: "ours" with the kernels, "peer" without."""
+    """Print all measurements as JSON."""
     print(json.dumps(lines(args.work / "kernels.jsonl"), indent=1))
 
 
 def plot(args: argparse.Namespace) -> None:
-    """Two bars per model and data set: how many times faster an epoch and an evaluation are with the kernels."""
+    """Draw two bars per model and data set: the ratio of the epochs and that of the evaluations."""
     from matplotlib import pyplot
 
     rows = json.loads((HERE / "kernels.json").read_text())[::-1]
@@ -80,12 +86,12 @@ def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
     if command is plot:
         sub.add_argument("--out", type=Path, required=True)
     else:
-        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
+        sub.add_argument("--work", type=Path, required=True, help="folder of the data (data.py) and of the results")
     if command is run:
         sub.add_argument("--data", nargs="*", default=["tiktok", "baby"])
-        sub.add_argument("--models", nargs="*", default=MODELS)
+        sub.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
         sub.add_argument("--threads", type=int, default=os.cpu_count())
-        sub.add_argument("--repeats", type=int, default=5, help="epochs and evaluations after one to warm up")
+        sub.add_argument("--repeats", type=int, default=5, help="epochs and evaluations, after one to warm up")
 
 
 if __name__ == "__main__":

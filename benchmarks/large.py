@@ -1,12 +1,12 @@
-"""Ten million interactions from files to a split data set, and the item graph of a million items.
+"""Measure reading and splitting ten million interactions, and building the item graph of a million items.
 
     python benchmarks/large.py run --work /tmp/bench [--what csv parquet graph] [--threads 2]
     python benchmarks/large.py table --work /tmp/bench
 
-The interactions are made up with long tails, written once and read in a process of its own. The graph is of 10
-neighbours among vectors of 384 numbers, those of some 50 items alike; it is sought in cells, and its recall is measured
-on 500 items by the library itself. Every line of WORK/large.jsonl is one measurement; what is there already is not
-measured again.
+The interactions are random with long tails. `run` writes them once, and another process reads them. The graph has 10
+neighbours per item, found among random vectors of 384 numbers in groups of about 50 similar ones. At this size the
+search is approximate, and prismrec measures its recall on 500 items. Each measurement appends one line to
+WORK/large.jsonl. `run` skips what is in that file.
 """
 
 import argparse
@@ -18,30 +18,28 @@ from pathlib import Path
 
 from measured import Clock, Command, append, lines, markdown, run_command
 
-PAIRS, ITEMS, WIDTH, ALIKE, NEIGHBOURS = 10**7, 10**6, 384, 50, 10
+PAIRS, ITEMS, WIDTH, DUPLICATES, NEIGHBOURS = 10**7, 10**6, 384, 50, 10
 KINDS = ("csv", "parquet", "graph")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure whatever is missing."""
+    """Measure what WORK/large.jsonl does not have yet, each in its own process."""
     path = args.work / "large.jsonl"
     known = {(line["what"], line["threads"]) for line in lines(path)}
+    environment = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")}
     for what in args.what:
         if (what, args.threads) in known:
             continue
         if what != "graph":
             write(args.work / f"large-{what}", what)
-        words = ["one", what, "--work", str(args.work), "--threads", str(args.threads)]
-        threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")}
-        done = subprocess.run(
-            [sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, env=os.environ | threads, check=True
-        )
+        command = [sys.executable, __file__, "one", what, "--work", str(args.work), "--threads", str(args.threads)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment, check=True)
         append(path, json.loads(done.stdout))
         print(done.stdout, end="", flush=True)
 
 
 def write(folder: Path, kind: str) -> None:
-    """10⁷ distinct pairs of ids, in no order."""
+    """Write 10⁷ distinct pairs in random order, unless the folder exists."""
     import numpy as np
     import polars as pl
 
@@ -50,10 +48,9 @@ def write(folder: Path, kind: str) -> None:
     if folder.exists():
         return
     data = random_dataset(PAIRS // 10, PAIRS // 20, PAIRS * 4 // 5, {})
-    users, items = (
-        np.concatenate([getattr(part, side) for part in (data.train, data.valid, data.test)])
-        for side in ("users", "items")
-    )
+    splits = [data.train, data.valid, data.test]
+    users = np.concatenate([split.users for split in splits])
+    items = np.concatenate([split.items for split in splits])
     order = np.random.default_rng(0).permutation(len(users))
     table = pl.DataFrame({"user_id": users[order], "item_id": items[order]}).select(
         pl.format("u{}", "user_id").alias("user_id"), pl.format("i{}", "item_id").alias("item_id")
@@ -66,7 +63,7 @@ def write(folder: Path, kind: str) -> None:
 
 
 def one(args: argparse.Namespace) -> None:
-    """Measure one thing, in this process."""
+    """Measure one thing in this process."""
     import torch
 
     import prismrec
@@ -76,18 +73,18 @@ def one(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(args.threads)
     if args.what == "graph":
-        features = torch.from_numpy(random_features(ITEMS, {"text": WIDTH}, alike=ALIKE)["text"])
+        features = torch.from_numpy(random_features(ITEMS, {"text": WIDTH}, duplicates=DUPLICATES)["text"])
         clock = Clock()
-        told = {"size": ITEMS, "recall": knn_graph(features, NEIGHBOURS).recall}
+        found = {"size": ITEMS, "recall": knn_graph(features, NEIGHBOURS).recall}
     else:
         clock = Clock()
         data = prismrec.load(args.work / f"large-{args.what}")
-        told = {"size": sum(len(part) for part in (data.train, data.valid, data.test))}
-    print(json.dumps({"what": args.what, "threads": args.threads, **clock.read(), "peak_bytes": peak_bytes(), **told}))
+        found = {"size": sum(len(split) for split in (data.train, data.valid, data.test))}
+    print(json.dumps({"what": args.what, "threads": args.threads, **clock.read(), "peak_bytes": peak_bytes(), **found}))
 
 
 def table(args: argparse.Namespace) -> None:
-    """A row of Markdown per measurement."""
+    """Print one row of Markdown per measurement."""
     columns = ["what", "threads", "size", "seconds", "CPU seconds", "memory, GB", "recall"]
     rows = [
         [
@@ -105,7 +102,7 @@ def table(args: argparse.Namespace) -> None:
 
 
 def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--work", type=Path, required=True, help="where data and results go")
+    sub.add_argument("--work", type=Path, required=True, help="folder of the data and of the results")
     if command is one:
         sub.add_argument("what", choices=KINDS)
     if command is run:

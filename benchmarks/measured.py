@@ -1,4 +1,4 @@
-"""What the scripts share: the clocks, measurements as JSON lines that an interrupted series goes on from, a table."""
+"""Clocks, result files and command lines of the benchmark scripts."""
 
 import argparse
 import json
@@ -10,17 +10,20 @@ Command = Callable[[argparse.Namespace], None]
 
 
 class Clock:
-    """Two clocks at once: the wall's, and the processor time of this process, which others disturb less.
+    """Measures wall time and the processor time of this process, which other processes disturb less.
 
-    With the device "cuda" they are read when all is done that was asked for before: a GPU works on while the host does.
+    With the device "cuda", both readings first wait until the GPU has finished its queued work.
     """
 
     def __init__(self, device: str = "cpu") -> None:
+        """Start the clock."""
         self.device = device
         self._wait()
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.wall = time.perf_counter()
+        self.cpu = time.process_time()
 
     def read(self) -> dict[str, float]:
+        """Seconds since the start."""
         self._wait()
         return {"seconds": time.perf_counter() - self.wall, "cpu_seconds": time.process_time() - self.cpu}
 
@@ -32,11 +35,12 @@ class Clock:
 
 
 def run_command(doc: str | None, commands: tuple[Command, ...], add_options: Callable) -> None:
-    """Do what the command line says; `add_options(command, parser)` adds the options of each command."""
+    """Run one of the commands from the command line; `add_options(command, parser)` adds the options of each."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = parser.add_subparsers(required=True)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands:
-        sub = known.add_parser(command.__name__)
+        first_line = (command.__doc__ or "").strip().splitlines()[0]
+        sub = subparsers.add_parser(command.__name__, help=first_line, description=command.__doc__)
         sub.set_defaults(command=command)
         add_options(command, sub)
     args = parser.parse_args()
@@ -44,13 +48,16 @@ def run_command(doc: str | None, commands: tuple[Command, ...], add_options: Cal
 
 
 def append(path: Path, result: dict) -> None:
+    """Add one line of JSON to a file."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
 
 
 def lines(path: Path) -> list[dict]:
+    """The lines of a file as objects; none if the file does not exist."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows])

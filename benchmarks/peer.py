@@ -1,4 +1,4 @@
-"""prismrec beside MMRec: the same data, batch size, widths and threads, an epoch of one and then one of the other.
+"""Compare prismrec with MMRec: same data, batch size, widths and threads.
 
     python benchmarks/data.py --data ../shared/data --work /tmp/bench
     python benchmarks/peer.py run --peer ../MMRec --work /tmp/bench [--data tiktok baby] [--models LGMRec] [--threads 2]
@@ -6,43 +6,55 @@
     python benchmarks/peer.py plot --out docs/peer.svg
     python benchmarks/peer.py page > docs/performance.md
 
-Each side is a process of its own, so its peak memory is its own; with `--device cuda` it is what PyTorch holds of the
-GPU's. One epoch each warms up; the medians are of those after it. Every pair of a data set and a model appends one line
-to WORK/peer.jsonl, and one that is there already is not measured again. A side that fails is recorded as failed, with
-its last line of output.
+Each library runs in its own process. The two processes train one epoch each in turn, and the first epoch warms up.
+Peak memory is that of the process, or with `--device cuda` that of PyTorch on the GPU. Each data set and model appends
+one line to WORK/peer.jsonl. `run` skips what is in that file. If a process fails, the line holds its last line of
+output.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from measured import Command, append, lines, markdown, run_command
+from measured import Command, append, lines, run_command
+from performance_page import performance_page
+from sides import BATCH_SIZE, WIDTH, Side, median_after_first, ratio, rounded, run_in_turn
 
 HERE = Path(__file__).parent
 DATA = ("tiktok", "baby", "clothing", "clothing-82", "clothing-half")
-BATCH_SIZE, WIDTH = 2048, 64
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One model as both sides call and configure it."""
+    """One model as both libraries name and configure it.
+
+    Attributes:
+        ours: name in prismrec.
+        peer: name in MMRec.
+        our_config: hyperparameters in prismrec.
+        peer_config: hyperparameters in MMRec.
+        precision: of the products with features in prismrec; MMRec has float32 only.
+    """
 
     ours: str
     peer: str
     our_config: dict[str, object]
     peer_config: dict[str, object]
     precision: str = "float32"
-    """Of our products with features; the peer's are always float32."""
 
     @property
     def name(self) -> str:
         return self.ours if self.precision == "float32" else f"{self.ours} {self.precision}"
+
+    @property
+    def our_hyperparameters(self) -> dict[str, object]:
+        return {"batch_size": BATCH_SIZE, "embedding_size": WIDTH} | self.our_config
+
+    @property
+    def peer_hyperparameters(self) -> dict[str, object]:
+        return {"train_batch_size": BATCH_SIZE, "embedding_size": WIDTH} | self.peer_config
 
 
 _MMREC = {"initialiser": "xavier", "regulariser_form": "norms"}
@@ -73,150 +85,106 @@ PAIRS = (
     Pair("LGMRec", "LGMRec", {}, _LGMREC),
     Pair("LGMRec", "LGMRec", {}, _LGMREC, "bf16"),
 )
-
-
-class Side:
-    """A process that runs an epoch or an evaluation at each command."""
-
-    def __init__(self, script: str, words: list[str], threads: int, log: Path, **more: str) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)} | more
-        self.log = log
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / script), "--threads", str(threads), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log.open("w"),
-            text=True,
-            env=environment,
-        )
-        self.failure: str | None = None
-
-    def answer(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            code = self.process.wait()
-            last = ([*self.log.read_text().strip().splitlines(), ""])[-1 if self.log.stat().st_size else 0]
-            self.failure = f"exit {code}: {last}"
-        return json.loads(line) if line else {}
-
-    def ask(self, command: str) -> dict:
-        """The answer, or nothing from a side that has failed."""
-        if self.failure is None:
-            with contextlib.suppress(BrokenPipeError):  # told by the answer, which does not come
-                print(command, file=self.process.stdin, flush=True)
-            return self.answer()
-        return {}
-
-
-def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
-    """One line of the results."""
-    sides = {}
-    for name, script, model, config, more in (
-        (
-            "ours",
-            "side_ours.py",
-            pair.ours,
-            {"batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.our_config,
-            ["--precision", pair.precision],
-        ),
-        (
-            "peer",
-            "side_peer.py",
-            pair.peer,
-            {"train_batch_size": BATCH_SIZE, "embedding_size": WIDTH} | pair.peer_config,
-            ["--peer", str(args.peer.resolve())],
-        ),
-    ):
-        words = ["--model", model, "--config", json.dumps(config), "--data", str(args.work / data)]
-        words += ["--device", args.device, *more]
-        sides[name] = Side(script, words, args.threads, args.work / f"{data}-{pair.name}-{name}.log")
-        first = sides[name].answer()  # one side builds at a time
-        sides[name].found = {"config": config, **first, "epochs": [], "evaluations": []}
-    for kind, command, count in (("epochs", "epoch", args.epochs), ("evaluations", "evaluate", args.evaluations)):
-        for _ in range(count + 1):
-            for side in sides.values():
-                if found := side.ask(command):
-                    side.found[kind].append(found)
-    result = {"data": data, "model": pair.name, "device": device_name(args), "threads": args.threads}
-    result |= {"batch_size": BATCH_SIZE, "width": WIDTH}
-    for name, side in sides.items():
-        result[name] = side.found | side.ask("quit") | ({"failure": side.failure} if side.failure else {})
-        side.process.communicate()  # the end of its commands ends it
-    return result
+NAMES = [pair.name for pair in PAIRS]
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure whatever is missing."""
+    """Measure what WORK/peer.jsonl does not have yet."""
     path = args.work / "peer.jsonl"
-    device = device_name(args)
+    device = device_name(args.device)
     known = {(line["data"], line["model"], line["device"], line["threads"]) for line in lines(path)}
     for data in args.data:
         for pair in PAIRS:
-            if (args.models and pair.name not in args.models) or (data, pair.name, device, args.threads) in known:
+            if pair.name not in args.models or (data, pair.name, device, args.threads) in known:
                 continue
             result = measure(data, pair, args)
             append(path, result)
             print(json.dumps(summary(result)), flush=True)
 
 
+def measure(data: str, pair: Pair, args: argparse.Namespace) -> dict:
+    """One line of WORK/peer.jsonl."""
+    common = ["--data", str(args.work / data), "--device", args.device]
+    our_options = ["--model", pair.ours, "--config", json.dumps(pair.our_hyperparameters)]
+    our_options += ["--precision", pair.precision, *common]
+    peer_options = ["--model", pair.peer, "--config", json.dumps(pair.peer_hyperparameters)]
+    peer_options += ["--peer", str(args.peer.resolve()), *common]
+    # The second process starts when the first has built its model.
+    ours = Side("side_ours.py", our_options, args.threads, args.work / f"{data}-{pair.name}-ours.log")
+    peer = Side("side_peer.py", peer_options, args.threads, args.work / f"{data}-{pair.name}-peer.log")
+    run_in_turn([ours, peer], args.epochs, args.evaluations)
+    return {
+        "data": data,
+        "model": pair.name,
+        "device": device_name(args.device),
+        "threads": args.threads,
+        "batch_size": BATCH_SIZE,
+        "width": WIDTH,
+        "ours": record(ours, pair.our_hyperparameters),
+        "peer": record(peer, pair.peer_hyperparameters),
+    }
+
+
+def record(side: Side, config: dict[str, object]) -> dict:
+    """Everything that one process reported."""
+    failure = {} if side.failure is None else {"failure": side.failure}
+    measured = {"epochs": side.epochs, "evaluations": side.evaluations}
+    return {"config": config, **side.first, **measured, **side.last, **failure}
+
+
+def device_name(device: str) -> str:
+    """The name of the GPU, or "cpu"."""
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
 def table(args: argparse.Namespace) -> None:
-    """Medians and ratios of all that has been measured, in the order of `DATA` and `PAIRS`."""
-    names = [pair.name for pair in PAIRS]
+    """Print medians and ratios of all measurements as JSON."""
     rows = [summary(line) for line in lines(args.work / "peer.jsonl")]
-    rows.sort(
-        key=lambda row: (row["device"] != "cpu", DATA.index(row["data"]), names.index(row["model"]), row["threads"])
-    )
+    rows.sort(key=position)
     print(json.dumps(rows, indent=1))
 
 
-def page(_: argparse.Namespace) -> None:
-    """Print docs/performance.md from performance_head.md, peer.json, kernels.json and limits.json."""
-    head = (HERE / "performance_head.md").read_text(encoding="utf-8")
-    rows = json.loads((HERE / "peer.json").read_text())
-    parts = [
-        markdown(columns("peer"), [peer_cells(row, digits) for row in rows if (row["device"] == "cpu") == cpu])
-        for cpu, digits in ((True, 2), (False, 3))
-    ]
-    machine = json.loads((HERE / "limits.json").read_text())
-    cells = [
-        [
-            line["data"],
-            str(line["threads"]),
-            each["operation"],
-            *(f"{each[key]:.0f} {each['unit']}" for key in ("rate", "machine")),
-            f"{each['share']:.0%}",
-        ]
-        for line in machine
-        for each in line["limits"]
-    ]
-    parts.append(markdown(["data", "threads", "operation", "reached", "machine", "share"], cells))
-    kernels = json.loads((HERE / "kernels.json").read_text())
-    parts.append(markdown(columns("without"), [peer_cells(row) for row in kernels]))
-    for place, part in zip(("PEER_TABLE", "GPU_TABLE", "LIMITS_TABLE", "KERNELS_TABLE"), parts, strict=True):
-        head = head.replace(place, part)
-    print(head, end="")
+def position(row: dict) -> tuple[bool, int, int, int]:
+    """Sorts by device, data set, model and threads."""
+    return row["device"] != "cpu", DATA.index(row["data"]), NAMES.index(row["model"]), row["threads"]
 
 
-def columns(other: str) -> list[str]:
-    measured = [("epoch, s", "s"), ("evaluation, s", "s"), ("peak, MB", "MB")]
-    return [
-        "data",
-        "model",
-        "threads",
-        *(word for what, unit in measured for word in (what, f"{other}, {unit}", "ratio")),
-    ]
+def summary(result: dict) -> dict:
+    """Medians of both processes, and how many times more MMRec takes."""
+    row = {key: result[key] for key in ("data", "model", "device", "threads", "batch_size", "width")}
+    ours, peer = result["ours"], result["peer"]
+    for kind, name in (("epochs", "epoch"), ("evaluations", "evaluation")):
+        for clock in ("seconds", "cpu_seconds"):
+            row[f"{name}_{clock}"] = compare(
+                median_after_first(ours[kind], clock), median_after_first(peer[kind], clock)
+            )
+    row["build_seconds"] = compare(build_seconds(ours), build_seconds(peer))
+    row["peak_megabytes"] = compare(peak_megabytes(ours), peak_megabytes(peer))
+    for side in ("ours", "peer"):
+        if "failure" in result[side]:
+            row[f"{side}_failure"] = result[side]["failure"]
+    return row
 
 
-def peer_cells(row: dict, digits: int = 2) -> list[str]:
-    cells = [row["data"], row["model"], str(row["threads"])]
-    for kind, places in (("epoch_seconds", digits), ("evaluation_seconds", digits), ("peak_megabytes", 0)):
-        cells += ["–" if row[kind][side] is None else f"{row[kind][side]:.{places}f}" for side in ("ours", "peer")]
-        cells.append("–" if row[kind]["ratio"] is None else f"{row[kind]['ratio']:.1f} ×")
-    return cells
+def build_seconds(side: dict) -> float | None:
+    return side["build"]["seconds"] if "build" in side else None
+
+
+def peak_megabytes(side: dict) -> float | None:
+    return side["peak_bytes"] / 1e6 if "peak_bytes" in side else None
+
+
+def compare(ours: float | None, peer: float | None) -> dict:
+    ours, peer = rounded(ours), rounded(peer)
+    return {"ours": ours, "peer": peer, "ratio": ratio(ours, peer)}
 
 
 def plot(args: argparse.Namespace) -> None:
-    """A bar per model and data set: how many times faster an epoch is, on a logarithmic axis."""
+    """Draw the ratio of the epochs per model and data set, on a logarithmic axis."""
     from matplotlib import pyplot
 
     rows = [row for row in json.loads((HERE / "peer.json").read_text()) if row["epoch_seconds"]["ratio"]]
@@ -226,51 +194,27 @@ def plot(args: argparse.Namespace) -> None:
         for row in rows
     ]
     axes.barh(labels[::-1], [row["epoch_seconds"]["ratio"] for row in rows[::-1]])
-    axes.set(xscale="log", xlabel="seconds per epoch, peer / ours")
+    axes.set(xscale="log", xlabel="seconds per epoch, MMRec / prismrec")
     figure.tight_layout()
     figure.savefig(args.out)
 
 
-def summary(result: dict) -> dict:
-    row = {key: result[key] for key in ("data", "model", "device", "threads", "batch_size", "width")}
-    sides = [result["ours"], result["peer"]]
-    for kind, name in (("epochs", "epoch"), ("evaluations", "evaluation")):
-        for clock in ("seconds", "cpu_seconds"):
-            row[f"{name}_{clock}"] = both([middle(side[kind], clock) for side in sides])
-    row["build_seconds"] = both([side.get("build", {}).get("seconds") for side in sides])
-    row["peak_megabytes"] = both([side["peak_bytes"] / 1e6 if "peak_bytes" in side else None for side in sides])
-    return row | {f"{name}_failure": result[name]["failure"] for name in ("ours", "peer") if "failure" in result[name]}
-
-
-def device_name(args: argparse.Namespace) -> str:
-    """The name of the GPU, or "cpu"."""
-    if args.device == "cpu":
-        return "cpu"
-    import torch
-
-    return torch.cuda.get_device_name()
-
-
-def middle(measured: list[dict], clock: str) -> float | None:
-    return median(each[clock] for each in measured[1:]) if len(measured) > 1 else None
-
-
-def both(values: list[float | None]) -> dict:
-    ours, peer = (None if value is None else round(value, 4) for value in values)
-    return {"ours": ours, "peer": peer, "ratio": round(peer / ours, 2) if ours and peer else None}
+def page(_: argparse.Namespace) -> None:
+    """Print docs/performance.md from performance_head.md and the result files."""
+    print(performance_page(), end="")
 
 
 def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
     if command in (run, table):
-        sub.add_argument("--work", type=Path, required=True, help="where data.py put the data, and results go")
+        sub.add_argument("--work", type=Path, required=True, help="folder of the data (data.py) and of the results")
     if command is run:
         sub.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
         sub.add_argument("--data", nargs="*", default=DATA, choices=DATA)
-        sub.add_argument("--models", nargs="*", choices=[pair.name for pair in PAIRS])
+        sub.add_argument("--models", nargs="*", default=NAMES, choices=NAMES)
         sub.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
         sub.add_argument("--threads", type=int, default=os.cpu_count())
-        sub.add_argument("--epochs", type=int, default=3, help="after one to warm up")
-        sub.add_argument("--evaluations", type=int, default=3, help="after one to warm up")
+        sub.add_argument("--epochs", type=int, default=3, help="measured epochs, after one to warm up")
+        sub.add_argument("--evaluations", type=int, default=3, help="measured evaluations, after one to warm up")
     if command is plot:
         sub.add_argument("--out", type=Path, required=True)
 

@@ -1,14 +1,14 @@
-"""The results table: every model on real data, chosen on validation, measured once on test.
+"""Make the results table: train every model on real data, choose on validation, measure once on test.
 
     python benchmarks/results.py run --data ../shared/data --work /tmp/results [--only tiktok/LGMRec] [--seeds 1]
     python benchmarks/results.py cost --data ../shared/data --work /tmp/results
     python benchmarks/results.py table --work /tmp/results > benchmarks/results.json
     python benchmarks/results.py page > docs/results.md
 
-Each entry of `PLAN` has small grids. Every configuration is trained with seed 0; the best on validation is trained with
-the other seeds too. Runs are ordinary run directories: an interrupted one is resumed, a finished one is not repeated.
-`cost` trains the best configuration for a few epochs in a process of its own and keeps their time and its peak memory;
-it wants a core for itself, while `run` may share it.
+plan.py lists models, hyperparameters to try, seeds and patience. `run` trains every configuration with the first seed,
+and the one that is best on validation with the other seeds. It writes ordinary run directories, resumes interrupted
+ones and skips finished ones. `cost` trains the best configuration for a few epochs in its own process and records time
+and peak memory. Run it on an idle core.
 """
 
 import argparse
@@ -16,251 +16,183 @@ import itertools
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 
 from measured import Command, markdown, run_command
+from plan import PLAN, REFERENCE, Configuration, Entry
 
 import prismrec
 from prismrec.data import Dataset
 from prismrec.experiments.bench import time_model
-from prismrec.process import ask_for_large_pages
+from prismrec.process import request_large_pages, retain_freed_memory
 from prismrec.records import EpochRecord, Settings
 
+HERE = Path(__file__).parent
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of the table: a model on a data set, its grid and its seeds."""
-
-    data: str
-    model: str
-    grids: tuple[dict[str, tuple[object, ...]], ...] = ({},)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    patience: int = 20
-    """Validations without a better one; some rest for more than 20 epochs on a plateau before they learn on."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.data}/{self.model}"
-
-    def configurations(self) -> list[dict[str, object]]:
-        return [
-            dict(zip(grid, values, strict=True)) for grid in self.grids for values in itertools.product(*grid.values())
-        ]
-
-
-MMREC = {"initialiser": ("xavier",), "regulariser_form": ("norms",)}
-NORMS = {"regulariser_form": ("norms",)}
-HCCF = {"variant": ("torch",), "contrast_weight": (1.0,), "regulariser": (3e-3,)}
-PLAN = (
-    Entry("tiktok", "most-popular", seeds=(0,)),
-    Entry("tiktok", "MF-BPR", ({"regulariser": (0.01, 0.1), **NORMS}, {"regulariser": (0.01, 0.03, 0.1)}), patience=50),
-    Entry(
-        "tiktok",
-        "NGCF",
-        (
-            {"regulariser": (1e-5, 1e-2)},
-            {"dropout": (0.5,)},
-            {"learning_rate": (1e-4,)},
-            {"dropout": (0.5,), "learning_rate": (1e-4,)},
-        ),
-    ),
-    Entry("tiktok", "LightGCN", ({"layers": (2,), **MMREC},), patience=50),
-    Entry("tiktok", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
-    Entry("tiktok", "NCL"),
-    Entry("tiktok", "HCCF", ({"contrast_weight": (1e-5,)}, HCCF)),
-    Entry("tiktok", "SHT", ({"regulariser": (1e-4, 1e-3, 1e-2, 1e-1)},)),
-    Entry("tiktok", "VBPR", ({"regulariser": (0.01,)},), patience=50),
-    Entry("tiktok", "ACF"),
-    Entry("tiktok", "MMGCN", ({"learning_rate": (1e-3, 1e-4)},)),
-    Entry("tiktok", "GRCN", ({"learning_rate": (1e-3,)}, {"learning_rate": (1e-3,), "regulariser": (1e-2, 1e-1)})),
-    Entry(
-        "tiktok",
-        "LATTICE",
-        (
-            {},
-            {"learning_rate": (1e-3,), "regulariser": (1e-4, 1e-3)},
-            {"learning_rate": (1e-3,), "regulariser": (1e-4,), "interaction_graph": ("sym",)},
-        ),
-        patience=50,
-    ),
-    Entry("tiktok", "MMGCL", ({}, {"contrast_weight": (0.4, 0.04), "weight_decay": (1e-6,)})),
-    Entry("tiktok", "MICRO", seeds=(0,)),
-    Entry("tiktok", "SLMRec", ({"learning_rate": (1e-3, 1e-2)},)),
-    Entry("tiktok", "BM3", patience=50),
-    Entry("tiktok", "LGMRec", patience=50),
-    Entry(
-        "tiktok", "LUDP", ({}, {"regulariser": (1e-2, 1e-1)}, {"learning_rate": (1e-4,), "regulariser": (1e-4, 1e-2)})
-    ),
-    Entry("baby", "most-popular", seeds=(0,)),
-    Entry("baby", "MF-BPR", ({"regulariser": (0.1, 1.0, 2.0), **NORMS}, {"regulariser": (0.003, 0.01, 0.03, 0.1)})),
-    Entry("baby", "NGCF", seeds=(0,)),
-    Entry("baby", "LightGCN", ({"layers": (2, 3), "regulariser": (1e-4, 1e-3), **MMREC},)),
-    Entry("baby", "SGL", ({"contrast_weight": (0.1, 0.01)},)),
-    Entry("baby", "NCL", ({}, {"structure_weight": (2e-6,), "temperature": (0.2,)}, {"regulariser": (1e-3,)})),
-    Entry(
-        "baby",
-        "HCCF",
-        (
-            HCCF,
-            {"variant": ("torch",), "hyperedges": (8,), "regulariser": (3e-3,)},
-            {"variant": ("torch",), "hyperedges": (16,), "regulariser": (6e-3, 1e-2), "keep_rate": (0.8,)},
-            {"variant": ("torch",), "hyperedges": (32,), "regulariser": (1e-2,), "keep_rate": (0.9,)},
-        ),
-    ),
-    Entry(
-        "baby",
-        "SHT",
-        (
-            {"regulariser": (1e-4, 1e-3, 1e-2, 3e-2)},
-            {"regulariser": (1e-2,), "lr_decay": (1.0,)},
-            {"variant": ("light",), "regulariser": (3e-7, 3e-6, 3e-5, 1e-4)},
-        ),
-    ),
-)
-REFERENCE = {
-    "tiktok/MF-BPR": 0.0483,
-    "tiktok/LightGCN": 0.0922,
-    "tiktok/VBPR": 0.0274,
-    "tiktok/LATTICE": 0.0828,
-    "tiktok/SLMRec": 0.0931,
-    "tiktok/BM3": 0.0620,
-    "tiktok/LGMRec": 0.0643,
-    "baby/MF-BPR": 0.0607,
-    "baby/LightGCN": 0.0732,
-    "baby/SGL": 0.0820,
-    "baby/NCL": 0.0836,
-    "baby/HCCF": 0.0756,
-    "baby/SHT": 0.0748,
-}
-"""Test recall@20 elsewhere: on `tiktok` one run each of MMRec at commit e775373, on `baby` LGMRec's Table 2."""
 
 
 def chosen(args: argparse.Namespace) -> list[Entry]:
     return [entry for entry in PLAN if not args.only or entry.name in args.only]
 
 
-def slug(configuration: dict[str, object]) -> str:
-    return ",".join(f"{name}={value}" for name, value in configuration.items()) or "defaults"
+def words(configuration: Configuration) -> list[str]:
+    """The configuration as `--set` takes it."""
+    return [f"{name}={value}" for name, value in configuration.items()]
 
 
-def run_one(
-    dataset: Dataset, entry: Entry, configuration: dict[str, object], seed: int, work: Path
-) -> dict[str, object]:
-    """The metrics of one run, trained now or earlier."""
-    folder = work / entry.name / slug(configuration) / f"seed{seed}"
-    if not (folder / "metrics.json").exists():
-        print(f"{entry.name} {slug(configuration)} seed {seed}", file=sys.stderr, flush=True)
-
-        def report(record: EpochRecord) -> None:
-            if record.epoch % 10 == 0:
-                scores = record.valid or {}
-                print(f"  {record.epoch} {record.seconds:.2f} s {scores.get('recall@20')}", file=sys.stderr, flush=True)
-
-        settings = Settings(seed=seed, patience=entry.patience)
-        prismrec.train(entry.model, dataset, configuration, settings, out=folder, resume=True, report=report)
-    metrics: dict[str, object] = json.loads((folder / "metrics.json").read_text())
-    return metrics
-
-
-def best_configuration(entry: Entry, work: Path) -> tuple[dict[str, object], list[str]] | None:
-    """The configuration best on validation among those trained with the first seed, and the names of all of these."""
-    valid = {}
-    for each in entry.configurations():
-        path = work / entry.name / slug(each) / f"seed{entry.seeds[0]}" / "metrics.json"
-        if path.exists():
-            valid[slug(each)] = json.loads(path.read_text())["valid"]["recall@20"]
-    if not valid:
-        return None
-    best = max(valid, key=lambda name: valid[name])
-    return next(each for each in entry.configurations() if slug(each) == best), sorted(valid)
+def folder_name(configuration: Configuration) -> str:
+    return ",".join(words(configuration)) or "defaults"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train whatever is missing."""
+    """Train what has not been trained yet."""
+    retain_freed_memory()  # as the command line does
+    request_large_pages()
     for data, entries in itertools.groupby(chosen(args), key=lambda entry: entry.data):
-        dataset = prismrec.load(Path(args.data) / data)
+        dataset = prismrec.load(args.data / data)
         for entry in entries:
-            for each in entry.configurations():
-                run_one(dataset, entry, each, entry.seeds[0], args.work)
-            best = best_configuration(entry, args.work)
+            for configuration in entry.configurations():
+                train(dataset, entry, configuration, entry.seeds[0], args.work)
+            best, _ = best_configuration(entry, args.work)
             for seed in entry.seeds[1 : args.seeds]:
-                run_one(dataset, entry, best[0], seed, args.work)
+                train(dataset, entry, best, seed, args.work)
+
+
+def train(dataset: Dataset, entry: Entry, configuration: Configuration, seed: int, work: Path) -> None:
+    """Train one run, unless it is finished."""
+    folder = work / entry.name / folder_name(configuration) / f"seed{seed}"
+    if (folder / "metrics.json").exists():
+        return
+    print(f"{entry.name} {folder_name(configuration)} seed {seed}", file=sys.stderr, flush=True)
+    settings = Settings(seed=seed, patience=entry.patience)
+    prismrec.train(entry.model, dataset, configuration, settings, out=folder, resume=True, report=show_progress)
+
+
+def show_progress(record: EpochRecord) -> None:
+    if record.epoch % 10 == 0:
+        recall = (record.valid or {}).get("recall@20")
+        print(f"  epoch {record.epoch}: {record.seconds:.2f} s, recall@20 {recall}", file=sys.stderr, flush=True)
+
+
+def best_configuration(entry: Entry, work: Path) -> tuple[Configuration | None, list[str]]:
+    """The trained configuration that is best on validation with the first seed, and the names of all trained ones."""
+    best, best_recall, tried = None, -1.0, []
+    for configuration in entry.configurations():
+        path = work / entry.name / folder_name(configuration) / f"seed{entry.seeds[0]}" / "metrics.json"
+        if not path.exists():
+            continue
+        tried.append(folder_name(configuration))
+        recall = json.loads(path.read_text())["valid"]["recall@20"]
+        if recall > best_recall:
+            best, best_recall = configuration, recall
+    return best, sorted(tried)
 
 
 def cost(args: argparse.Namespace) -> None:
-    """Time whatever has been trained and not been timed, each in a process of its own."""
+    """Time what has been trained and not been timed yet."""
     for entry in chosen(args):
-        best = best_configuration(entry, args.work)
+        best, _ = best_configuration(entry, args.work)
         path = args.work / entry.name / "cost.json"
         if best is None or path.exists():
             continue
         command = [sys.executable, __file__, "time", "--data", args.data, "--only", entry.name]
-        done = subprocess.run([*command, "--config", json.dumps(best[0])], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([*command, "--config", json.dumps(best)], stdout=subprocess.PIPE, check=True)
         path.write_bytes(done.stdout)
 
 
 def time(args: argparse.Namespace) -> None:
-    """Print the cost of one configuration."""
-    (entry,) = chosen(args)
-    ask_for_large_pages()  # as the command line does
+    """Print time and memory of one configuration."""
+    retain_freed_memory()  # as the command line does
+    request_large_pages()
+    entry = chosen(args)[0]
     timing = time_model(entry.model, prismrec.load(args.data / entry.data), json.loads(args.config), epochs=3)
     print(json.dumps(asdict(timing)))
 
 
 def table(args: argparse.Namespace) -> None:
-    """Print what has been measured as JSON: per entry the chosen configuration and mean and deviation over seeds."""
+    """Print the best configuration per entry, with mean and deviation over the seeds, as JSON."""
     rows = []
     for entry in PLAN:
-        best = best_configuration(entry, args.work)
-        if best is None:
-            continue
-        paths = [args.work / entry.name / slug(best[0]) / f"seed{seed}" / "metrics.json" for seed in entry.seeds]
-        runs = [json.loads(path.read_text()) for path in paths if path.exists()]
-        row = {"data": entry.data, "model": entry.model, "settings": slug(best[0]), "tried": best[1]}
-        row |= {"seeds": len(runs), "patience": entry.patience, "reference recall@20": REFERENCE.get(entry.name)}
-        row |= {"epochs": [each["epochs"] for each in runs], "best_epochs": [each["best_epoch"] for each in runs]}
-        timed = args.work / entry.name / "cost.json"
-        row["cost"] = json.loads(timed.read_text()) if timed.exists() else None
-        row["valid recall@20"] = mean(each["valid"]["recall@20"] for each in runs)
-        for metric in METRICS:
-            values = [each["test"][metric] for each in runs]
-            row[metric] = {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None}
-        rows.append(row)
+        best, tried = best_configuration(entry, args.work)
+        if best is not None:
+            rows.append(row(entry, best, tried, args.work))
     print(json.dumps(rows, indent=1))
 
 
+def row(entry: Entry, best: Configuration, tried: list[str], work: Path) -> dict:
+    """One row of results.json."""
+    paths = [work / entry.name / folder_name(best) / f"seed{seed}" / "metrics.json" for seed in entry.seeds]
+    runs = [json.loads(path.read_text()) for path in paths if path.exists()]
+    timed = work / entry.name / "cost.json"
+    made = {
+        "data": entry.data,
+        "model": entry.model,
+        "settings": folder_name(best),
+        "tried": tried,
+        "seeds": len(runs),
+        "patience": entry.patience,
+        "reference recall@20": REFERENCE.get(entry.name),
+        "epochs": [each["epochs"] for each in runs],
+        "best_epochs": [each["best_epoch"] for each in runs],
+        "cost": json.loads(timed.read_text()) if timed.exists() else None,
+        "valid recall@20": mean(each["valid"]["recall@20"] for each in runs),
+    }
+    for metric in METRICS:
+        values = [each["test"][metric] for each in runs]
+        made[metric] = {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None}
+    return made
+
+
 def page(_: argparse.Namespace) -> None:
-    """Print docs/results.md from results.json."""
-    here = Path(__file__).parent
-    parts = [(here / "results_head.md").read_text(encoding="utf-8")]
-    columns = ["model", "settings", "seeds", *METRICS, "reference", "epochs", "s/epoch", "MB"]
-    rows = json.loads((here / "results.json").read_text(encoding="utf-8"))
+    """Print docs/results.md from results_head.md and results.json."""
+    print(results_page())
+
+
+def results_page() -> str:
+    """The text of docs/results.md, without the last line break."""
+    columns = ["model", *METRICS, "reference", "seeds", "tried", "epochs", "s/epoch", "MB", "command"]
+    parts = [(HERE / "results_head.md").read_text(encoding="utf-8").rstrip(), ""]
+    rows = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
     for data, group in itertools.groupby(rows, key=lambda row: row["data"]):
         parts += [f"## {data}", "", markdown(columns, [cells(row) for row in group]), ""]
-    print("\n".join(parts).rstrip())
+    return "\n".join(parts).rstrip()
 
 
 def cells(row: dict) -> list[str]:
     """One line of the table."""
-    scores = [f"{row[m]['mean']:.4f}" + (f" ± {row[m]['sd']:.4f}" if row[m]["sd"] else "") for m in METRICS]
-    settings = row["settings"].replace(",", ", ") + (f" (of {len(row['tried'])})" if len(row["tried"]) > 1 else "")
+    scores = []
+    for metric in METRICS:
+        sd = row[metric]["sd"]
+        scores.append(f"{row[metric]['mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
     reference = f"{row['reference recall@20']:.4f}" if row["reference recall@20"] else ""
     timed = row["cost"]
     costs = [f"{timed['epoch_seconds']:.2f}", f"{timed['peak_bytes'] / 1e6:.0f}"] if timed else ["", ""]
-    epochs = ", ".join(map(str, row["epochs"]))
-    return [row["model"], settings, str(row["seeds"]), *scores, reference, epochs, *costs]
+    epochs = ", ".join(str(count) for count in row["epochs"])
+    tried = str(len(row["tried"]))
+    return [row["model"], *scores, reference, str(row["seeds"]), tried, epochs, *costs, f"`{train_command(row)}`"]
 
 
-def add_options(_: Command, sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--work", type=Path)
-    sub.add_argument("--data", type=Path)
-    sub.add_argument("--only", nargs="*", help="entries such as tiktok/LGMRec")
-    sub.add_argument("--seeds", type=int, help="train with this many seeds at most")
-    sub.add_argument("--config", help="of `time`: a configuration as JSON")
+def train_command(row: dict) -> str:
+    """The command line that trains the first seed of a row."""
+    settings = [] if row["settings"] == "defaults" else row["settings"].split(",")
+    options = [f"--set {setting}" for setting in settings]
+    return " ".join(
+        [f"prismrec train {row['model']} DATA/{row['data']} --out RUN --seed 0 --patience {row['patience']}", *options]
+    )
+
+
+def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
+    if command in (run, cost, time):
+        sub.add_argument("--data", type=Path, required=True, help="folder with tiktok/ and baby/")
+        sub.add_argument("--only", nargs="*", help="entries such as tiktok/LGMRec")
+    if command in (run, cost, table):
+        sub.add_argument("--work", type=Path, required=True, help="folder of the runs")
+    if command is run:
+        sub.add_argument("--seeds", type=int, help="the largest number of seeds to train with")
+    if command is time:
+        sub.add_argument("--config", required=True, help="hyperparameters as JSON")
 
 
 if __name__ == "__main__":

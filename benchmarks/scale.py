@@ -1,17 +1,17 @@
-"""How time and memory grow with the data: made-up power-law data, ten times as many pairs at each step.
+"""Measure how time and memory grow with the data, on random data with ten times as many pairs at each step.
 
     python benchmarks/scale.py run --work /tmp/bench [--pairs 100000 1000000 10000000] [--models LightGCN] [--threads 2]
     python benchmarks/scale.py table --work /tmp/bench
     python benchmarks/scale.py plot --work /tmp/bench --out docs/scaling.svg
 
-Users, items and pairs are as 1 : 0.5 : 10; the features are 128 + 64 wide, those of some 50 items alike. With a fixed
-batch a model that propagates over the whole graph at every step takes time in proportion to the square of the pairs; so
-the batch is a fiftieth of the pairs, an epoch 50 steps, yet never fewer pairs than 2,048. LGMRec's contrast compares a
-batch with all users and all items, again a square: above 100,000 pairs 4,096 of each stand for all.
+There are half as many items as users and ten times as many pairs as users. The features have 128 and 64 columns, in
+groups of about 50 similar items. A batch is a fiftieth of the pairs, and at least 2,048: with a batch of fixed size,
+the time of a model that propagates over the whole graph at each step would grow with the square of the pairs. For the
+same reason the contrast of LGMRec draws 4,096 users and items as candidates above 100,000 pairs.
 
-Every model at every size is a process of its own and appends one line to WORK/scale.jsonl, its settings among the
-figures; one that is there already is not measured again. Beside them stands what the machine itself needs to read rows
-of 256 bytes at random places of a table as large as the users', which grows with the data as well.
+Each model and size runs in its own process and appends one line to WORK/scale.jsonl, with its settings. `run` skips
+what is in that file. Each line also holds the time that the machine needs to read a row of 256 bytes at a random place
+of a table with as many rows as there are users.
 """
 
 import argparse
@@ -23,19 +23,23 @@ import time
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from measured import Command, append, lines, markdown, run_command
+
+if TYPE_CHECKING:
+    from prismrec.types import Interactions
 
 MODELS = ("MF-BPR", "LightGCN", "LATTICE", "LGMRec")
 SIZES = (10**5, 10**6, 10**7)
 WIDTHS = {"image": 128, "text": 64}
 EVALUATED = 10_000
 """Users of an evaluation."""
-ALIKE = 50
+DUPLICATES = 50
 LEAST_BATCH, STEPS = 2048, 50
 EXACT_CONTRAST_UP_TO, CONTRAST_CANDIDATES = 10**5, 4096
-FIGURES = (
+PANELS = (
     ("epoch_cpu_seconds", "processor seconds per epoch"),
     ("evaluation_cpu_seconds", f"processor seconds per evaluation of {EVALUATED:,} users"),
     ("peak_bytes", "peak memory, bytes"),
@@ -43,17 +47,16 @@ FIGURES = (
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure whatever is missing."""
+    """Measure what WORK/scale.jsonl does not have yet, each in its own process."""
     path = args.work / "scale.jsonl"
     known = {(line["model"], line["pairs"], line["threads"]) for line in lines(path)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     for pairs, model in product(args.pairs, args.models):
         if (model, pairs, args.threads) in known:
             continue
-        words = ["one", model, str(pairs), "--epochs", str(args.epochs), "--threads", str(args.threads)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
-        done = subprocess.run(
-            [sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, env=environment, check=False
-        )
+        command = [sys.executable, __file__, "one", model, str(pairs)]
+        command += ["--epochs", str(args.epochs), "--threads", str(args.threads)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
         if done.returncode:
             print(f"{model} with {pairs} pairs: exit {done.returncode}", file=sys.stderr, flush=True)
             continue
@@ -61,54 +64,60 @@ def run(args: argparse.Namespace) -> None:
         print(done.stdout, end="", flush=True)
 
 
-def settings(model: str, pairs: int) -> dict[str, int]:
-    """What a model is told that depends on the size."""
-    chosen = {"batch_size": max(LEAST_BATCH, pairs // STEPS)}
-    if model == "LGMRec" and pairs > EXACT_CONTRAST_UP_TO:
-        chosen["contrast_candidates"] = CONTRAST_CANDIDATES
-    return chosen
-
-
 def one(args: argparse.Namespace) -> None:
-    """Measure one model at one size, in this process."""
+    """Measure one model at one size in this process."""
     import torch
 
     from prismrec.experiments.bench import time_model
     from prismrec.experiments.synthetic import random_dataset
-    from prismrec.training import ask_for_large_pages
+    from prismrec.process import request_large_pages, retain_freed_memory
+
+    retain_freed_memory()  # as the command line does
+    request_large_pages()
+    torch.set_num_threads(args.threads)
+    data = random_dataset(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, duplicates=DUPLICATES)
+    config = config_for(args.model, args.pairs)
+    timing = time_model(args.model, data, config, epochs=args.epochs, evaluated=some_users(data.valid))
+    settings = {"pairs": args.pairs, "threads": args.threads, "config": config}
+    print(json.dumps({**settings, "row_nanoseconds": row_nanoseconds(args.pairs // 10), **asdict(timing)}))
+
+
+def config_for(model: str, pairs: int) -> dict[str, int]:
+    """The hyperparameters that depend on the size."""
+    config = {"batch_size": max(LEAST_BATCH, pairs // STEPS)}
+    if model == "LGMRec" and pairs > EXACT_CONTRAST_UP_TO:
+        config["contrast_candidates"] = CONTRAST_CANDIDATES
+    return config
+
+
+def some_users(valid: "Interactions") -> "Interactions":
+    """The validation pairs of `EVALUATED` random users."""
     from prismrec.types import Interactions
 
-    ask_for_large_pages()  # as the command line does
-    torch.set_num_threads(args.threads)
-    data = random_dataset(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, alike=ALIKE)
-    users = np.random.default_rng(0).permutation(np.unique(data.valid.users))[:EVALUATED]
-    chosen = np.isin(data.valid.users, users)
-    sizes = (data.valid.num_users, data.valid.num_items)
-    some = Interactions.from_pairs(data.valid.users[chosen], data.valid.items[chosen], *sizes)
-    chosen = settings(args.model, args.pairs)
-    timing = time_model(args.model, data, chosen, epochs=args.epochs, evaluated=some)
-    row = row_nanoseconds(args.pairs // 10)
-    told = {"pairs": args.pairs, "threads": args.threads, "config": chosen, "row_nanoseconds": row}
-    print(json.dumps({**told, **asdict(timing)}))
+    users = np.random.default_rng(0).permutation(np.unique(valid.users))[:EVALUATED]
+    chosen = np.isin(valid.users, users)
+    return Interactions.from_pairs(valid.users[chosen], valid.items[chosen], valid.num_users, valid.num_items)
 
 
 def row_nanoseconds(rows: int) -> float:
-    """The fastest of some readings of 10⁶ random rows of 64 numbers, added up ten by ten."""
+    """The least time per row of five readings of 10⁶ random rows of 64 numbers, in sums of ten rows."""
     import torch
     from torch.nn.functional import embedding_bag
 
-    table, read, ends = torch.randn(rows, 64), torch.randint(rows, (10**6,)), torch.arange(0, 10**6, 10)
+    table = torch.randn(rows, 64)
+    read = torch.randint(rows, (10**6,))
+    starts = torch.arange(0, 10**6, 10)
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        embedding_bag(read, table, ends, mode="sum")
+        embedding_bag(read, table, starts, mode="sum")
         seconds.append(time.perf_counter() - start)
     return min(seconds) * 1e3
 
 
 def table(args: argparse.Namespace) -> None:
-    """A row of Markdown per model and size."""
-    columns = ["model", "pairs", "build, s", "epoch, CPU s", "µs per pair", "a row of the machine's, ns"]
+    """Print one row of Markdown per model and size."""
+    columns = ["model", "pairs", "build, s", "epoch, CPU s", "µs per pair", "row read, ns"]
     columns += ["evaluation, CPU s", "memory, GB", "bytes per pair"]
     measured = sorted(lines(args.work / "scale.jsonl"), key=lambda line: (MODELS.index(line["model"]), line["pairs"]))
     rows = [
@@ -129,31 +138,31 @@ def table(args: argparse.Namespace) -> None:
 
 
 def plot(args: argparse.Namespace) -> None:
-    """Log-log, a panel per figure, a line per model, with the slope of growth in proportion beside them."""
+    """Draw one log-log panel per measure and one line per model; a dotted line shows proportional growth."""
     from matplotlib import pyplot
 
     measured = lines(args.work / "scale.jsonl")
-    figure, panels = pyplot.subplots(1, len(FIGURES), figsize=(4.5 * len(FIGURES), 4))
-    for (key, title), panel in zip(FIGURES, panels, strict=True):
+    figure, panels = pyplot.subplots(1, len(PANELS), figsize=(4.5 * len(PANELS), 4))
+    sizes = sorted({line["pairs"] for line in measured})
+    for (key, title), panel in zip(PANELS, panels, strict=True):
         for model in MODELS:
             points = sorted((line["pairs"], line[key]) for line in measured if line["model"] == model)
             if points:
-                panel.loglog(*zip(*points, strict=True), marker="o", label=model)
+                panel.loglog([size for size, _ in points], [value for _, value in points], marker="o", label=model)
         lowest = min(line[key] for line in measured)
-        sizes = sorted({line["pairs"] for line in measured})
-        panel.loglog(sizes, [lowest * size / sizes[0] for size in sizes], "k:", label="in proportion")
+        panel.loglog(sizes, [lowest * size / sizes[0] for size in sizes], "k:", label="proportional")
         panel.set(xlabel="training pairs", title=title)
     panels[0].legend()
-    figure.suptitle(f"batch: a fiftieth of the pairs; contrast of LGMRec: {CONTRAST_CANDIDATES:,} candidates above 10⁵")
+    figure.suptitle(f"batch: pairs / {STEPS}; contrast of LGMRec: {CONTRAST_CANDIDATES:,} candidates above 10⁵ pairs")
     figure.tight_layout()
     figure.savefig(args.out)
 
 
 def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
     if command is not one:
-        sub.add_argument("--work", type=Path, required=True, help="where the results go")
+        sub.add_argument("--work", type=Path, required=True, help="folder of the results")
     if command in (run, one):
-        sub.add_argument("--epochs", type=int, default=3, help="after one to warm up; 0 measures that one")
+        sub.add_argument("--epochs", type=int, default=3, help="measured epochs, after one to warm up; 0 measures that")
         sub.add_argument("--threads", type=int, default=os.cpu_count())
     if command is run:
         sub.add_argument("--pairs", nargs="*", type=int, default=SIZES)

@@ -1,6 +1,7 @@
-"""prismrec's side of benchmarks/peer.py: one model on one data set, an epoch or an evaluation at each command.
+"""The prismrec process of benchmarks/peer.py: trains one model on one data set, one epoch per command.
 
-Commands come as lines on standard input: `epoch`, `evaluate`, `quit`. Answers go as lines of JSON to standard output.
+It reads the commands `epoch`, `evaluate` and `quit` from standard input, one per line, and answers each with one line
+of JSON on standard output.
 """
 
 import argparse
@@ -12,52 +13,77 @@ import torch
 from measured import Clock
 
 import prismrec
+from prismrec.data import Dataset
 from prismrec.experiments.bench import evaluate_once, peak_bytes
 from prismrec.experiments.train import build_model, make_config
-from prismrec.process import ask_for_large_pages
+from prismrec.models import Recommender
+from prismrec.process import request_large_pages, retain_freed_memory
 from prismrec.records import EpochRecord, Settings
 from prismrec.training import fit
 
 
-def main() -> None:
+class Server:
+    """Answers the commands; the trainer calls `epoch_done` after each epoch."""
+
+    def __init__(self, model: Recommender, dataset: Dataset, device: str) -> None:
+        self.model = model
+        self.dataset = dataset
+        self.device = device
+        self.clock = Clock(device)
+
+    def epoch_done(self, _: EpochRecord) -> None:
+        """Report the time of the epoch, then wait until the next epoch is wanted."""
+        answer(self.clock.read())
+        self.wait_for_epoch()
+
+    def wait_for_epoch(self) -> None:
+        """Answer commands until one asks for an epoch; exit when there are no more commands."""
+        for line in sys.stdin:
+            command = line.strip()
+            self.clock = Clock(self.device)
+            if command == "epoch":
+                return
+            if command == "evaluate":
+                scores = evaluate_once(self.model, self.dataset.train, self.dataset.valid)
+                answer({**self.clock.read(), "recall@20": scores["recall@20"]})
+            if command == "quit":
+                answer({"peak_bytes": self.peak_bytes()})
+        sys.exit()
+
+    def peak_bytes(self) -> int | None:
+        """Peak memory of the process, or of PyTorch on the GPU."""
+        return peak_bytes() if self.device == "cpu" else torch.cuda.max_memory_reserved()
+
+
+def answer(values: dict[str, object]) -> None:
+    print(json.dumps(values), flush=True)
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--model", "--config", "--threads"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", required=True, help="name of the model")
+    parser.add_argument("--config", required=True, help="hyperparameters as JSON")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    torch.set_num_threads(int(args.threads))
-    ask_for_large_pages()  # as the command line does
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    retain_freed_memory()  # as the command line does
+    request_large_pages()
+    torch.set_num_threads(args.threads)
     imported = peak_bytes()
     dataset = prismrec.load(args.data)
     clock = Clock(args.device)
     settings = Settings(epochs=10_000, precision=args.precision, device=args.device)
     model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), settings)
     answer({"imported_bytes": imported, "build": clock.read()})
-
-    def serve(finished: EpochRecord | None = None) -> None:
-        """Whatever is asked before the next epoch; the trainer calls this when one is done."""
-        nonlocal clock
-        if finished is not None:
-            answer(clock.read())
-        for line in sys.stdin:
-            command, clock = line.strip(), Clock(args.device)
-            if command == "epoch":
-                return
-            if command == "evaluate":
-                scores = evaluate_once(model, dataset.train, dataset.valid)
-                answer({**clock.read(), "recall@20": scores["recall@20"]})
-            if command == "quit":
-                answer({"peak_bytes": peak_bytes() if args.device == "cpu" else torch.cuda.max_memory_reserved()})
-        sys.exit()
-
-    serve()
-    fit(model, dataset.train, settings, report=serve)
-
-
-def answer(values: dict[str, object]) -> None:
-    print(json.dumps(values), flush=True)
+    server = Server(model, dataset, args.device)
+    server.wait_for_epoch()
+    fit(model, dataset.train, settings, report=server.epoch_done)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The peer's side of benchmarks/peer.py: MMRec from a checkout, driven through its own loader, model and trainer.
+"""The MMRec process of benchmarks/peer.py: drives MMRec's own loader, model and trainer from a checkout.
 
-The checkout stays as it is. What it needs beyond today's libraries is supplied here: names that NumPy and SciPy have
-since removed, and stand-ins for packages that it imports but does not use for these models. MMGCN and GRCN need
+It does not change the checkout. It adds what MMRec needs and today's libraries lack: names that NumPy and SciPy have
+removed, and empty modules for packages that MMRec imports but does not use for these models. MMGCN and GRCN need
 torch_geometric. Commands and answers are those of side_ours.py.
 """
 
@@ -18,11 +18,20 @@ import scipy.sparse
 import torch
 from measured import Clock
 
+UNUSED_PACKAGES = (
+    "lmdb",
+    "torchvision",
+    "torchvision.transforms",
+    "torchvision.transforms.functional",
+    "torch_scatter",
+)
 
-def supply_what_is_missing() -> None:
+
+def patch_libraries() -> None:
+    """Add what MMRec needs and today's libraries lack."""
     np.float = float  # type: ignore[attr-defined]  # removed in NumPy 1.24
-    scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)  # as before SciPy 1.13
-    for name in ("lmdb", "torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torch_scatter"):
+    scipy.sparse.dok_matrix._update = lambda self, entries: self._dict.update(entries)  # removed in SciPy 1.13
+    for name in UNUSED_PACKAGES:
         try:
             __import__(name)
         except ImportError:
@@ -30,69 +39,27 @@ def supply_what_is_missing() -> None:
             for attribute in ("pad", "resize", "scatter", "transforms"):
                 setattr(module, attribute, None)
             sys.modules[name] = module
-    if not torch.cuda.is_available():  # LATTICE and GRCN call it unasked
+    if not torch.cuda.is_available():  # LATTICE and GRCN call `cuda` even on a CPU
         torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+    patch_torch_geometric()
+
+
+def patch_torch_geometric() -> None:
+    """Give `softmax` the signature that MMRec calls, and `dropout_adj` a stand-in that drops nothing."""
     try:
         import torch_geometric.utils
     except ImportError:
         return
     if not hasattr(torch_geometric.utils, "dropout_adj"):
         torch_geometric.utils.dropout_adj = lambda edges, **_: (edges, None)
-    by_keyword = torch_geometric.utils.softmax
-    torch_geometric.utils.softmax = lambda src, index, num_nodes=None: by_keyword(src, index, num_nodes=num_nodes)
-
-
-def peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--model", "--config", "--threads"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--peer", type=Path, required=True)
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    torch.set_num_threads(int(args.threads))
-    supply_what_is_missing()
-    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # too large a model ends itself, nobody else
-    data = args.data.resolve()
-    for cached in data.glob("*_adj_*.pt"):
-        cached.unlink()  # LATTICE leaves its graphs there, and would not build them a second time
-    os.chdir(args.peer / "src")  # it finds its settings relative to there
-    sys.path.insert(0, str(Path.cwd()))
-    imported, out = peak_bytes(), sys.stdout
-    sys.stdout = sys.stderr  # some models print
-    settings = {"use_gpu": args.device == "cuda", "gpu_id": 0, **json.loads(args.config)}
-    trainer, loaders, clock = build(args.model, data, settings, args.device)
-
-    def answer(values: dict[str, object]) -> None:
-        print(json.dumps(values), file=out, flush=True)
-
-    answer({"imported_bytes": imported, "build": clock.read()})
-    epochs = 0
-    for line in sys.stdin:
-        command, clock = line.strip(), Clock(args.device)
-        if command == "epoch":
-            trainer.model.pre_epoch_processing()
-            trainer._train_epoch(loaders[0], epochs)
-            trainer.lr_scheduler.step()
-            trainer.model.post_epoch_processing()
-            answer(clock.read())
-            epochs += 1
-        if command == "evaluate":
-            scores = trainer.evaluate(loaders[1])
-            answer({**clock.read(), "recall@20": scores["recall@20"]})
-        if command == "quit":
-            answer({"peak_bytes": peak_bytes() if args.device == "cpu" else torch.cuda.max_memory_reserved()})
+    softmax = torch_geometric.utils.softmax
+    torch_geometric.utils.softmax = lambda src, index, num_nodes=None: softmax(src, index, num_nodes=num_nodes)
 
 
 def build(
     model: str, data: Path, settings: dict[str, object], device: str
 ) -> tuple[object, tuple[object, object], Clock]:
-    """Trainer, loaders of training and validation data, and a clock started before the model was built."""
+    """MMRec's trainer, its loaders of training and validation data, and a clock started before the model was built."""
     from utils.configurator import Config
     from utils.dataloader import EvalDataLoader, TrainDataLoader
     from utils.dataset import RecDataset
@@ -111,7 +78,7 @@ def build(
     logging.getLogger().setLevel(logging.WARNING)
     splits = RecDataset(config).split()
     for split in splits:
-        str(split)  # counts its pairs, which the loaders read
+        str(split)  # sets the counts that the loaders read
     train = TrainDataLoader(config, splits[0], batch_size=config["train_batch_size"], shuffle=True)
     valid = EvalDataLoader(config, splits[1], additional_dataset=splits[0], batch_size=config["eval_batch_size"])
     init_seed(config["seed"])
@@ -119,6 +86,74 @@ def build(
     clock = Clock(device)
     built = get_model(model)(config, train).to(config["device"])
     return get_trainer()(config, built), (train, valid), clock
+
+
+def answer(values: dict[str, object]) -> None:
+    """Write to the real standard output; `main` redirects `sys.stdout`, because some models print."""
+    print(json.dumps(values), file=sys.__stdout__, flush=True)
+
+
+def train_epoch(trainer: object, loader: object, epoch: int) -> None:
+    """One epoch, as MMRec's own training loop runs it."""
+    trainer.model.pre_epoch_processing()
+    trainer._train_epoch(loader, epoch)
+    trainer.lr_scheduler.step()
+    trainer.model.post_epoch_processing()
+
+
+def peak_bytes(device: str) -> int:
+    """Peak memory of the process, or of PyTorch on the GPU."""
+    if device != "cpu":
+        return torch.cuda.max_memory_reserved()
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def serve(trainer: object, train: object, valid: object, device: str) -> None:
+    """Answer commands until there are no more."""
+    epoch = 0
+    for line in sys.stdin:
+        command = line.strip()
+        clock = Clock(device)
+        if command == "epoch":
+            train_epoch(trainer, train, epoch)
+            answer(clock.read())
+            epoch += 1
+        if command == "evaluate":
+            scores = trainer.evaluate(valid)
+            answer({**clock.read(), "recall@20": scores["recall@20"]})
+        if command == "quit":
+            answer({"peak_bytes": peak_bytes(device)})
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="name of the model in MMRec")
+    parser.add_argument("--config", required=True, help="hyperparameters as JSON")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--peer", type=Path, required=True, help="a checkout of enoche/MMRec at e775373")
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    torch.set_num_threads(args.threads)
+    patch_libraries()
+    # If the machine runs out of memory, the kernel ends this process first.
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    data = args.data.resolve()
+    for cached in data.glob("*_adj_*.pt"):
+        cached.unlink()  # LATTICE stores its graphs there and would not build them again
+    os.chdir(args.peer / "src")  # MMRec finds its settings relative to this folder
+    sys.path.insert(0, str(Path.cwd()))
+    imported = peak_bytes("cpu")
+    sys.stdout = sys.stderr
+    settings = {"use_gpu": args.device == "cuda", "gpu_id": 0, **json.loads(args.config)}
+    trainer, loaders, clock = build(args.model, data, settings, args.device)
+    answer({"imported_bytes": imported, "build": clock.read()})
+    serve(trainer, *loaders, args.device)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes docs/models.md and a page per model from the models' own docstrings: `python docs/make_models.py`."""
+"""Write docs/models.md and one page per model from the docstrings of the models: `python docs/make_models.py`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,69 +7,86 @@ from prismrec.cli.models import describe
 from prismrec.models import REGISTRY, ModelConfig
 
 DOCS = Path(__file__).parent
+HEAD = """# Models
+
+Each name links to the page of the model, with its hyperparameters. `prismrec models` prints this list, and
+`prismrec models NAME` one page. `python docs/make_models.py` writes these pages.
+
+| model | paper | modalities | idea |
+|---|---|---|---|
+"""
+PAGE = """# {name}
+
+{idea}
+
+- Paper: {paper}
+- Modalities: {modalities}
+- Cost of the forward pass of one step, in multiply-adds: {cost}
+
+To train it on the data set in the folder SOURCE:
+
+    prismrec train {name} SOURCE --out RUN
+
+{hyperparameters}"""
+TABLE = """Set a hyperparameter with `--set name=value`.
+
+| hyperparameter | default | limits | meaning |
+|---|---|---|---|
+{rows}
+
+The model also has the other hyperparameters that [all models share](../training.md#hyperparameters).
+"""
+NONE = "The model has no hyperparameters of its own.\n"
 
 
 def pages() -> dict[Path, str]:
-    """Every page by its path."""
-    facts = {name: describe(name, model) for name, model in REGISTRY.items()}
-    made = {DOCS / "models" / f"{name}.md": page(each) for name, each in facts.items()}
-    return {DOCS / "models.md": index(facts), **made}
+    """The text of every page by its path."""
+    described = {name: describe(model) for name, model in REGISTRY.items()}
+    made = {DOCS / "models" / f"{name}.md": page(facts) for name, facts in described.items()}
+    return {DOCS / "models.md": index(described), **made}
 
 
-def index(facts: dict[str, dict[str, Any]]) -> str:
+def index(described: dict[str, dict[str, Any]]) -> str:
     rows = [
-        f"| [{name}](models/{name}.md) | {each['paper']} | {each['modalities']} | {sentence(each['idea'])} |"
-        for name, each in facts.items()
+        f"| [{name}](models/{name}.md) | {facts['paper']} | {facts['modalities']} | {first_paragraph(facts['idea'])} |"
+        for name, facts in described.items()
     ]
-    head = ["# Models", "", "`prismrec models NAME` prints the same. Written by `python docs/make_models.py`.", ""]
-    return "\n".join([*head, "| model | paper | modalities | idea |", "|---|---|---|---|", *rows, ""])
+    return HEAD + "\n".join(rows) + "\n"
 
 
 def page(facts: dict[str, Any]) -> str:
-    own = {k: v for k, v in facts["hyperparameters"].items() if differs(k, v)}
+    own = {name: field for name, field in facts["hyperparameters"].items() if is_own(name, field)}
     rows = [
         f"| `{name}` | {field['default']} | {cell(field['limits'])} | {cell(field['meaning'])} |"
         for name, field in own.items()
     ]
-    return "\n".join(
-        [
-            f"# {facts['name']}",
-            "",
-            facts["idea"],
-            "",
-            f"- Paper: {facts['paper']}",
-            f"- Modalities: {facts['modalities']}",
-            f"- Cost of a step (multiply-adds, forward): {facts['cost']}",
-            "",
-            f"    prismrec train {facts['name']} SOURCE --out RUN",
-            "",
-            "| hyperparameter | default | limits | meaning |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            "The others are those that [all models share](../training.md), at their defaults.",
-            "",
-        ]
-    )
+    hyperparameters = TABLE.format(rows="\n".join(rows)) if rows else NONE
+    return PAGE.format(**{**facts, "hyperparameters": hyperparameters})
 
 
-def differs(name: str, field: dict[str, Any]) -> bool:
-    """Whether a hyperparameter is the model's own, or shared with a default of its own."""
+def is_own(name: str, field: dict[str, Any]) -> bool:
+    """Whether a hyperparameter belongs to this model alone, or has a default of its own."""
     shared = ModelConfig.model_fields.get(name)
     return shared is None or shared.default != field["default"]
 
 
 def cell(text: str) -> str:
+    """Text for one cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def sentence(text: str) -> str:
+def first_paragraph(text: str) -> str:
     return cell(text.split("\n\n", maxsplit=1)[0])
 
 
 def main() -> None:
-    (DOCS / "models").mkdir(exist_ok=True)
-    for path, text in pages().items():
+    """Write all pages; remove pages of models that no longer exist."""
+    made = pages()
+    for old in (DOCS / "models").glob("*.md"):
+        if old not in made:
+            old.unlink()
+    for path, text in made.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 

@@ -1,50 +1,160 @@
-"""The README's words are true: its code runs, its files exist, its commands are commands."""
+"""The documents are true: their code runs, their links and commands exist, their generated parts are up to date."""
 
+import json
 import re
 import runpy
+import shlex
+import sys
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from prismrec.cli import app
+from prismrec.cli.train import parse_settings
 from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.experiments.train import make_config
+from prismrec.models import REGISTRY, ModelConfig
+from prismrec.records import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 
 
-def test_the_python_lines_run(
+def code_blocks(text: str, language: str = "") -> list[str]:
+    """The fenced blocks of a language."""
+    blocks = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text, flags=re.S | re.M)
+    return [body for tag, body in blocks if tag == language]
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """benchmarks/results.py."""
+    return import_benchmark("results", monkeypatch)
+
+
+def import_benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script of benchmarks/, whose scripts import each other as top-level modules."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    before = set(sys.modules)
+    module = __import__(name)
+    for added in set(sys.modules) - before:
+        if Path(getattr(sys.modules[added], "__file__", None) or "/").parent == ROOT / "benchmarks":
+            monkeypatch.delitem(sys.modules, added)
+    return module
+
+
+def test_the_python_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_shop(tmp_path / "shop", ShopConfig(users=150, items=90, interactions=1500))
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    assert len([line for line in block.splitlines() if line.strip()]) <= 6
-    block = block.replace('"u0001"', '"u001"').replace("epochs=30", "epochs=2")
-    exec(compile(block, "README.md", "exec"), {})
+    blocks = code_blocks(README, "python")
+    assert len(blocks) == 1
+    assert len([line for line in blocks[0].splitlines() if line.strip()]) <= 6
+    example = blocks[0].replace('"u0001"', '"u001"').replace("epochs=30", "epochs=2")
+    exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert re.match(r"0\.\d+\n", printed)
     assert "title" in printed
 
 
-def test_the_links_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors(linked), f"{target}#{anchor}"
 
 
-def test_the_commands_exist() -> None:
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist(page: Path) -> None:
     known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        text = page.read_text(encoding="utf-8")
-        code = "\n".join(
-            re.findall(r"^```\n(.*?)^```", text, flags=re.S | re.M) + re.findall(r"`(prismrec [^`]*)`", text)
-        )
-        assert set(re.findall(r"^prismrec ([a-z]+)", code, flags=re.M)) <= known, page.name
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"^prismrec ([a-z]+)", "\n".join(code_blocks(text)), flags=re.M)
+    indented = re.findall(r"^    prismrec ([a-z]+)", text, flags=re.M)
+    inline = re.findall(r"`prismrec ([a-z]+)", text)
+    assert {*fenced, *indented, *inline} <= known
 
 
-def test_the_model_pages_are_what_the_models_say_of_themselves() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_named_in_code_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    scripts = re.findall(r"python ((?:benchmarks|docs)/\w+\.py)", text)
+    tests = re.findall(r"\b(tests/[\w/]+\.py)", text)
+    for name in {*scripts, *tests} - {"tests/models/test_name.py"}:
+        assert (ROOT / name).exists(), name
+
+
+def test_the_recipe_for_a_model_names_what_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    contract = code_blocks(text, "python")[1]
+    exec(compile(re.sub(r"^ {3}", "", contract, flags=re.M), "CONTRIBUTING.md", "exec"), {"Name": REGISTRY["MF-BPR"]})
+    for name in re.findall(r"`(src/prismrec/[\w/]+\.py)`", text):
+        assert name.endswith("models/name.py") or (ROOT / name).exists(), name
+
+
+def test_the_training_page_lists_shared_hyperparameters_and_settings() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    hyperparameters = {name: field.default for name, field in ModelConfig.model_fields.items()}
+    settings = {f"--{name.replace('_', '-')}": field.default for name, field in Settings.model_fields.items()}
+    for name, default in {**hyperparameters, **settings}.items():
+        shown = f"`{default}`" if isinstance(default, str) else str(default)
+        assert f"| `{name}` | {shown} |" in text, name
+
+
+def test_model_pages_are_up_to_date() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "make_models.py"))
-    for path, text in script["pages"]().items():
+    made = script["pages"]()
+    assert set((ROOT / "docs" / "models").glob("*.md")) < set(made)
+    for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: python docs/make_models.py"
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_benchmarks_import(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert import_benchmark(script, monkeypatch).__doc__
+
+
+def test_the_performance_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = import_benchmark("performance_page", monkeypatch).performance_page()
+    stored = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert stored == made, "python benchmarks/peer.py page > docs/performance.md"
+
+
+def test_the_results_page_is_up_to_date(results: ModuleType) -> None:
+    stored = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert stored == results.results_page() + "\n", "python benchmarks/results.py page > docs/results.md"
+
+
+def test_the_tables_of_the_scaling_page_are_up_to_date(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    for name in ("scale", "large"):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "table", "--work", str(ROOT / "benchmarks")])
+        script = import_benchmark(name, monkeypatch)
+        script.run_command(None, (script.table,), script.add_options)
+        assert capsys.readouterr().out in stored, name
+
+
+def test_the_command_of_each_result_gives_its_configuration(results: ModuleType) -> None:
+    for row in json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")):
+        words = shlex.split(results.train_command(row))
+        settings = [word for option, word in pairwise(words) if option == "--set"]
+        entry = next(each for each in results.PLAN if each.name == f"{row['data']}/{row['model']}")
+        assert words[words.index("--patience") + 1] == str(entry.patience)
+        planned = [make_config(row["model"], configuration) for configuration in entry.configurations()]
+        assert make_config(row["model"], parse_settings(settings)) in planned
