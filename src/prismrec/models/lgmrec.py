@@ -56,7 +56,7 @@ class LGMRecConfig(ModelConfig):
     """Number of users, and of items, drawn at each step to estimate the denominator of Eq. 12. None uses all of them,
     as in the paper. A number is an approximation for very large catalogues."""
     shared_user_ids: bool = False
-    """"Start users in the modality graphs with their ID embeddings instead of Eq. 5. True is "w/ SUID"."""
+    """Start users in the modality graphs with their ID embeddings instead of Eq. 5. True is "w/ SUID"."""
     eval_noise: bool = False
     """Draw Gumbel noise in eval mode too, as the official code does. Then two evaluations differ."""
 
