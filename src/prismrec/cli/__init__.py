@@ -4,6 +4,7 @@ Commands import PyTorch and the rest of the package inside their functions, so t
 """
 
 import sys
+import warnings
 
 import typer
 
@@ -28,10 +29,16 @@ app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 
 
+def _format_warning(message: Warning | str, *_: object) -> str:
+    """A warning as one line, without the place in the code."""
+    return f"prismrec: note: {message}\n"
+
+
 def main() -> None:
     """Run the command line; bad input ends with one line on standard error and exit code 2."""
     retain_freed_memory()
     request_large_pages()
+    warnings.formatwarning = _format_warning
     try:
         app()
     except InputError as error:

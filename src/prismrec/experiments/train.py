@@ -1,6 +1,7 @@
 """From a data set to a run: build the model, train it, choose the epoch on validation, save it."""
 
 import platform
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from prismrec.types import Embeddings
 VALIDATION_CUTOFFS = (10, 20)
 
 
-def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
+def make_config(model: str | type[Recommender], settings: Mapping[str, object]) -> ModelConfig:
     """The config of a model with some hyperparameters set; strings are parsed as the type of the field.
 
     Raises:
@@ -45,33 +46,43 @@ def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
         raise ParameterError(f"config.{name}", repr(first["input"]), first["msg"]) from error
 
 
-def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Recommender:
+def build_model(
+    model: str | type[Recommender], dataset: Dataset, config: ModelConfig, settings: Settings
+) -> Recommender:
     """A new model, whose initial weights are a function of the seed.
 
     PyTorch's global random generator is as before when the function returns.
 
     Raises:
-        InputError: the data set lacks the modalities that the model needs, or the model does not support the precision.
+        InputError: the data set lacks the modalities that the model needs, or the model refuses the config or the
+            precision.
     """
-    model = find_model(name)
-    if len(dataset.features) < model.min_modalities:
-        expected = f"{model.min_modalities} or more for {model.name}"
+    kind = find_model(model)
+    if len(dataset.features) < kind.min_modalities:
+        expected = f"{kind.min_modalities} or more for {kind.name}"
         raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
+    if kind.takes_features and not dataset.features:
+        warnings.warn(f"{dataset.name} has no modalities: {kind.name} learns from interactions alone", stacklevel=2)
     features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
     if settings.precision == "bf16":
-        if not model.bf16_features:
+        if not kind.bf16_features:
             able = ", ".join(other.name for other in REGISTRY.values() if other.bf16_features)
-            found = f"bf16 for {model.name}, which has no products of constant features"
+            found = f"bf16 for {kind.name}, which has no products of constant features"
             raise ParameterError("precision", found, f"float32, or one of {able}")
         features = {modality: matrix.bfloat16() for modality, matrix in features.items()}
     with preserve_rng():
         torch.manual_seed(settings.seed)
-        return model(dataset.train, features, config)
+        try:
+            return kind(dataset.train, features, config)
+        except InputError:
+            raise
+        except ValueError as error:  # how a model refuses a combination of config and data
+            raise InputError(kind.name, str(error), "a config that fits the data") from error
 
 
 @flush_denormals()  # before the model is built, because threads inherit the mode when they start
 def train(
-    model: str,
+    model: str | type[Recommender],
     dataset: Dataset,
     config: ModelConfig | Mapping[str, object] | None = None,
     settings: Settings | None = None,
@@ -83,7 +94,7 @@ def train(
     """Train one model and, with `out`, leave a run directory. The test split is not used before the model is chosen.
 
     Args:
-        model: its name, as in `prismrec models`.
+        model: its name, as in `prismrec models`, its class, or "package.module:Class".
         dataset: the data to learn from.
         config: the hyperparameters, either all or those that differ from the defaults.
         settings: seed, epochs, patience, device.
@@ -94,11 +105,11 @@ def train(
     Raises:
         InputError: a name is unknown, a value or the data cannot be used, or `out` is not empty.
     """
-    name, settings = find_model(model).name, settings or Settings()
+    kind, settings = find_model(model), settings or Settings()
     pick_device(settings.device)  # refuse an absent device before anything is written
-    full = config if isinstance(config, ModelConfig) else make_config(name, config or {})
-    manifest = _manifest(name, dataset, full, settings)
-    recommender = build_model(name, dataset, full, settings)
+    full = config if isinstance(config, ModelConfig) else make_config(kind, config or {})
+    manifest = _manifest(kind.name, dataset, full, settings)
+    recommender = build_model(kind, dataset, full, settings)
     validate = _validation(dataset, settings)
     if out is None:
         return _fit(recommender, dataset, manifest, validate, report)[0]

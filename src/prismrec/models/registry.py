@@ -1,5 +1,9 @@
 """The models by name."""
 
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import isabstract
+
 from prismrec.errors import InputError
 from prismrec.models.acf import ACF
 from prismrec.models.base import Recommender
@@ -45,21 +49,52 @@ _MODELS: tuple[type[Recommender], ...] = (
     LUDP,
     LGMRec,
 )
+_ENTRY_POINTS = "prismrec.models"
+"""The group of entry points in which other packages name their models."""
 REGISTRY: dict[str, type[Recommender]] = {model.name: model for model in _MODELS}
 """Every model by its name: collaborative models first, then multimodal ones."""
 
 
-def find_model(name: str) -> type[Recommender]:
-    """The model of a name; case, hyphens and underscores do not matter.
+def find_model(model: str | type[Recommender]) -> type[Recommender]:
+    """The class of a model.
+
+    Args:
+        model: the class itself; a name from the registry or from the entry points `prismrec.models` of installed
+            packages, where case, hyphens and underscores do not matter; or "package.module:Class".
 
     Raises:
-        InputError: there is no such model; the message lists all names.
+        InputError: there is no such model, or it is not a `Recommender`; the message lists all names.
     """
-    plain = _plain(name)
-    for model in _MODELS:
-        if _plain(model.name) == plain:
-            return model
-    raise InputError("model", repr(name), f"one of {', '.join(REGISTRY)}")
+    if not isinstance(model, str):
+        return _checked(model, repr(model))
+    if ":" in model:
+        return _checked(_import(model), repr(model))
+    plain = _plain(model)
+    for known in _MODELS:
+        if _plain(known.name) == plain:
+            return known
+    for entry in entry_points(group=_ENTRY_POINTS):
+        if _plain(entry.name) == plain:
+            return _checked(_import(entry.value), f"entry point {entry.name!r}")
+    names = [*REGISTRY, *entry_points(group=_ENTRY_POINTS).names]
+    raise InputError("model", repr(model), f"one of {', '.join(names)}, or package.module:Class")
+
+
+def _import(path: str) -> object:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError("model", f"{path!r}: {error}", "package.module:Class") from error
+
+
+def _checked(model: object, found: str) -> type[Recommender]:
+    if not (isinstance(model, type) and issubclass(model, Recommender)) or isabstract(model):
+        raise InputError("model", found, "a subclass of prismrec.models.Recommender with embed and forward")
+    for attribute in ("name", "paper", "cost"):
+        if not isinstance(getattr(model, attribute, None), str):
+            raise InputError("model", f"{found} without {attribute!r}", "a class attribute with a text")
+    return model
 
 
 def _plain(name: str) -> str:
