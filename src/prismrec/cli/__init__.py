@@ -29,7 +29,7 @@ app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 
 
-def _format_warning(message: Warning | str, *_: object) -> str:
+def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
     """A warning as one line, without the place in the code."""
     return f"prismrec: note: {message}\n"
 
