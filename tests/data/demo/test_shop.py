@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
-from prismrec.data.demo.shop import FEWEST
+from prismrec.data.demo.shop import MIN_INTERACTIONS
 
 SEEDS = range(3)
 K = 20
@@ -77,13 +77,13 @@ def test_every_user_takes_distinct_items_in_every_split(small):
     splits = (data.train, data.valid, data.test)
     assert sum(len(split) for split in splits) == len(shop.log) == shop.config.interactions
     assert len(np.unique(shop.log.users.astype(np.int64) * shop.config.items + shop.log.items)) == len(shop.log)
-    assert np.bincount(shop.log.users).min() >= FEWEST
+    assert np.bincount(shop.log.users).min() >= MIN_INTERACTIONS
     assert all(split.user_degrees.min() >= 1 for split in splits)
 
 
 def test_popularity_and_activity_have_long_tails(small):
     log = small().log
-    for numbers, floor in ((log.users, FEWEST), (log.items, 0)):
+    for numbers, floor in ((log.users, MIN_INTERACTIONS), (log.items, 0)):
         counts = np.bincount(numbers) - floor
         # Were all alike, the variance of a count would be about its mean.
         assert counts.var() > 1.5 * counts.mean()
@@ -92,7 +92,7 @@ def test_popularity_and_activity_have_long_tails(small):
 
 def test_a_full_house_is_shared_out_to_the_last_interaction():
     shop = make_shop(ShopConfig(users=10, items=20, interactions=50))
-    assert np.array_equal(np.bincount(shop.log.users), np.full(10, FEWEST))
+    assert np.array_equal(np.bincount(shop.log.users), np.full(10, MIN_INTERACTIONS))
     crowded = make_shop(ShopConfig(users=10, items=80, interactions=200))
     assert len(crowded.log) == 200
     assert np.bincount(crowded.log.users).max() <= 40
