@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -6,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from prismrec.cli.data import app
+from prismrec.cli.options import describe_error
 from prismrec.cli.source import parse_size, split_spec
 from prismrec.data import SplitSpec, load
 from prismrec.errors import InputError
@@ -30,7 +32,7 @@ def run(*words):
     return result.stdout
 
 
-def test_describe_prints_one_json_object_that_agrees_with_the_data(source):
+def test_describe_prints_one_json_object_with_the_counts_of_the_data(source):
     summary = json.loads(run("describe", source, "--json"))
     assert (summary["users"], summary["items"]) == (4, 10)
     assert summary["interactions"] == 40
@@ -47,6 +49,16 @@ def test_describe_shows_counts_modalities_and_notes(source):
         assert word in shown
 
 
+def test_describe_prints_names_with_brackets_unchanged(source):
+    """Rich would read [red] as a colour and leave it out."""
+    renamed = source.rename(source.with_name("[red]shop"))
+    (renamed / "features" / "image.npz").rename(renamed / "features" / "[bold]image.npz")
+    shown = run("describe", renamed)
+    assert "[red]shop" in shown
+    assert "[bold]image" in shown
+    assert "- [bold]image: 1 of 10 items lack it" in shown
+
+
 def test_options_reach_the_reader(source):
     options = ("--by", "last", "--time-column", "when", "--k-core", "4", "--fill", "zero", "--modality", "image")
     summary = json.loads(run("describe", source, "--json", *options))
@@ -56,23 +68,26 @@ def test_options_reach_the_reader(source):
         run("describe", source, "--split-column", "whence")
 
 
-def test_split_writes_the_protocol_that_was_asked_for(source, tmp_path):
+@pytest.mark.parametrize("seed_option", ["--seed", "--split-seed"])
+def test_split_writes_the_split_of_the_options(seed_option, source, tmp_path):
     out = tmp_path / "split"
-    run("split", source, "--out", out, "--by", "cold-items", "--ratios", "6:2:2", "--seed", 5)
-    again, asked = load(out), load(source, split=SplitSpec(by="cold-items", ratios=(6, 2, 2), seed=5))
-    assert again.fingerprint == asked.fingerprint
+    run("split", source, "--out", out, "--by", "cold-items", "--ratios", "6:2:2", seed_option, 5)
+    written = load(out)
+    expected = load(source, split=SplitSpec(by="cold-items", ratios=(6, 2, 2), seed=5))
+    assert written.fingerprint == expected.fingerprint
     assert set(pl.read_csv(out / "interactions.csv")["split"]) == {"train", "valid", "test"}
 
 
 def test_convert_to_mmrec_and_back_keeps_the_split(source, tmp_path):
     run("convert", source, "--to", "mmrec", "--out", tmp_path / "mmrec")
     run("convert", tmp_path / "mmrec", "--to", "table", "--out", tmp_path / "table")
-    again, first = load(tmp_path / "table"), load(source)
-    np.testing.assert_array_equal(again.test.items, first.test.items)
-    np.testing.assert_array_equal(again.features["image"], first.features["image"])
+    before = load(source)
+    after = load(tmp_path / "table")
+    np.testing.assert_array_equal(after.test.items, before.test.items)
+    np.testing.assert_array_equal(after.features["image"], before.features["image"])
 
 
-def test_what_was_noted_is_said_when_writing(source, tmp_path):
+def test_split_prints_the_notes_of_the_reader(source, tmp_path):
     shown = run("split", source, "--out", tmp_path / "out")
     assert "- image: 1 of 10 items lack it" in shown
     assert "32 train, 4 valid, 4 test" in shown
@@ -83,18 +98,26 @@ def test_what_was_noted_is_said_when_writing(source, tmp_path):
     [
         (("describe", "{}", "--ratios", "8:2"), r"--ratios: found '8:2'; expected three shares"),
         (("describe", "{}", "--ratios", "a:b:c"), r"--ratios: found 'a:b:c'; expected three shares"),
-        (("describe", "{}", "--by", "random"), r"found 'random'; expected one of: label, user"),
+        (("describe", "{}", "--ratios", "0:1:1"), r"--ratios: found '?0:1:1'?; expected three shares"),
+        (("describe", "{}", "--by", "random"), r"--by: found 'random'; expected one of: label, user"),
         (("describe", "{}", "--memory-limit", "much"), r"--memory-limit: found 'much'; expected a size"),
         (("convert", "{}", "--to", "excel", "--out", "{}-2"), r"--to: found 'excel'; expected one of: table, mmrec"),
         (("convert", "{}", "--to", "table", "--out", "{}"), r"found something already there; expected a new or empty"),
     ],
 )
-def test_words_that_cannot_be_used_are_refused(words, message, source):
-    with pytest.raises(InputError, match=message):
-        run(*(word.format(source) for word in words))
+def test_invalid_options_are_refused_by_name(words, message, source):
+    with pytest.raises(InputError) as refusal:
+        run(*[word.format(source) for word in words])
+    assert re.search(message, describe_error(refusal.value))
 
 
-def test_ratios_or_a_seed_alone_ask_for_a_split_within_each_user():
+def test_a_negative_seed_is_refused_by_name(source):
+    result = CliRunner().invoke(app, ["describe", str(source), "--seed", "-1"])
+    assert result.exit_code == 2
+    assert "--seed" in result.output
+
+
+def test_ratios_or_a_seed_alone_split_within_each_user():
     assert split_spec(None, None, None) is None
     assert split_spec(None, "7:1:2", None) == SplitSpec(by="user", ratios=(7, 1, 2), seed=0)
     assert split_spec(None, None, 3) == SplitSpec(by="user", seed=3)

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from prismrec.data.pairs import Pairs
 from prismrec.data.split import TEST, TRAIN, VALID, SplitSpec, split_labels
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 
 
 def pairs_of_degrees(degrees, num_items=40, **columns):
-    """User u has the items 0..degrees[u]-1."""
+    """Pairs of users, where user u has the items 0 to degrees[u] - 1."""
     users = np.repeat(np.arange(len(degrees), dtype=np.int32), degrees)
     items = np.concatenate([np.arange(degree, dtype=np.int32) for degree in degrees])
     return Pairs(users, items, len(degrees), num_items, **columns)
@@ -20,36 +20,42 @@ def counts(labels, groups, label, size):
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(0, 5))
-def test_by_user_holds_out_the_share_of_each_user_and_keeps_one_to_train(degrees, seed):
+def test_by_user_applies_the_ratios_to_each_user(degrees, seed):
     pairs = pairs_of_degrees(degrees)
     labels = split_labels(pairs, SplitSpec(by="user", seed=seed), "here")
-    train, valid, test = (counts(labels, pairs.users, label, len(degrees)) for label in (TRAIN, VALID, TEST))
-    for degree, here in zip(degrees, zip(train, valid, test, strict=True), strict=True):
+    train = counts(labels, pairs.users, TRAIN, len(degrees))
+    valid = counts(labels, pairs.users, VALID, len(degrees))
+    test = counts(labels, pairs.users, TEST, len(degrees))
+    for user, degree in enumerate(degrees):
         held_out = max(1, int(degree * 0.1 + 0.5)) if degree >= 3 else 0
-        assert here == (degree - 2 * held_out, held_out, held_out)
+        assert train[user] == degree - 2 * held_out
+        assert valid[user] == held_out
+        assert test[user] == held_out
 
 
 @pytest.mark.parametrize(("degree", "expected"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (1, 1, 2))])
-def test_by_user_with_greedy_shares_still_trains_on_each_user(degree, expected):
+def test_by_user_leaves_each_user_a_training_pair_with_large_held_out_shares(degree, expected):
     pairs = pairs_of_degrees([degree])
     labels = split_labels(pairs, SplitSpec(by="user", ratios=(1, 1, 2)), "here")
     assert tuple(np.bincount(labels, minlength=3)) == expected
 
 
-def test_by_user_without_a_validation_share_makes_none():
+def test_by_user_with_validation_share_0_has_no_validation_pair():
     labels = split_labels(pairs_of_degrees([5, 3]), SplitSpec(by="user", ratios=(8, 0, 2)), "here")
     assert np.bincount(labels, minlength=3).tolist() == [6, 0, 2]
 
 
-def test_random_splits_differ_by_seed_and_repeat_for_one():
+def test_random_splits_are_functions_of_the_seed():
     pairs = pairs_of_degrees([30] * 20)
     for by in ("user", "overall", "cold-items"):
-        first, again, other = (split_labels(pairs, SplitSpec(by=by, seed=seed), "here") for seed in (3, 3, 4))
+        first = split_labels(pairs, SplitSpec(by=by, seed=3), "here")
+        again = split_labels(pairs, SplitSpec(by=by, seed=3), "here")
+        other = split_labels(pairs, SplitSpec(by=by, seed=4), "here")
         assert (first == again).all()
         assert (first != other).any()
 
 
-def test_by_user_draws_every_position_about_equally():
+def test_by_user_draws_all_pairs_with_equal_probability():
     pairs = pairs_of_degrees([10] * 4000)
     labels = split_labels(pairs, SplitSpec(by="user"), "here")
     drawn = counts(labels, pairs.items, TEST, 10)
@@ -57,66 +63,67 @@ def test_by_user_draws_every_position_about_equally():
     assert (np.abs(drawn - 400) < 95).all()
 
 
-def test_overall_takes_the_shares_of_all_pairs():
+def test_overall_applies_the_ratios_to_all_pairs():
     labels = split_labels(pairs_of_degrees([25] * 40), SplitSpec(by="overall", ratios=(7, 1, 2)), "here")
     assert np.bincount(labels).tolist() == [700, 100, 200]
 
 
-def test_last_holds_out_the_last_two_and_breaks_ties_by_item_number():
+def test_last_holds_out_the_last_two_pairs_and_breaks_ties_by_item_number():
     times = np.array([5, 9, 9, 1, 4, 4, 7], dtype=np.int64)
     pairs = pairs_of_degrees([4, 2, 1], timestamps=times)
     labels = split_labels(pairs, SplitSpec(by="last"), "here")
     assert labels.tolist() == [TRAIN, TEST, VALID, TRAIN, TEST, TRAIN, TRAIN]
 
 
-def test_time_cuts_at_moments_and_never_trains_on_the_future():
+def test_by_time_all_training_pairs_are_older_than_held_out_pairs():
     times = np.random.default_rng(0).integers(0, 50, 400).astype(np.float64)
     labels = split_labels(pairs_of_degrees([40] * 10, timestamps=times), SplitSpec(by="time"), "here")
     assert times[labels == TRAIN].max() < times[labels == VALID].min()
     assert times[labels == VALID].max() < times[labels == TEST].min()
-    # At least a tenth; more only by the pairs that share the moment of the cut (8 a moment on average).
+    # At least a tenth, and all pairs with the timestamp of the cut (8 per timestamp on average).
     assert 40 <= (labels == TEST).sum() < 60
 
 
-def test_cold_items_leave_training_with_all_their_pairs():
+def test_cold_items_have_all_pairs_in_one_split():
     degrees = np.random.default_rng(0).integers(1, 40, 30).tolist()
     pairs = pairs_of_degrees(degrees, num_items=60)
     labels = split_labels(pairs, SplitSpec(by="cold-items"), "here")
-    of_item = [set(labels[pairs.items == item].tolist()) for item in np.unique(pairs.items)]
-    assert all(len(one) == 1 for one in of_item)
-    share = round(len(of_item) * 0.1)
-    assert [of_item.count({label}) for label in (VALID, TEST)] == [share, share]
+    labels_by_item = [set(labels[pairs.items == item].tolist()) for item in np.unique(pairs.items)]
+    assert all(len(each) == 1 for each in labels_by_item)
+    share = round(len(labels_by_item) * 0.1)
+    assert labels_by_item.count({VALID}) == share
+    assert labels_by_item.count({TEST}) == share
 
 
 @pytest.mark.parametrize(
     ("by", "found", "expected"),
     [
-        ("label", "no split column", "--split-column"),
-        ("last", "no timestamp column", "--time-column"),
-        ("time", "no timestamp column", "--time-column"),
+        ("label", "no split column", "a column split, x_label or label"),
+        ("last", "no timestamp column", "a column timestamp, time or ts"),
+        ("time", "no timestamp column", "a column timestamp, time or ts"),
     ],
 )
-def test_a_protocol_without_its_column_is_refused(by, found, expected):
+def test_pairs_without_the_column_of_the_protocol_are_refused(by, found, expected):
     with pytest.raises(InputError) as refusal:
         split_labels(pairs_of_degrees([3]), SplitSpec(by=by), "clicks.csv")
     assert (refusal.value.where, refusal.value.found) == ("clicks.csv", found)
     assert expected in refusal.value.expected
 
 
-def test_one_moment_for_all_pairs_leaves_nothing_to_train_on():
+def test_a_split_without_training_pairs_is_refused():
     pairs = pairs_of_degrees([10], timestamps=np.zeros(10, np.int64))
     with pytest.raises(InputError, match=r"split by time: found no training pair \(0 valid, 10 test\)"):
         split_labels(pairs, SplitSpec(by="time"), "clicks.csv")
 
 
 @pytest.mark.parametrize("ratios", [(0, 1, 1), (8, -1, 1), (8, 1), (float("nan"), 1, 1)])
-def test_impossible_shares_are_refused(ratios):
-    with pytest.raises(InputError, match="three shares train:valid:test"):
+def test_invalid_ratios_are_refused(ratios):
+    with pytest.raises(ParameterError, match=r"ratios: .* three shares train:valid:test"):
         SplitSpec(ratios=ratios)
 
 
-def test_an_unknown_protocol_or_seed_is_refused():
-    with pytest.raises(InputError, match="found 'random'; expected one of: label, user"):
+def test_an_unknown_protocol_or_a_negative_seed_is_refused():
+    with pytest.raises(ParameterError, match="by: found 'random'; expected one of: label, user"):
         SplitSpec(by="random")
-    with pytest.raises(InputError, match="found -1"):
+    with pytest.raises(ParameterError, match="seed: found -1"):
         SplitSpec(seed=-1)

@@ -1,3 +1,6 @@
+import errno
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from prismrec.data import RawData, RawFeatures, SplitSpec, build, load, write_mmrec, write_table
 from prismrec.errors import InputError
 
-# Ids with everything that a separator, a quotation mark or a number can spoil; no control characters.
+# Ids with separators, quotation marks and digits, but without control characters.
 IDS = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), min_size=1, max_size=5)
 
 
@@ -40,7 +43,7 @@ ROUND_TRIP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture
 
 @ROUND_TRIP
 @given(datasets())
-def test_the_tabular_layout_gives_back_everything(tmp_path_factory, dataset):
+def test_a_data_set_is_unchanged_after_a_round_trip_through_the_tabular_layout(tmp_path_factory, dataset):
     out = tmp_path_factory.mktemp("round") / "shop"
     write_table(dataset, out)
     again = load(out)
@@ -52,7 +55,7 @@ def test_the_tabular_layout_gives_back_everything(tmp_path_factory, dataset):
 
 @ROUND_TRIP
 @given(datasets())
-def test_by_way_of_mmrec_pairs_splits_and_features_come_back(tmp_path_factory, dataset):
+def test_pairs_splits_and_features_are_unchanged_after_a_round_trip_through_the_mmrec_layout(tmp_path_factory, dataset):
     root = tmp_path_factory.mktemp("round")
     write_mmrec(dataset, root / "mmrec")
     write_table(load(root / "mmrec"), root / "table")
@@ -64,10 +67,14 @@ def test_by_way_of_mmrec_pairs_splits_and_features_come_back(tmp_path_factory, d
     assert dataset.features.keys() == again.features.keys()
     for name, values in dataset.features.items():
         np.testing.assert_array_equal(values, again.features[name])
-    for kind, ids in (("user", dataset.users.ids), ("item", dataset.items.ids)):
-        mapping = pl.read_csv(root / "mmrec" / f"{kind[0]}_id_mapping.csv", separator="\t", infer_schema=False)
-        assert mapping[f"{kind}_id"].to_list() == ids.to_list()
-        assert mapping[f"{kind}ID"].to_list() == [str(number) for number in range(len(ids))]
+    users = pl.read_csv(root / "mmrec" / "u_id_mapping.csv", separator="\t", infer_schema=False)
+    assert users.columns == ["user_id", "userID"]
+    assert users["user_id"].to_list() == dataset.users.ids.to_list()
+    assert users["userID"].to_list() == [str(number) for number in range(len(dataset.users))]
+    items = pl.read_csv(root / "mmrec" / "i_id_mapping.csv", separator="\t", infer_schema=False)
+    assert items.columns == ["item_id", "itemID"]
+    assert items["item_id"].to_list() == dataset.items.ids.to_list()
+    assert items["itemID"].to_list() == [str(number) for number in range(len(dataset.items))]
 
 
 @pytest.fixture
@@ -76,35 +83,39 @@ def dataset(folder):
 
 
 @pytest.mark.parametrize("write", [write_table, write_mmrec])
-def test_a_folder_with_something_in_it_is_left_alone(write, dataset, tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_and_unchanged(write, dataset, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    write(dataset, out)  # an empty folder will do
+    write(dataset, out)  # an empty folder is accepted
     before = sorted(path.name for path in out.iterdir())
     with pytest.raises(InputError, match="something already there"):
         write(dataset, out)
     assert sorted(path.name for path in out.iterdir()) == before
 
 
-def test_a_write_that_fails_leaves_nothing(dataset, tmp_path, monkeypatch):
+def test_a_full_disk_is_an_input_error_and_leaves_nothing(dataset, tmp_path, monkeypatch):
     def full_disk(*_args, **_kwargs):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", full_disk)
-    object.__setattr__(dataset, "features", {"image": np.ones((2, 1), np.float32)})
+    features = {"image": np.ones((2, 1), np.float32)}
+    dataset = replace(dataset, features=features, present={"image": np.ones(2, np.bool_)})
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(InputError) as refusal:
         write_mmrec(dataset, tmp_path / "out")
+    assert refusal.value.where == str(tmp_path / "out")
+    assert refusal.value.found == "No space left on device"
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_place_that_cannot_be_written_is_refused(dataset, tmp_path):
+def test_a_path_below_a_file_is_refused(dataset, tmp_path):
     (tmp_path / "file").write_text("here")
-    with pytest.raises(InputError, match="a place where a folder can be made"):
+    with pytest.raises(InputError, match="expected a folder that can be written") as refusal:
         write_table(dataset, tmp_path / "file" / "out")
+    assert refusal.value.where == str(tmp_path / "file" / "out")
 
 
-def test_a_catalog_with_lists_becomes_parquet(folder, tmp_path):
+def test_a_catalog_with_lists_is_written_as_parquet(folder, tmp_path):
     source = folder({"interactions.csv": "user,item\na,x\n"})
     catalog = pl.DataFrame({"item_id": ["x"], "genres": [["drama", "war"]]})
     catalog.write_parquet(source / "items.parquet")

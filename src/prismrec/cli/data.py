@@ -1,114 +1,265 @@
-"""`prismrec data`: describe a data set, split it, convert it to another layout."""
+"""`prismrec data`: describe a data set, split it, or convert it to another layout."""
 
 import json
-from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from prismrec.cli.source import SourceOptions, with_source
-from prismrec.data import Dataset, write_mmrec, write_table
-from prismrec.data.split import SPLIT_NAMES
+from prismrec.cli.source import (
+    By,
+    Fill,
+    Format,
+    ItemColumn,
+    KCore,
+    MemoryLimit,
+    Modalities,
+    NpyOrder,
+    Ratios,
+    Source,
+    SplitColumn,
+    SplitOrPlainSeed,
+    TimeColumn,
+    UserColumn,
+    column_names,
+    read_dataset,
+    split_spec,
+)
 from prismrec.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from prismrec.data import Dataset
+    from prismrec.types import Interactions
 
 app = typer.Typer(help="Describe, split and convert data sets.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", help="A new or empty folder to write to.", show_default=False)]
+To = Annotated[str, typer.Option("--to", help="Layout to write: table or mmrec.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @app.command()
-@with_source
 def describe(
-    data: SourceOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    source: Source,
+    as_json: AsJson = False,
+    layout: Format = None,
+    by: By = None,
+    ratios: Ratios = None,
+    split_seed: SplitOrPlainSeed = None,
+    fill: Fill = "mean",
+    k_core: KCore = 0,
+    modality: Modalities = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
+    split_column: SplitColumn = None,
+    npy_order: NpyOrder = None,
+    memory_limit: MemoryLimit = None,
 ) -> None:
-    """Read a data set, check all of it, and say what is in it."""
-    summary = summarise(data.read())
+    """Read a data set, check it completely, and print a summary."""
+    split = split_spec(by, ratios, split_seed)
+    columns = column_names(user_column, item_column, time_column, split_column)
+    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    summary = summarise(dataset)
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
     else:
         _show(summary)
 
 
-@app.command()
-@with_source
-def split(data: SourceOptions, out: Out) -> None:
-    """Split a data set and write it in the tabular layout, with the split as a column."""
-    _write(data.read(), out, write_table)
-
-
-@app.command()
-@with_source
-def convert(
-    data: SourceOptions, out: Out, to: Annotated[str, typer.Option(help="table or mmrec.", show_default=False)]
+@app.command("split")
+def split_dataset(
+    source: Source,
+    out: Out,
+    layout: Format = None,
+    by: By = None,
+    ratios: Ratios = None,
+    split_seed: SplitOrPlainSeed = None,
+    fill: Fill = "mean",
+    k_core: KCore = 0,
+    modality: Modalities = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
+    split_column: SplitColumn = None,
+    npy_order: NpyOrder = None,
+    memory_limit: MemoryLimit = None,
 ) -> None:
-    """Write a data set in another layout; its split stays, or is drawn as by `split` if it has none."""
-    writers = {"table": write_table, "mmrec": write_mmrec}
-    if to not in writers:
-        raise InputError("--to", repr(to), f"one of: {', '.join(writers)}")
-    _write(data.read(), out, writers[to])
+    """Split a data set and write it in the tabular layout, with the split as a column."""
+    from prismrec.data import write_table
+
+    split = split_spec(by, ratios, split_seed)
+    columns = column_names(user_column, item_column, time_column, split_column)
+    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    write_table(dataset, out)
+    _report_written(dataset, out)
 
 
-def summarise(dataset: Dataset) -> dict[str, Any]:
-    """The numbers that `describe --json` prints; `density` is the share of all U × I pairs."""
-    splits = {name: getattr(dataset, name) for name in SPLIT_NAMES}
-    interactions = sum(len(pairs) for pairs in splits.values())
-    return {
-        "name": dataset.name,
-        "users": len(dataset.users),
-        "items": len(dataset.items),
-        "interactions": interactions,
-        "density": interactions / (len(dataset.users) * len(dataset.items)),
-        "splits": {
-            name: {
-                "interactions": len(pairs),
-                "users": int((pairs.user_degrees > 0).sum()),
-                "items": int((pairs.item_degrees > 0).sum()),
-            }
-            for name, pairs in splits.items()
-        },
-        "users_without_training": int((dataset.train.user_degrees == 0).sum()),
-        "items_without_training": int((dataset.train.item_degrees == 0).sum()),
-        "modalities": {
-            name: {"width": values.shape[1], "missing": int((~dataset.present[name]).sum())}
-            for name, values in dataset.features.items()
-        },
-        "catalog": [] if dataset.catalog is None else dataset.catalog.columns,
-        "notes": list(dataset.notes),
-        "fingerprint": dataset.fingerprint,
+@app.command()
+def convert(
+    source: Source,
+    out: Out,
+    to: To,
+    layout: Format = None,
+    by: By = None,
+    ratios: Ratios = None,
+    split_seed: SplitOrPlainSeed = None,
+    fill: Fill = "mean",
+    k_core: KCore = 0,
+    modality: Modalities = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
+    split_column: SplitColumn = None,
+    npy_order: NpyOrder = None,
+    memory_limit: MemoryLimit = None,
+) -> None:
+    """Write a data set in another layout. Its split is kept; a data set without one is split as by `split`."""
+    from prismrec.data import write_mmrec, write_table
+
+    if to not in ("table", "mmrec"):
+        raise InputError("--to", repr(to), "one of: table, mmrec")
+    split = split_spec(by, ratios, split_seed)
+    columns = column_names(user_column, item_column, time_column, split_column)
+    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    if to == "table":
+        write_table(dataset, out)
+    else:
+        write_mmrec(dataset, out)
+    _report_written(dataset, out)
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One split: the number of interactions, and the numbers of users and items that have one in this split."""
+
+    interactions: int
+    users: int
+    items: int
+
+
+@dataclass(frozen=True)
+class ModalitySummary:
+    """One modality: the width of its features, and the number of items that lack it."""
+
+    width: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `describe --json` prints.
+
+    Attributes:
+        name: name of the data set.
+        users: number of users, U.
+        items: number of items, I.
+        interactions: number of interactions in all splits, E.
+        density: E / (U I).
+        splits: "train", "valid" and "test".
+        users_without_training: number of users without a training interaction.
+        items_without_training: number of items without a training interaction.
+        modalities: by name.
+        catalog: columns of the item table; empty if there is none.
+        notes: what the reader counted and decided.
+        fingerprint: hash of ids, interactions and features.
+    """
+
+    name: str
+    users: int
+    items: int
+    interactions: int
+    density: float
+    splits: dict[str, SplitSummary]
+    users_without_training: int
+    items_without_training: int
+    modalities: dict[str, ModalitySummary]
+    catalog: list[str]
+    notes: tuple[str, ...]
+    fingerprint: str
+
+
+def summarise(dataset: "Dataset") -> Summary:
+    """Count what is in a data set."""
+    users = len(dataset.users)
+    items = len(dataset.items)
+    interactions = len(dataset.train) + len(dataset.valid) + len(dataset.test)
+    splits = {
+        "train": _summarise_split(dataset.train),
+        "valid": _summarise_split(dataset.valid),
+        "test": _summarise_split(dataset.test),
     }
-
-
-def _show(summary: dict[str, Any]) -> None:
-    console = Console()
-    counts = Table("", "interactions", "users", "items", title=summary["name"], title_justify="left")
-    for column in counts.columns[1:]:
-        column.justify = "right"
-    for name, part in summary["splits"].items():
-        counts.add_row(name, *(f"{part[key]:,}" for key in ("interactions", "users", "items")))
-    counts.add_section()
-    counts.add_row("all", *(f"{summary[key]:,}" for key in ("interactions", "users", "items")))
-    console.print(counts)
-    console.print(
-        f"density {summary['density']:.4%}; without a training interaction: "
-        f"{summary['users_without_training']:,} users, {summary['items_without_training']:,} items"
+    modalities = {}
+    for name, values in dataset.features.items():
+        missing = int((~dataset.present[name]).sum())
+        modalities[name] = ModalitySummary(width=values.shape[1], missing=missing)
+    return Summary(
+        name=dataset.name,
+        users=users,
+        items=items,
+        interactions=interactions,
+        density=interactions / (users * items),
+        splits=splits,
+        users_without_training=users - splits["train"].users,
+        items_without_training=items - splits["train"].items,
+        modalities=modalities,
+        catalog=[] if dataset.catalog is None else dataset.catalog.columns,
+        notes=dataset.notes,
+        fingerprint=dataset.fingerprint,
     )
-    if summary["modalities"]:
-        modalities = Table("modality", "width", "items that lack it")
-        for name, part in summary["modalities"].items():
-            modalities.add_row(name, f"{part['width']:,}", f"{part['missing']:,}")
-        console.print(modalities)
+
+
+def _summarise_split(pairs: "Interactions") -> SplitSummary:
+    users = int((pairs.user_degrees > 0).sum())
+    items = int((pairs.item_degrees > 0).sum())
+    return SplitSummary(interactions=len(pairs), users=users, items=items)
+
+
+def _show(summary: Summary) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(_count_table(summary))
+    console.print(
+        f"density {summary.density:.4%}; without a training interaction: "
+        f"{summary.users_without_training:,} users, {summary.items_without_training:,} items"
+    )
+    if summary.modalities:
+        console.print(_modality_table(summary.modalities))
     else:
         console.print("no modalities")
-    for note in summary["notes"]:
+    for note in summary.notes:
         console.print(f"- {note}", markup=False, highlight=False)
 
 
-def _write(dataset: Dataset, out: Path, writer: Callable[[Dataset, Path], None]) -> None:
-    writer(dataset, out)
+def _count_table(summary: Summary) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", title=escape(summary.name), title_justify="left")
+    for header in ("interactions", "users", "items"):
+        table.add_column(header, justify="right")
+    for name, part in summary.splits.items():
+        table.add_row(name, f"{part.interactions:,}", f"{part.users:,}", f"{part.items:,}")
+    table.add_section()
+    table.add_row("all", f"{summary.interactions:,}", f"{summary.users:,}", f"{summary.items:,}")
+    return table
+
+
+def _modality_table(modalities: dict[str, ModalitySummary]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("modality", "width", "items that lack it")
+    for name, part in modalities.items():
+        table.add_row(escape(name), f"{part.width:,}", f"{part.missing:,}")
+    return table
+
+
+def _report_written(dataset: "Dataset", out: Path) -> None:
     for note in dataset.notes:
         typer.echo(f"- {note}")
     typer.echo(f"wrote {out}: {len(dataset.train):,} train, {len(dataset.valid):,} valid, {len(dataset.test):,} test")

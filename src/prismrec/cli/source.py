@@ -1,118 +1,128 @@
-"""The options that say which data to read, once for all commands that read data."""
+"""Options that choose and read a data set. A command lists those that it needs and calls `read_dataset`."""
 
-import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from prismrec.data import ColumnNames, Dataset, SplitSpec, load
-from prismrec.data.split import Protocol
 from prismrec.errors import InputError
 
+if TYPE_CHECKING:
+    from prismrec.data import ColumnNames, Dataset, SplitSpec
 
-def _option(help_text: str, *names: str) -> Any:
-    return typer.Option(*names, help=help_text, show_default=False)
+_FORMAT_HELP = "Layout: table, mmrec, recbole or lattice. Detected if not given."
+_BY_HELP = (
+    "How to split: label, user, overall, last, time or cold-items. Default: label if the file has one, else user."
+)
+_RATIOS_HELP = "Shares train:valid:test; 8:1:1 if not given."
+_SEED_HELP = "Seed of a random split; 0 if not given."
+_FILL_HELP = "How to fill the features of items that lack a modality: mean or zero."
+_K_CORE_HELP = "Keep only users and items with at least this many interactions."
+_MODALITY_HELP = "Read only this modality; may be repeated."
+_NPY_ORDER_HELP = "'items': row i of features/*.npy belongs to row i of the item table."
+_MEMORY_HELP = "Refuse larger files, for example 500M or 4G (powers of 1,024)."
 
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """What the command line said about the data; each field is an option of `with_source`'s commands."""
-
-    source: Annotated[Path, typer.Argument(help="A folder, or the file of interactions in it.", show_default=False)]
-    layout: Annotated[str | None, _option("table, mmrec, recbole or lattice; recognised if not given.", "--format")] = (
-        None
-    )
-    by: Annotated[
-        str | None,
-        _option(
-            "label, user, overall, last, time or cold-items; if not given, label where the file has labels, else user."
-        ),
-    ] = None
-    ratios: Annotated[str | None, _option("Shares train:valid:test; 8:1:1 if not given.")] = None
-    split_seed: Annotated[int | None, _option("Of a random split; 0 if not given.")] = None
-    fill: Annotated[str, typer.Option(help="Features of items that lack a modality: mean or zero.")] = "mean"
-    k_core: Annotated[int, typer.Option(help="Keep users and items with at least this many interactions.")] = 0
-    modality: Annotated[list[str] | None, _option("Read only this modality; may be repeated.")] = None
-    user_column: Annotated[str | None, _option("Column with user ids.")] = None
-    item_column: Annotated[str | None, _option("Column with item ids.")] = None
-    time_column: Annotated[str | None, _option("Column with timestamps.")] = None
-    split_column: Annotated[str | None, _option("Column with split labels.")] = None
-    npy_order: Annotated[
-        str | None, _option("'items': row i of features/*.npy belongs to row i of the item table.")
-    ] = None
-    memory_limit: Annotated[str | None, _option("Refuse larger files, such as 500M or 4G (powers of 1,024).")] = None
-
-    def read(self) -> Dataset:
-        """Load the data set; `load` refuses words that it does not know.
-
-        Raises:
-            InputError: a word or a file that cannot be used.
-        """
-        return load(
-            self.source,
-            format=self.layout,
-            split=split_spec(self.by, self.ratios, self.split_seed),
-            fill=cast(Any, self.fill),
-            k_core=self.k_core,
-            columns=ColumnNames(self.user_column, self.item_column, self.time_column, self.split_column),
-            modalities=self.modality or None,  # typer makes an absent list option empty
-            npy_order=cast(Any, self.npy_order),
-            memory_limit=None if self.memory_limit is None else parse_size(self.memory_limit),
-        )
+Source = Annotated[Path, typer.Argument(help="A folder, or the file of interactions in it.", show_default=False)]
+Format = Annotated[str | None, typer.Option("--format", help=_FORMAT_HELP, show_default=False)]
+By = Annotated[str | None, typer.Option("--by", help=_BY_HELP, show_default=False)]
+Ratios = Annotated[str | None, typer.Option("--ratios", help=_RATIOS_HELP, show_default=False)]
+SplitSeed = Annotated[int | None, typer.Option("--split-seed", help=_SEED_HELP, show_default=False, min=0)]
+SplitOrPlainSeed = Annotated[
+    int | None, typer.Option("--split-seed", "--seed", help=_SEED_HELP, show_default=False, min=0)
+]
+"""For commands in which `--seed` has no other meaning."""
+Fill = Annotated[str, typer.Option("--fill", help=_FILL_HELP)]
+KCore = Annotated[int, typer.Option("--k-core", help=_K_CORE_HELP)]
+Modalities = Annotated[list[str] | None, typer.Option("--modality", help=_MODALITY_HELP, show_default=False)]
+UserColumn = Annotated[str | None, typer.Option("--user-column", help="Column with user ids.", show_default=False)]
+ItemColumn = Annotated[str | None, typer.Option("--item-column", help="Column with item ids.", show_default=False)]
+TimeColumn = Annotated[str | None, typer.Option("--time-column", help="Column with timestamps.", show_default=False)]
+SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with the split.", show_default=False)]
+NpyOrder = Annotated[str | None, typer.Option("--npy-order", help=_NPY_ORDER_HELP, show_default=False)]
+MemoryLimit = Annotated[str | None, typer.Option("--memory-limit", help=_MEMORY_HELP, show_default=False)]
 
 
-def with_source(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's parameter `data` by one option per field of `SourceOptions`.
+def read_dataset(
+    source: Path,
+    layout: str | None,
+    split: "SplitSpec | None",
+    columns: "ColumnNames",
+    modalities: list[str] | None,
+    fill: str,
+    k_core: int,
+    npy_order: str | None,
+    memory_limit: str | None,
+) -> "Dataset":
+    """Load the data set that the options describe. `load` checks the values that are passed on as text.
 
-    `--seed` is the split's where the command has no other use for that name; `--split-seed` always is.
-    """
-    own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "data"]
-    fields = list(inspect.signature(SourceOptions).parameters.values())
-    if "seed" not in [parameter.name for parameter in own]:
-        position = [field.name for field in fields].index("split_seed")
-        both = Annotated[int | None, _option("Of a random split; 0 if not given.", "--split-seed", "--seed")]
-        fields[position] = fields[position].replace(annotation=both)
-
-    def run(**given: Any) -> None:
-        data = SourceOptions(**{field.name: given.pop(field.name) for field in fields})
-        command(data=data, **given)
-
-    # By keyword only, so that required and optional parameters may come in the order in which help shows them.
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *fields)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads options from it
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    return run
-
-
-def split_spec(by: str | None, ratios: str | None, seed: int | None) -> SplitSpec | None:
-    """The split that the options ask for, None if they ask for none.
+    Args:
+        source: a folder, or the file of interactions in it.
+        layout: the value of `--format`.
+        split: the result of `split_spec`.
+        columns: the result of `column_names`.
+        modalities: the modalities to read. None and an empty list read all of them.
+        fill: the value of `--fill`.
+        k_core: the value of `--k-core`.
+        npy_order: the value of `--npy-order`.
+        memory_limit: the value of `--memory-limit`.
 
     Raises:
-        InputError: an unknown protocol or impossible shares.
+        InputError: an option or a file cannot be used.
     """
+    from prismrec.data import load
+
+    return load(
+        source,
+        format=layout,
+        split=split,
+        fill=cast(Any, fill),
+        k_core=k_core,
+        columns=columns,
+        modalities=modalities or None,  # typer passes an empty list if the option is absent
+        npy_order=cast(Any, npy_order),
+        memory_limit=None if memory_limit is None else parse_size(memory_limit),
+    )
+
+
+def column_names(user: str | None, item: str | None, time: str | None, split: str | None) -> "ColumnNames":
+    """The names of the columns. None stands for the usual names."""
+    from prismrec.data import ColumnNames
+
+    return ColumnNames(user=user, item=item, timestamp=time, split=split)
+
+
+def split_spec(by: str | None, ratios: str | None, seed: int | None) -> "SplitSpec | None":
+    """The split that the options describe, or None if none of them is given.
+
+    Raises:
+        InputError: the protocol is unknown, or the ratios are not three shares.
+    """
+    from prismrec.data import SplitSpec
+
     if by is None and ratios is None and seed is None:
         return None
+    shares = (8.0, 1.0, 1.0) if ratios is None else _parse_ratios(ratios)
+    return SplitSpec(by=cast(Any, by or "user"), ratios=shares, seed=seed or 0)
+
+
+def _parse_ratios(text: str) -> tuple[float, float, float]:
     try:
-        shares = tuple(float(share) for share in (ratios or "8:1:1").split(":"))
-    except ValueError:
-        shares = ()
-    if len(shares) != 3:
-        raise InputError("--ratios", repr(ratios), "three shares train:valid:test, such as 8:1:1")
-    return SplitSpec(by=cast(Protocol, by or "user"), ratios=shares, seed=seed or 0)
+        train, valid, test = text.split(":")
+        return float(train), float(valid), float(test)
+    except ValueError as error:
+        raise InputError("--ratios", repr(text), "three shares train:valid:test, such as 8:1:1") from error
 
 
 def parse_size(text: str) -> int:
-    """A number of bytes such as 4096, 500M, 4G or 1.5GiB, in powers of 1,024.
+    """The number of bytes in a text such as "4096", "500M", "4G" or "1.5GiB". The units are powers of 1,024.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
     if match is None:
         raise InputError("--memory-limit", repr(text), "a size such as 500M or 4G")
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+    number = float(match[1])
+    power = " kmgt".index(match[2] or " ")
+    return int(number * 1024**power)

@@ -1,59 +1,140 @@
-"""`prismrec train`: fit one model on one data set and leave a run directory."""
+"""`prismrec train`: train one model on one data set and write a run directory."""
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prismrec.cli.options import check_device_and_precision
-from prismrec.cli.source import SourceOptions, with_source
+from prismrec.cli.source import (
+    By,
+    Fill,
+    Format,
+    ItemColumn,
+    KCore,
+    MemoryLimit,
+    Modalities,
+    NpyOrder,
+    Ratios,
+    Source,
+    SplitColumn,
+    SplitSeed,
+    TimeColumn,
+    UserColumn,
+    column_names,
+    read_dataset,
+    split_spec,
+)
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
 
+if TYPE_CHECKING:
+    from prismrec.records import Settings
+    from prismrec.runs import Run
+
+_PATIENCE_HELP = "Stop after this many validations without improvement."
+_PRECISION_HELP = "Precision of products with features: float32 or bf16."
+
 Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value; may be repeated.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
+Patience = Annotated[int, typer.Option("--patience", help=_PATIENCE_HELP, min=1)]
+ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs between validations.", min=1)]
+Metric = Annotated[str, typer.Option("--metric", help="The validation metric that chooses the epoch.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help=_PRECISION_HELP)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-@with_source
 def train(
     model: Model,
-    data: SourceOptions,
+    source: Source,
     out: Out,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A hyperparameter as name=value; may be repeated.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.", min=0)] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Largest number of epochs; 1000 if not given.", min=1)] = None,
-    patience: Annotated[int, typer.Option(help="Stop after this many validations without improvement.", min=1)] = 20,
-    validate_every: Annotated[int, typer.Option(help="Epochs between validations.", min=1)] = 1,
-    metric: Annotated[str, typer.Option(help="The validation metric that chooses the epoch.")] = "recall@20",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Precision of products with features: float32 or bf16.")] = "float32",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    set_: Set = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    patience: Patience = 20,
+    validate_every: ValidateEvery = 1,
+    metric: Metric = "recall@20",
+    device: Device = "auto",
+    precision: Precision = "float32",
+    resume: Resume = False,
+    as_json: AsJson = False,
+    layout: Format = None,
+    by: By = None,
+    ratios: Ratios = None,
+    split_seed: SplitSeed = None,
+    fill: Fill = "mean",
+    k_core: KCore = 0,
+    modality: Modalities = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
+    split_column: SplitColumn = None,
+    npy_order: NpyOrder = None,
+    memory_limit: MemoryLimit = None,
 ) -> None:
-    """Train a model, keep the epoch that is best on validation, and evaluate it on the test split."""
+    """Train a model, keep the epoch with the best validation score, and evaluate it on the test split."""
     from prismrec.cli.progress import EpochLines
     from prismrec.experiments.train import make_config
     from prismrec.experiments.train import train as train_run
-    from prismrec.records import Settings
 
     config = make_config(model, parse_settings(set_ or []))
-    check_device_and_precision(device, precision)
-    given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    settings = Settings(
-        seed=seed,
-        patience=patience,
-        validate_every=validate_every,
-        metric=metric,
-        device=cast(Any, device),
-        precision=cast(Any, precision),
-        **given,
-    )
-    dataset = data.read()
+    settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
+    split = split_spec(by, ratios, split_seed)
+    columns = column_names(user_column, item_column, time_column, split_column)
+    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
     with EpochLines(settings) as lines:
         run = train_run(model, dataset, config, settings, out=out, resume=resume, report=lines.epoch)
+    _report(run, out, as_json)
+
+
+def parse_settings(words: list[str]) -> dict[str, str]:
+    """Hyperparameters by name, from words of the form name=value.
+
+    Raises:
+        InputError: a word has no "=" or no name, or a name occurs twice.
+    """
+    settings: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError("--set", repr(word), "name=value")
+        if name in settings:
+            raise InputError(f"--set {name}", "two values", "one")
+        settings[name] = value
+    return settings
+
+
+def _settings(
+    seed: int, epochs: int | None, patience: int, validate_every: int, metric: str, device: str, precision: str
+) -> "Settings":
+    """The settings of the training.
+
+    `epochs` is left out if it is None: a data set without validation pairs needs an explicit number of epochs, and
+    `train` looks whether it was set.
+    """
+    from prismrec.records import Settings
+
+    check_device_and_precision(device, precision)
+    values: dict[str, object] = {
+        "seed": seed,
+        "patience": patience,
+        "validate_every": validate_every,
+        "metric": metric,
+        "device": device,
+        "precision": precision,
+    }
+    if epochs is not None:
+        values["epochs"] = epochs
+    return Settings.model_validate(values)
+
+
+def _report(run: "Run", out: Path, as_json: bool) -> None:
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     if as_json:
         typer.echo(json.dumps({"run": str(out), "model": run.manifest.model, **metrics}))
@@ -65,20 +146,3 @@ def train(
     for split in ("valid", "test"):
         if metrics[split]:
             print_metrics(split, metrics[split])
-
-
-def parse_settings(words: list[str]) -> dict[str, str]:
-    """A mapping from arguments of the form name=value.
-
-    Raises:
-        InputError: an argument has no "=", or a name is given twice.
-    """
-    settings: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise InputError("--set", repr(word), "name=value")
-        if name in settings:
-            raise InputError(f"--set {name}", "two values", "one")
-        settings[name] = value
-    return settings

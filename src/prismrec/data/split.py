@@ -1,36 +1,38 @@
-"""How pairs become training, validation and test: six protocols, each a function of the pairs and a seed.
+"""Splits pairs into training, validation and test by one of six protocols.
 
-The pairs come sorted by user and item, so that no protocol depends on the order of rows in a file.
+Pairs are sorted by user and item, so a split does not depend on the order of the rows in a file.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from prismrec.data.pairs import LabelArray, Pairs, TimeArray
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 
 TRAIN, VALID, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "valid", "test")
 Protocol = Literal["label", "user", "overall", "last", "time", "cold-items"]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """Which protocol, in which shares, from which seed.
+    """A protocol with its ratios and its seed.
 
     Attributes:
-        by: `label`, the file's own split column; `user`, at random within each user; `overall`, at random over
-            all pairs; `last`, each user's last pair to test and the one before to validation; `time`, two
-            moments cut all pairs; `cold-items`, at random over items, whose pairs leave training together
-            (LATTICE, section 3.1.3, has 8:1:1).
-        ratios: shares of train, valid and test, scaled to sum 1; not used by `label` and `last`.
-        seed: of the random protocols.
+        by: the protocol. `label` uses the split column of the file. `user` splits the pairs of each user at random.
+            `overall` splits all pairs at random. `last` takes the last pair of each user for test and the one before
+            for validation. `time` splits all pairs at two points in time. `cold-items` splits the items at random and
+            moves all pairs of an item together (LATTICE, section 3.1.3, with ratios 8:1:1).
+        ratios: shares of training, validation and test; they need not add up to 1. `label` and `last` ignore them.
+        seed: seed of the random protocols, 0 or more.
 
     Raises:
-        InputError: an unknown protocol, or shares that leave nothing to train on.
+        InputError: the protocol is unknown, the seed is negative, or the ratios are not three finite numbers of which
+            none is negative and the first is above 0.
     """
 
     by: Protocol = "user"
@@ -39,33 +41,34 @@ class SplitSpec:
 
     def __post_init__(self) -> None:
         if self.by not in get_args(Protocol):
-            raise InputError("split protocol", repr(self.by), f"one of: {', '.join(get_args(Protocol))}")
+            raise ParameterError("by", repr(self.by), f"one of: {', '.join(get_args(Protocol))}")
         shares = np.asarray(self.ratios, dtype=np.float64)
         if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or shares[0] == 0:
-            raise InputError(
-                "split ratios",
-                ":".join(f"{share:g}" for share in self.ratios),
-                "three shares train:valid:test, none negative, train above 0, such as 8:1:1",
-            )
+            expected = "three shares train:valid:test, none negative, train above 0, such as 8:1:1"
+            raise ParameterError("ratios", self._shares, expected)
         if self.seed < 0:
-            raise InputError("split seed", str(self.seed), "a whole number from 0 on")
+            raise ParameterError("seed", str(self.seed), "an integer, 0 or more")
 
     @property
-    def held_out(self) -> tuple[float, float]:
-        """The fractions of validation and test."""
-        total = sum(self.ratios)
-        return self.ratios[VALID] / total, self.ratios[TEST] / total
+    def valid_share(self) -> float:
+        """The fraction of pairs, or of items, for validation."""
+        return self.ratios[VALID] / sum(self.ratios)
+
+    @property
+    def test_share(self) -> float:
+        """The fraction of pairs, or of items, for test."""
+        return self.ratios[TEST] / sum(self.ratios)
 
     def __str__(self) -> str:
-        detail = {
+        descriptions = {
             "label": "the file's own labels",
             "last": "each user's last two pairs held out",
-            "time": f"two moments in time, {self._shares}",
+            "time": f"two points in time, {self._shares}",
             "user": f"at random within each user, {self._shares}, seed {self.seed}",
             "overall": f"at random over all pairs, {self._shares}, seed {self.seed}",
             "cold-items": f"at random over items, {self._shares}, seed {self.seed}",
         }
-        return detail[self.by]
+        return descriptions[self.by]
 
     @property
     def _shares(self) -> str:
@@ -73,17 +76,20 @@ class SplitSpec:
 
 
 def split_labels(pairs: Pairs, spec: SplitSpec, where: str) -> LabelArray:
-    """A label for each pair, 0 train, 1 valid, 2 test, int8 `[E]`.
+    """Assign each pair to a split.
 
     Args:
-        pairs: distinct, sorted pairs.
+        pairs: E distinct pairs, sorted by user and item.
         spec: the protocol.
-        where: the file, for messages.
+        where: the name of the file, for error messages.
+
+    Returns:
+        Labels, int8 `[E]`: 0 training, 1 validation, 2 test.
 
     Raises:
-        InputError: the pairs lack what the protocol goes by, or nothing is left to train on.
+        InputError: the pairs lack the labels or timestamps that the protocol needs, or no training pair remains.
     """
-    labels = _PROTOCOLS[spec.by](pairs, spec, where)
+    labels = _assign(pairs, spec, where)
     if not (labels == TRAIN).any():
         counts = np.bincount(labels, minlength=3)
         raise InputError(
@@ -94,79 +100,128 @@ def split_labels(pairs: Pairs, spec: SplitSpec, where: str) -> LabelArray:
     return labels
 
 
-def _by_label(pairs: Pairs, _spec: SplitSpec, where: str) -> LabelArray:
+def _assign(pairs: Pairs, spec: SplitSpec, where: str) -> LabelArray:
+    match spec.by:
+        case "label":
+            return _file_labels(pairs, where)
+        case "user":
+            return _by_user(pairs, spec)
+        case "overall":
+            return _by_overall(pairs, spec)
+        case "last":
+            return _by_last(pairs, _timestamps(pairs, where))
+        case "time":
+            return _by_time(pairs, _timestamps(pairs, where), spec)
+        case "cold-items":
+            return _by_cold_items(pairs, spec)
+
+
+def _file_labels(pairs: Pairs, where: str) -> LabelArray:
     if pairs.labels is None:
-        raise InputError(
-            where,
-            "no split column",
-            "a column split, x_label or label with train/valid/test or 0/1/2 (--split-column), or another --by",
+        expected = (
+            "a column split, x_label or label with train/valid/test or 0/1/2, or the name of another split column"
         )
+        raise InputError(where, "no split column", f"{expected}, or another protocol")
     return pairs.labels
 
 
-def _by_user(pairs: Pairs, spec: SplitSpec, _where: str) -> LabelArray:
-    """Within each user at random; who has three pairs or more has one in every split whose share is not 0."""
-    ranks, degrees = _ranks_within_user(pairs, np.random.default_rng(spec.seed).random(len(pairs)))
-    valid, test = _held_out_counts(degrees, spec)
+def _timestamps(pairs: Pairs, where: str) -> TimeArray:
+    if pairs.timestamps is None:
+        expected = "a column timestamp, time or ts, or the name of another time column, or another protocol"
+        raise InputError(where, "no timestamp column", expected)
+    return pairs.timestamps
+
+
+def _by_user(pairs: Pairs, spec: SplitSpec) -> LabelArray:
+    """Split the pairs of each user at random.
+
+    Every user has a training pair. A user with three or more pairs has a pair in each split with a share above 0.
+    """
+    keys = np.random.default_rng(spec.seed).random(len(pairs))
+    ranks, degrees = _ranks_within_user(pairs, keys)
+    counts = _held_out_counts(degrees, spec)
     enough = degrees >= 3
-    valid = np.where(enough & (spec.held_out[0] > 0), np.maximum(valid, 1), valid)
-    test = np.where(enough & (spec.held_out[1] > 0), np.maximum(test, 1), test)
-    test = np.minimum(test, np.maximum(degrees - 1 - (enough & (valid > 0)), 0))
+    valid = counts.valid
+    if spec.valid_share > 0:
+        valid = np.where(enough, np.maximum(valid, 1), valid)
+    test = counts.test
+    if spec.test_share > 0:
+        test = np.where(enough, np.maximum(test, 1), test)
+    reserved = 1 + (enough & (valid > 0))  # pairs that test leaves to training and validation
+    test = np.minimum(test, np.maximum(degrees - reserved, 0))
     valid = np.minimum(valid, np.maximum(degrees - 1 - test, 0))
     return _label_ranks(ranks, valid[pairs.users], test[pairs.users])
 
 
-def _by_overall(pairs: Pairs, spec: SplitSpec, _where: str) -> LabelArray:
-    return _label_ranks(_random_ranks(len(pairs), spec.seed), *_held_out_counts(len(pairs), spec))
+def _by_overall(pairs: Pairs, spec: SplitSpec) -> LabelArray:
+    """Split all pairs at random."""
+    ranks = _random_ranks(len(pairs), spec.seed)
+    counts = _held_out_counts(len(pairs), spec)
+    return _label_ranks(ranks, counts.valid, counts.test)
 
 
-def _by_last(pairs: Pairs, _spec: SplitSpec, where: str) -> LabelArray:
-    """Last pair to test, the one before to valid; of two pairs the first trains, a single pair trains.
+def _by_last(pairs: Pairs, times: TimeArray) -> LabelArray:
+    """Take the last pair of each user for test and the one before for validation.
 
-    Pairs of one moment are told apart by item number.
+    A user with two pairs has no validation pair, and a single pair is for training. Of pairs with equal timestamps, the
+    one with the lower item number counts as the later one.
     """
-    ranks, degrees = _ranks_within_user(pairs, -_timestamps(pairs, where))
-    degree = degrees[pairs.users]
-    return _label_ranks(ranks, (degree >= 3).astype(np.int64), (degree >= 2).astype(np.int64))
+    ranks, degrees = _ranks_within_user(pairs, -times)
+    degree = degrees[pairs.users]  # [E]
+    valid = (degree >= 3).astype(np.int64)
+    test = (degree >= 2).astype(np.int64)
+    return _label_ranks(ranks, valid, test)
 
 
-def _by_time(pairs: Pairs, spec: SplitSpec, where: str) -> LabelArray:
-    """Two moments cut the timestamps at the shares; pairs of one moment stay together, in the later split."""
-    times = _timestamps(pairs, where)
-    valid, test = _held_out_counts(len(pairs), spec)
+def _by_time(pairs: Pairs, times: TimeArray, spec: SplitSpec) -> LabelArray:
+    """Split all pairs at two points in time. Pairs with equal timestamps stay together, in the later split."""
+    counts = _held_out_counts(len(pairs), spec)
     ordered = np.sort(times)
     labels = np.zeros(len(pairs), dtype=np.int8)
-    if valid:
-        labels[times >= ordered[len(pairs) - valid - test]] = VALID
-    if test:
-        labels[times >= ordered[len(pairs) - test]] = TEST
+    if counts.valid:
+        start = ordered[len(pairs) - counts.valid - counts.test]
+        labels[times >= start] = VALID
+    if counts.test:
+        start = ordered[len(pairs) - counts.test]
+        labels[times >= start] = TEST
     return labels
 
 
-def _by_cold_items(pairs: Pairs, spec: SplitSpec, _where: str) -> LabelArray:
-    """Items that have pairs are drawn at random; all pairs of a drawn item leave training."""
-    drawn = np.unique(pairs.items)
-    of_item = np.zeros(pairs.num_items, dtype=np.int8)
-    of_item[drawn] = _label_ranks(_random_ranks(len(drawn), spec.seed), *_held_out_counts(len(drawn), spec))
-    return of_item[pairs.items]
+def _by_cold_items(pairs: Pairs, spec: SplitSpec) -> LabelArray:
+    """Split the items that have pairs at random, and give each pair the label of its item."""
+    items = np.unique(pairs.items)
+    ranks = _random_ranks(len(items), spec.seed)
+    counts = _held_out_counts(len(items), spec)
+    item_labels = np.zeros(pairs.num_items, dtype=np.int8)
+    item_labels[items] = _label_ranks(ranks, counts.valid, counts.test)
+    return item_labels[pairs.items]
 
 
-def _held_out_counts(
-    total: int | npt.NDArray[np.int64], spec: SplitSpec
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How many of `total` go to validation and to test, rounded half up."""
-    valid, test = (np.floor(np.asarray(total) * share + 0.5).astype(np.int64) for share in spec.held_out)
-    return valid, test
+class _HeldOut(NamedTuple):
+    """Numbers of validation and of test pairs, for all pairs (arrays without axes) or for each user `[U]`."""
+
+    valid: Counts
+    test: Counts
 
 
-def _random_ranks(count: int, seed: int) -> npt.NDArray[np.int64]:
+def _held_out_counts(total: int | Counts, spec: SplitSpec) -> _HeldOut:
+    """The shares of `total` for validation and for test, with halves rounded up."""
+    totals = np.asarray(total)
+    valid = np.floor(totals * spec.valid_share + 0.5).astype(np.int64)
+    test = np.floor(totals * spec.test_share + 0.5).astype(np.int64)
+    return _HeldOut(valid, test)
+
+
+def _random_ranks(count: int, seed: int) -> Counts:
     return np.random.default_rng(seed).permutation(count)
 
 
-def _ranks_within_user(
-    pairs: Pairs, keys: npt.NDArray[np.generic]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The place of each pair among its user's pairs, by ascending key, `[E]`; and the users' degrees `[U]`."""
+def _ranks_within_user(pairs: Pairs, keys: npt.NDArray[np.generic]) -> tuple[Counts, Counts]:
+    """Rank the pairs of each user by ascending key `[E]`.
+
+    Returns:
+        The rank of each pair among the pairs of its user, from 0, `[E]`, and the degrees of the users `[U]`.
+    """
     order = np.lexsort((keys, pairs.users))
     degrees = np.bincount(pairs.users, minlength=pairs.num_users)
     starts = np.cumsum(degrees) - degrees
@@ -175,27 +230,9 @@ def _ranks_within_user(
     return ranks, degrees
 
 
-def _label_ranks(ranks: npt.NDArray[np.int64], valid: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> LabelArray:
-    """The first `test` ranks are test, the next `valid` ranks validation, the others training."""
+def _label_ranks(ranks: Counts, valid: Counts, test: Counts) -> LabelArray:
+    """Label the first `test` ranks test, the next `valid` ranks validation, and the others training."""
     labels = np.zeros(len(ranks), dtype=np.int8)
     labels[ranks < valid + test] = VALID
     labels[ranks < test] = TEST
     return labels
-
-
-def _timestamps(pairs: Pairs, where: str) -> TimeArray:
-    if pairs.timestamps is None:
-        raise InputError(
-            where, "no timestamp column", "a column timestamp, time or ts (--time-column), or another --by"
-        )
-    return pairs.timestamps
-
-
-_PROTOCOLS = {
-    "label": _by_label,
-    "user": _by_user,
-    "overall": _by_overall,
-    "last": _by_last,
-    "time": _by_time,
-    "cold-items": _by_cold_items,
-}

@@ -1,4 +1,4 @@
-"""Small shops, made once."""
+"""Small shops, generated once per session."""
 
 from collections.abc import Callable
 from functools import cache

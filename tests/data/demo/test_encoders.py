@@ -9,7 +9,7 @@ from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style
 
 
 def accuracy(shop: Shop, modality: str, trait: type) -> float:
-    """How often a linear probe reads an attribute off the features of products it has not seen."""
+    """Accuracy of a linear classifier of an attribute on products outside its training set."""
     values = [list(trait).index(item.traits[TRAITS.index(trait)]) for item in shop.items]
     return cross_val_score(LogisticRegression(C=30, max_iter=500), shop.features[modality], values, cv=3).mean()
 
@@ -27,20 +27,20 @@ def accuracy(shop: Shop, modality: str, trait: type) -> float:
         ("text", Style, 2),
     ],
 )
-def test_features_tell_the_attributes_of_unseen_products(small, modality, trait, times_chance):
+def test_attributes_of_unseen_products_can_be_predicted_from_features(small, modality, trait, times_chance):
     assert accuracy(small(), modality, trait) > times_chance / len(trait)
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])
 @pytest.mark.parametrize("trait", TRAITS)
-def test_noise_features_tell_no_attribute(small, modality, trait):
+def test_attributes_cannot_be_predicted_from_noise(small, modality, trait):
     shop = small(feature_noise=1.0)
     chance = max(np.bincount([list(trait).index(item.traits[TRAITS.index(trait)]) for item in shop.items]))
     spread = (len(shop.items) / len(trait)) ** 0.5
     assert accuracy(shop, modality, trait) * len(shop.items) < chance + 3 * spread
 
 
-def test_much_noise_tells_less_than_none(small):
+def test_noise_lowers_the_accuracy(small):
     assert accuracy(small(feature_noise=0.9), "image", Kind) < accuracy(small(), "image", Kind)
 
 
@@ -57,7 +57,7 @@ def test_a_tiny_shop_has_narrower_features(small):
     assert text_features([item.title for item in shop.items]).shape[1] < 30
 
 
-def test_full_noise_keeps_nothing_and_no_noise_keeps_all():
+def test_share_1_is_noise_alone_and_share_0_changes_nothing():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 30, 8)).astype(np.float32)
     assert np.array_equal(add_noise(first, 0.0, np.random.default_rng(1)), first)

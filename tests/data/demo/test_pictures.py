@@ -26,7 +26,7 @@ def test_pictures_of_equal_traits_differ():
 
 
 @pytest.mark.parametrize("trait", TRAITS)
-def test_every_value_of_every_trait_shows(trait):
+def test_every_value_of_every_trait_is_visible(trait):
     column = TRAITS.index(trait)
     pictures = [draw(Traits(*MUG[:column], value, *MUG[column + 1 :])).astype(int) for value in trait]
     for number, picture in enumerate(pictures):
@@ -40,7 +40,7 @@ def test_no_product_is_cut_off_by_the_edge(kind, style):
     for seed in range(8):
         picture = draw(Traits(kind, Colour.BLUE, Pattern.PLAIN, style), seed).astype(int)
         border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-        # The wall is pale, a blue product is not.
+        # The channels of the wall are almost equal; those of a blue product are not.
         assert np.ptp(border, axis=-1).max() < 40
 
 

@@ -7,14 +7,14 @@ from pydantic import ValidationError
 
 from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
-from prismrec.data.demo.shop import FEWEST
+from prismrec.data.demo.shop import MIN_INTERACTIONS
 
 SEEDS = range(3)
 K = 20
 
 
 def recall(scores: np.ndarray, data: Dataset) -> float:
-    """Recall@20 of scores `[U, I]` on the test split; what a user took before is no candidate."""
+    """Recall@20 of scores `[U, I]` on the test split, without training and validation items."""
     scores = np.where((data.train.csr + data.valid.csr).toarray() > 0, -np.inf, scores)
     top = np.argsort(-scores, axis=1, kind="stable")[:, :K]
     hits = np.take_along_axis(data.test.csr.toarray(), top, axis=1).sum(axis=1)
@@ -26,7 +26,7 @@ def by_popularity(data: Dataset) -> np.ndarray:
 
 
 def by_neighbours(data: Dataset) -> np.ndarray:
-    """Item-based collaborative filtering: shrunk cosine between the columns of R."""
+    """Item-based collaborative filtering with the shrunk cosine similarity of the columns of R."""
     together = (data.train.csr.T @ data.train.csr).toarray()
     norms = np.sqrt(np.diag(together))
     similarity = together / (np.outer(norms, norms) + 5)
@@ -35,7 +35,7 @@ def by_neighbours(data: Dataset) -> np.ndarray:
 
 
 def by_content(data: Dataset) -> np.ndarray:
-    """Cosine between an item and the mean of what the user took."""
+    """Cosine similarity of an item and the mean of the user's training items."""
     features = np.concatenate([rows - rows.mean(axis=0) for rows in data.features.values()], axis=1)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     return data.train.csr @ features @ features.T
@@ -63,7 +63,7 @@ def test_without_tastes_popularity_beats_content_and_neighbours(small):
     assert popular > recall(by_neighbours(data), data)
 
 
-def test_equal_configs_make_equal_shops_and_another_seed_another_one(small):
+def test_a_shop_is_a_function_of_its_configuration(small):
     shop = small()
     again = make_shop(shop.config).dataset()
     assert again.fingerprint == shop.dataset().fingerprint
@@ -71,34 +71,34 @@ def test_equal_configs_make_equal_shops_and_another_seed_another_one(small):
     assert small(seed=1).dataset().fingerprint != again.fingerprint
 
 
-def test_every_user_takes_distinct_items_in_every_split(small):
+def test_every_user_has_distinct_items_in_every_split(small):
     shop = small()
     data = shop.dataset()
     splits = (data.train, data.valid, data.test)
     assert sum(len(split) for split in splits) == len(shop.log) == shop.config.interactions
     assert len(np.unique(shop.log.users.astype(np.int64) * shop.config.items + shop.log.items)) == len(shop.log)
-    assert np.bincount(shop.log.users).min() >= FEWEST
+    assert np.bincount(shop.log.users).min() >= MIN_INTERACTIONS
     assert all(split.user_degrees.min() >= 1 for split in splits)
 
 
 def test_popularity_and_activity_have_long_tails(small):
     log = small().log
-    for numbers, floor in ((log.users, FEWEST), (log.items, 0)):
+    for numbers, floor in ((log.users, MIN_INTERACTIONS), (log.items, 0)):
         counts = np.bincount(numbers) - floor
-        # Were all alike, the variance of a count would be about its mean.
+        # With equal weights, the variance of the counts would be close to their mean.
         assert counts.var() > 1.5 * counts.mean()
         assert counts.mean() > np.median(counts)
 
 
-def test_a_full_house_is_shared_out_to_the_last_interaction():
+def test_all_interactions_are_drawn_at_the_limits_of_the_configuration():
     shop = make_shop(ShopConfig(users=10, items=20, interactions=50))
-    assert np.array_equal(np.bincount(shop.log.users), np.full(10, FEWEST))
+    assert np.array_equal(np.bincount(shop.log.users), np.full(10, MIN_INTERACTIONS))
     crowded = make_shop(ShopConfig(users=10, items=80, interactions=200))
     assert len(crowded.log) == 200
     assert np.bincount(crowded.log.users).max() <= 40
 
 
-def test_tastes_and_noise_leave_the_rest_of_the_world_alone(small):
+def test_tastes_and_noise_do_not_change_other_parts_of_the_shop(small):
     shop, noisy, tasteless = small(), small(feature_noise=1.0), small(taste=0.0)
     assert np.array_equal(noisy.log.items, shop.log.items)
     assert not np.array_equal(tasteless.log.items, shop.log.items)
@@ -124,12 +124,12 @@ def test_ids_are_in_the_order_in_which_readers_number_them(small):
         ({"colours": 3}, "colours"),
     ],
 )
-def test_impossible_settings_are_refused_by_name(settings, named):
+def test_invalid_settings_are_refused_by_name(settings, named):
     with pytest.raises(ValidationError, match=named):
         ShopConfig.model_validate(settings)
 
 
-def test_without_the_extra_the_shop_is_made_and_only_its_pictures_ask_for_it():
+def test_only_pictures_and_features_need_the_extra():
     script = """
 import sys
 sys.modules["PIL"] = sys.modules["sklearn"] = None
@@ -141,6 +141,6 @@ try:
 except InputError as error:
     assert "pip install 'prismrec[demo]'" in str(error), error
 else:
-    raise SystemExit("nothing was missed")
+    raise SystemExit("no error")
 """
     subprocess.run([sys.executable, "-c", script], check=True)

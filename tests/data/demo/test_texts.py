@@ -22,19 +22,19 @@ def shelf() -> list[tuple[Traits, str]]:
     ]
 
 
-def test_no_text_tells_a_wrong_attribute(shelf):
+def test_no_text_names_a_wrong_attribute(shelf):
     for traits, text in shelf:
         wrong = [value for value in WORDS if value not in traits and mentions(text, value)]
         assert not wrong, text
 
 
 @pytest.mark.parametrize("trait", TRAITS)
-def test_every_attribute_is_told_often_but_not_always(shelf, trait):
+def test_every_attribute_is_named_often_but_not_always(shelf, trait):
     told = np.mean([mentions(text, traits[TRAITS.index(trait)]) for traits, text in shelf])
     assert 0.3 < told < 0.98
 
 
-def test_equal_attributes_are_told_in_different_words():
+def test_products_with_equal_attributes_have_different_texts():
     traits = Traits(Kind.VASE, Colour.PINK, Pattern.DOTS, Style.RUSTIC)
     texts = [write(traits, np.random.default_rng(seed)) for seed in range(20)]
     assert len({text.title for text in texts}) > 10

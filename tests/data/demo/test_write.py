@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,7 @@ def test_timestamps_are_those_of_the_log(folder):
     assert np.array_equal(written, shop.log.timestamps)
 
 
-def test_every_feature_follows_from_the_written_pictures_and_texts(folder):
-    """Nothing else went in: a stranger gets the features from the files a customer sees."""
+def test_features_can_be_computed_from_the_written_pictures_and_texts(folder):
     items = pl.read_csv(folder / "items.csv")
     pictures = [np.asarray(Image.open(folder / path)) for path in items["image"]]
     texts = [f"{title}. {description}" for title, description in items.select("title", "description").iter_rows()]
@@ -50,9 +50,9 @@ def test_every_feature_follows_from_the_written_pictures_and_texts(folder):
             np.testing.assert_allclose(file["features"], rows, atol=1e-6)
 
 
-def test_the_folder_says_that_it_is_made_up_and_from_which_seed(folder):
+def test_the_folder_says_that_it_is_synthetic_and_from_which_seed(folder):
     text = (folder / "README.txt").read_text(encoding="utf-8")
-    assert "made up" in text.replace("-", " ")
+    assert "synthetic" in text
     assert "seed 4" in text
 
 
@@ -61,22 +61,24 @@ def test_the_same_config_writes_the_same_bytes(folder, tmp_path):
     assert contents(tmp_path / "shop") == contents(folder)
 
 
-def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_and_unchanged(tmp_path):
     (tmp_path / "letter.txt").write_text("keep me")
     with pytest.raises(InputError, match="already there"):
         write_shop(tmp_path, CONFIG)
     assert contents(tmp_path) == {"letter.txt": b"keep me"}
 
 
-def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_input_error_and_leaves_nothing(tmp_path, monkeypatch):
     saved = []
 
     def full_disk(image, path, **options):
         saved.append(path)
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(InputError) as refusal:
         write_shop(tmp_path / "shop", CONFIG)
+    assert refusal.value.where == str(tmp_path / "shop")
+    assert refusal.value.found == "No space left on device"
     assert saved
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []

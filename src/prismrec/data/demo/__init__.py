@@ -1,8 +1,8 @@
-"""The embedded example: a small made-up shop with pictures, texts, customers and their tastes.
+"""A small synthetic shop with pictures, texts and customers, as example data.
 
-The program makes it from a seed, in memory (`make_shop`) or as ordinary files (`write_shop`). Tastes go by
-attributes that pictures show and texts tell, so features help; the features come from the pictures and the texts
-alone. Needs the extra `demo` (Pillow, scikit-learn) as soon as something is drawn or encoded.
+`make_shop` generates the shop in memory, and `write_shop` writes it as files; both start from a seed. Customers choose
+products by attributes that pictures and texts show in part, so features help to recommend. The features are computed
+from the pictures and the texts alone. Pictures and features need the extra `demo` (Pillow, scikit-learn).
 """
 
 from prismrec.data.demo.shop import Item, Shop, ShopConfig, make_shop

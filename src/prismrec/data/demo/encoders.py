@@ -1,4 +1,4 @@
-"""Features `[I, F]` from pictures and texts, by old and simple means; they never see a hidden attribute."""
+"""Features `[I, F]` of pictures and texts by classical methods. They do not use the hidden attributes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,64 +11,87 @@ from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 from prismrec.types import FloatArray
 
 WIDTH = 64
-"""F of both modalities; a shop of fewer items has fewer columns."""
+"""Feature width F of both modalities. A shop with few items has fewer columns."""
 
-_LEVELS = 4
-_CELLS = 5
-_DIRECTIONS = 8
+_LEVELS = 4  # of each colour channel in a colour histogram
+_CELLS = 5  # along each edge of the grid of gradient histograms
+_DIRECTIONS = 8  # of the gradients in a cell
+_SMALLEST = 1e-9  # avoids a division by zero
 
 
 def image_features(pictures: Iterable[npt.NDArray[np.uint8]]) -> FloatArray:
-    """Histograms of colours and of gradients, reduced to their main directions.
+    """Reduce histograms of colours and of gradients to their principal directions.
 
     Args:
-        pictures: RGB pictures of one size, each uint8 `[S, S, 3]`.
+        pictures: I RGB pictures of one size, uint8 `[S, S, 3]` each.
 
     Returns:
-        Rows of length 1, float32 `[I, F]`.
+        Features `[I, F]`, float32, with rows of length 1.
     """
-    histograms = np.stack([np.concatenate([_colours(rgb), _gradients(rgb)]) for rgb in pictures])
-    return _reduce(StandardScaler(with_std=False).fit_transform(np.sqrt(histograms)))
+    rows = []
+    for rgb in pictures:
+        rows.append(np.concatenate([_colour_histogram(rgb), _gradient_histogram(rgb)]))
+    roots = np.sqrt(np.stack(rows))  # [I, LEVELS³ + CELLS² DIRECTIONS]
+    centred = StandardScaler(with_std=False).fit_transform(roots)
+    return _reduce(centred)
 
 
 def text_features(texts: Sequence[str]) -> FloatArray:
-    """TF-IDF of words and pairs of words, reduced to their main directions (latent semantic analysis).
+    """Reduce TF-IDF weights of words and of pairs of words by latent semantic analysis.
+
+    Args:
+        texts: I texts.
 
     Returns:
-        Rows of length 1, float32 `[I, F]`.
+        Features `[I, F]`, float32, with rows of length 1.
     """
-    return _reduce(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform(texts))
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    return _reduce(vectorizer.fit_transform(texts))
 
 
 def add_noise(features: FloatArray, share: float, rng: np.random.Generator) -> FloatArray:
-    """Mix rows of length 1 with Gaussian noise of the same energy: 0 keeps them, 1 keeps nothing of them."""
-    noise = rng.normal(0.0, features.shape[1] ** -0.5, features.shape)
-    mixed: FloatArray = ((1.0 - share**2) ** 0.5 * features + share * noise).astype(np.float32)
+    """Mix features with Gaussian noise of the same mean square.
+
+    Args:
+        features: float32 `[I, F]`, with rows of length 1.
+        share: 0 returns the features unchanged, and 1 returns noise alone.
+        rng: source of the noise.
+
+    Returns:
+        float32 `[I, F]`.
+    """
+    deviation = features.shape[1] ** -0.5
+    noise = rng.normal(0.0, deviation, features.shape)
+    kept = (1.0 - share**2) ** 0.5
+    mixed: FloatArray = (kept * features + share * noise).astype(np.float32)
     return mixed
 
 
-def _colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def _colour_histogram(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """The share of pixels in each cell of the RGB cube, `[LEVELS³]`."""
-    red, green, blue = np.moveaxis(rgb.astype(np.intp) * _LEVELS // 256, -1, 0)
-    counts = np.bincount(((red * _LEVELS + green) * _LEVELS + blue).ravel(), minlength=_LEVELS**3)
+    levels = rgb.astype(np.intp) * _LEVELS // 256  # [S, S, 3]
+    red, green, blue = levels[..., 0], levels[..., 1], levels[..., 2]
+    cells = (red * _LEVELS + green) * _LEVELS + blue
+    counts = np.bincount(cells.ravel(), minlength=_LEVELS**3)
     return counts / counts.sum()
 
 
-def _gradients(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Edge strength by direction in each cell of a grid (Dalal & Triggs 2005), `[CELLS² · DIRECTIONS]`."""
-    down, right = np.gradient(rgb.mean(axis=-1))
+def _gradient_histogram(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Edge strength by direction in each cell of a grid (Dalal & Triggs 2005), `[CELLS² DIRECTIONS]`."""
+    down, right = np.gradient(rgb.mean(axis=-1))  # [S, S] each
     strength = np.hypot(down, right)
-    direction = (np.arctan2(down, right) / np.pi % 1.0 * _DIRECTIONS).astype(np.intp) % _DIRECTIONS
-    cell = np.arange(len(rgb)) * _CELLS // len(rgb)
+    half_turns = np.arctan2(down, right) / np.pi % 1.0  # opposite gradients have the same direction
+    direction = (half_turns * _DIRECTIONS).astype(np.intp) % _DIRECTIONS
+    cell = np.arange(len(rgb)) * _CELLS // len(rgb)  # of a row or a column of pixels [S]
     bins = (cell[:, None] * _CELLS + cell[None, :]) * _DIRECTIONS + direction
     sums = np.bincount(bins.ravel(), weights=strength.ravel(), minlength=_CELLS**2 * _DIRECTIONS)
-    return sums / max(sums.sum(), 1e-9)
+    return sums / max(sums.sum(), _SMALLEST)
 
 
 def _reduce(table: npt.ArrayLike) -> FloatArray:
-    """The main directions of `[I, D]`, `[I, min(F, I - 1, D - 1)]`, rows of length 1."""
+    """Project `[I, D]` onto its principal directions and scale the rows to length 1: `[I, min(F, I - 1, D - 1)]`."""
     width = min(WIDTH, min(np.shape(table)) - 1)
     reduced = TruncatedSVD(width, algorithm="arpack", random_state=0).fit_transform(table)
     lengths = np.linalg.norm(reduced, axis=1, keepdims=True)
-    rows: FloatArray = (reduced / np.maximum(lengths, 1e-9)).astype(np.float32)
+    rows: FloatArray = (reduced / np.maximum(lengths, _SMALLEST)).astype(np.float32)
     return rows

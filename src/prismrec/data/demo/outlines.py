@@ -1,4 +1,4 @@
-"""The outline of every kind of product, as data: closed shapes and strokes in a square from -1 to 1, y down."""
+"""The outline of each kind of product: filled shapes and lines in the square from -1 to 1, with y downward."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,10 +12,10 @@ Points = npt.NDArray[np.float64]
 
 
 class Paint(Enum):
-    """What a part is filled with."""
+    """The colour of a part."""
 
-    BODY = auto()  # the main colour with the pattern
-    SHADE = auto()  # the main colour, darker
+    BODY = auto()  # the main colour of the product, with its pattern
+    SHADE = auto()  # a darker tone of the main colour
     LIGHT = auto()
     DARK = auto()
     WOOD = auto()
@@ -24,12 +24,12 @@ class Paint(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One shape: filled, or a line of some width when `width` is given.
+    """A filled shape or a line.
 
     Attributes:
-        points: corners `[n, 2]`, x to the right and y down.
-        paint: the filling.
-        width: of the line; 0 fills the shape.
+        points: corners `[n, 2]`, x to the right and y downward.
+        paint: the colour.
+        width: width of the line; 0 for a filled shape.
     """
 
     points: Points
@@ -39,11 +39,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Outline:
-    """A product: its parts from back to front, and where a face goes.
+    """The shape of a product.
 
     Attributes:
-        parts: exactly one of them is painted `Paint.BODY`.
-        face: centre x, centre y, half width.
+        parts: the parts from back to front. Exactly one has the paint `Paint.BODY`.
+        face: the place of a face: centre x, centre y, half of its width.
     """
 
     parts: tuple[Part, ...]
@@ -51,39 +51,57 @@ class Outline:
 
     @property
     def bottom(self) -> float:
-        """The lowest y, where the shadow falls."""
+        """The largest y of all parts, where the shadow is."""
         return float(max(part.points[:, 1].max() for part in self.parts))
 
 
 def _rounded(corners: list[tuple[float, float]], rounds: int = 3, closed: bool = True) -> Points:
-    """Cut the corners (Chaikin 1974); a corner given twice stays sharper. Returns `[n, 2]`."""
+    """Round the corners of a shape or a line by cutting them several times (Chaikin 1974).
+
+    A corner that is given twice stays sharper.
+
+    Args:
+        corners: the corners in order.
+        rounds: number of cuts.
+        closed: whether the last corner is joined to the first.
+
+    Returns:
+        Corners `[n, 2]`.
+    """
     points = np.array(corners, dtype=np.float64)
     for _ in range(rounds):
-        following = np.roll(points, -1, axis=0) if closed else points[1:]
-        here = points if closed else points[:-1]
-        cut = np.stack([0.75 * here + 0.25 * following, 0.25 * here + 0.75 * following], axis=1)
-        inner = cut.reshape(-1, 2)
+        starts = points if closed else points[:-1]
+        ends = np.roll(points, -1, axis=0) if closed else points[1:]
+        near_start = 0.75 * starts + 0.25 * ends
+        near_end = 0.25 * starts + 0.75 * ends
+        inner = np.stack([near_start, near_end], axis=1).reshape(-1, 2)
         points = inner if closed else np.concatenate([points[:1], inner, points[-1:]])
     return points
 
 
 def _crisp(corners: list[tuple[float, float]]) -> Points:
-    """Slightly rounded corners: every corner is given twice before cutting."""
-    return _rounded([corner for corner in corners for _ in range(2)])
+    """A closed shape with slightly rounded corners, `[n, 2]`."""
+    twice = [corner for corner in corners for _ in range(2)]
+    return _rounded(twice)
 
 
 def _mirrored(left: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Corners from the top to the bottom on the left, then their mirror images from the bottom to the top."""
-    return left + [(-x, y) for x, y in reversed(left)]
+    """The left corners, from top to bottom, followed by their mirror images on the right, from bottom to top."""
+    right = [(-x, y) for x, y in reversed(left)]
+    return left + right
 
 
 def _ellipse(x: float, y: float, rx: float, ry: float, start: float = 0.0, stop: float = 2.0) -> Points:
-    """An ellipse or an arc of it, from `start` to `stop` in units of pi, clockwise from the right."""
+    """An ellipse around (x, y) with radii rx and ry, or an arc of it, `[n, 2]`.
+
+    Angles are in units of π. They start at the right and run clockwise.
+    """
     angles = np.linspace(start, stop, 49) * np.pi
     return np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1)
 
 
 def _arc(corners: list[tuple[float, float]]) -> Points:
+    """An open line with rounded corners, `[n, 2]`."""
     return _rounded(corners, closed=False)
 
 

@@ -1,4 +1,4 @@
-"""The hidden world of the embedded example: a made-up shop, its customers, their tastes and what they took."""
+"""Generates a synthetic shop: products, customers with tastes, and the purchases that follow from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +19,18 @@ from prismrec.data.split import TEST, TRAIN, VALID, SplitSpec, split_labels
 from prismrec.errors import InputError
 from prismrec.types import FloatArray, IntArray, Interactions, Vocabulary
 
-FEWEST = 5
-"""The fewest interactions of a user, as in the 5-core sets of the papers."""
+MIN_INTERACTIONS = 5
+"""The smallest number of interactions of a user, as in the 5-core data sets of the papers."""
 
 _YEAR = 365 * 24 * 3600
 _OPENING = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 
-# How much an attribute sways a customer: standard deviation of the appeal of its values.
-_SWAY: dict[type[Enum], float] = {Kind: 2.2, Colour: 2.0, Pattern: 1.2, Style: 1.4}
+# Standard deviation of the tastes of customers for the values of each attribute.
+_TASTE_DEVIATIONS: dict[type[Enum], float] = {Kind: 2.2, Colour: 2.0, Pattern: 1.2, Style: 1.4}
 
 
 class _Stream(IntEnum):
-    """Separate random streams: changing one part of the world leaves the others as they were."""
+    """Each part of the shop has its own random stream, so that a change of one part leaves the others unchanged."""
 
     ITEMS = 0
     USERS = 1
@@ -41,40 +41,51 @@ class _Stream(IntEnum):
 
 
 class ShopConfig(BaseModel):
-    """How large the shop is, and how much its pictures and texts tell about what customers take."""
+    """Size of the shop, and how informative its features are.
+
+    Raises:
+        pydantic.ValidationError: a value is outside its limits.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     users: PositiveInt = 2000
-    """Customers, U."""
+    """Number of customers, U."""
     items: PositiveInt = 900
-    """Products, I."""
+    """Number of products, I."""
     interactions: PositiveInt = 25_000
-    """Distinct pairs of a customer and a product, E: at least 5 for every customer, at most a quarter of all pairs."""
+    """Number of distinct pairs of a customer and a product, E: at least 5 U and at most a quarter of U I."""
     seed: NonNegativeInt = 0
-    """Equal seeds make equal shops."""
+    """Seed of all random draws."""
     taste: float = Field(1.0, ge=0.0, le=1.0)
-    """Strength of the tastes; at 0 every customer goes by popularity alone."""
+    """Strength of the tastes. At 0, customers choose by popularity alone."""
     feature_noise: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of noise in the features; at 1 they tell nothing about an item."""
+    """Share of noise in the features. At 1, they carry no information about the item."""
 
     @model_validator(mode="after")
     def _fits(self) -> "ShopConfig":
-        low, high = FEWEST * self.users, self.users * self.items // 4
+        low = MIN_INTERACTIONS * self.users
+        high = self.users * self.items // 4
         if not low <= self.interactions <= high:
-            raise ValueError(
-                f"interactions: found {self.interactions}; expected {low}..{high}: {FEWEST} for every user, "
-                "and at most a quarter of all pairs"
-            )
+            expected = f"{low}..{high}: {MIN_INTERACTIONS} for every user, and at most a quarter of all pairs"
+            raise ValueError(f"interactions: found {self.interactions}; expected {expected}")
         return self
 
 
 DEFAULT = ShopConfig()
+"""The shop of `prismrec demo`."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One product; `traits` are hidden from every recommender."""
+    """A product.
+
+    Attributes:
+        id: its id, from its kind and a number.
+        traits: its attributes, which are hidden from all recommenders.
+        title: its title.
+        description: one to five sentences.
+    """
 
     id: str
     traits: Traits
@@ -84,14 +95,14 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Shop:
-    """The made-up shop in memory.
+    """A synthetic shop in memory.
 
     Attributes:
-        config: what it was made from.
-        items: products; the position is the item number.
-        user_ids: the position is the user number.
-        popularity: hidden popularity of every product as a log weight, `[I]`.
-        log: the interactions, with timestamps (seconds since 1970) and split labels.
+        config: the configuration that it was generated from.
+        items: the products, in the order of their numbers.
+        user_ids: the ids of the customers, in the order of their numbers.
+        popularity: the hidden popularity of each product, as the logarithm of a weight, `[I]`.
+        log: the E interactions, with timestamps (seconds since 1970) and split labels.
     """
 
     config: ShopConfig
@@ -102,7 +113,7 @@ class Shop:
 
     @cached_property
     def pictures(self) -> npt.NDArray[np.uint8]:
-        """Every product drawn, RGB `[I, S, S, 3]`.
+        """The pictures of all products, RGB, uint8 `[I, S, S, 3]`.
 
         Raises:
             InputError: the extra `demo` is not installed.
@@ -110,16 +121,17 @@ class Shop:
         with _demo_extra():
             from prismrec.data.demo.pictures import render
 
-        return np.stack(
-            [
-                render(item.traits, _random(self.config, _Stream.PICTURES, number))
-                for number, item in enumerate(self.items)
-            ]
-        )
+        pictures = []
+        for number, item in enumerate(self.items):
+            rng = _random(self.config, _Stream.PICTURES, number)
+            pictures.append(render(item.traits, rng))
+        return np.stack(pictures)
 
     @cached_property
     def features(self) -> dict[str, FloatArray]:
-        """Modality → float32 `[I, F]`: "image" from the pictures alone, "text" from titles and descriptions alone.
+        """Features by modality, float32 `[I, F]`.
+
+        "image" is computed from the pictures alone, and "text" from the titles and descriptions alone.
 
         Raises:
             InputError: the extra `demo` is not installed.
@@ -127,41 +139,40 @@ class Shop:
         with _demo_extra():
             from prismrec.data.demo.encoders import add_noise, image_features, text_features
 
-        clean = {
-            "image": image_features(self.pictures),
-            "text": text_features([f"{item.title}. {item.description}" for item in self.items]),
-        }
+        texts = [f"{item.title}. {item.description}" for item in self.items]
+        share = self.config.feature_noise
         return {
-            name: add_noise(rows, self.config.feature_noise, _random(self.config, _Stream.NOISE, number))
-            for number, (name, rows) in enumerate(clean.items())
+            "image": add_noise(image_features(self.pictures), share, _random(self.config, _Stream.NOISE, 0)),
+            "text": add_noise(text_features(texts), share, _random(self.config, _Stream.NOISE, 1)),
         }
 
     def dataset(self) -> Dataset:
-        """What a recommender may know of the shop, without files in between.
+        """The data set that a recommender sees. It equals the data set read from the files of `write_shop`.
 
         Raises:
             InputError: the extra `demo` is not installed.
         """
-        labels = np.asarray(self.log.labels)
-        parts = [self.log.where(labels == label) for label in (TRAIN, VALID, TEST)]
-        train, valid, test = (
-            Interactions.from_pairs(part.users, part.items, part.num_users, part.num_items) for part in parts
-        )
+        item_ids = [item.id for item in self.items]
+        all_present = np.ones(len(self.items), dtype=np.bool_)
         return Dataset(
-            "demo",
-            train,
-            valid,
-            test,
+            name="demo",
+            train=self._interactions(TRAIN),
+            valid=self._interactions(VALID),
+            test=self._interactions(TEST),
             features=self.features,
-            present={name: np.ones(len(self.items), dtype=np.bool_) for name in self.features},
+            present={"image": all_present, "text": all_present},
             users=Vocabulary(self.user_ids, "user"),
-            items=Vocabulary((item.id for item in self.items), "item"),
+            items=Vocabulary(item_ids, "item"),
             catalog=self.catalog,
         )
 
+    def _interactions(self, label: int) -> Interactions:
+        pairs = self.log.where(np.asarray(self.log.labels) == label)
+        return Interactions.from_pairs(pairs.users, pairs.items, pairs.num_users, pairs.num_items)
+
     @property
     def catalog(self) -> pl.DataFrame:
-        """The item table: item_id, title, description, image (the path of its picture in the written shop)."""
+        """The item table with the columns item_id, title, description and image (path of the picture in the folder)."""
         columns = {
             "item_id": [item.id for item in self.items],
             "title": [item.title for item in self.items],
@@ -172,29 +183,28 @@ class Shop:
 
 
 def make_shop(config: ShopConfig = DEFAULT) -> Shop:
-    """Make the shop in memory; equal configs make equal shops.
+    """Generate a shop. The result is a function of the configuration.
 
-    A customer takes products without replacement, with odds exp(popularity + taste · appeal): the
-    Plackett-Luce model, where the appeal adds up over the four attributes of a product.
+    A customer chooses products without replacement, each with a probability proportional to
+    exp(popularity + taste · appeal) (Plackett-Luce model). The appeal of a product is the sum of the customer's tastes
+    for its four attributes.
     """
     items = _make_items(config)
+    digits = len(str(config.users))
+    user_ids = tuple(f"u{number:0{digits}d}" for number in range(1, config.users + 1))
     popularity = _make_popularity(config)
-    return Shop(
-        config,
-        items,
-        tuple(f"u{number:0{len(str(config.users))}d}" for number in range(1, config.users + 1)),
-        popularity,
-        _make_log(config, items, popularity),
-    )
+    log = _make_log(config, items, popularity)
+    return Shop(config, items, user_ids, popularity, log)
 
 
 @contextmanager
 def _demo_extra() -> Iterator[None]:
+    """Replace the error of a missing package by the command that installs it."""
     try:
         yield
     except ImportError as error:
         remedy = "Pillow and scikit-learn: pip install 'prismrec[demo]'"
-        raise InputError("the embedded example", str(error), remedy) from error
+        raise InputError("the example shop", str(error), remedy) from error
 
 
 def _random(config: ShopConfig, stream: _Stream, part: int = 0) -> np.random.Generator:
@@ -202,64 +212,76 @@ def _random(config: ShopConfig, stream: _Stream, part: int = 0) -> np.random.Gen
 
 
 def _make_items(config: ShopConfig) -> tuple[Item, ...]:
+    """Products with independent, uniform attributes, sorted by kind."""
     rng = _random(config, _Stream.ITEMS)
-    values = [rng.integers(len(trait), size=config.items) for trait in TRAITS]
-    kinds = np.sort(values[0])
+    kinds = np.sort(rng.integers(len(Kind), size=config.items))  # [I], as the following
+    colours = rng.integers(len(Colour), size=config.items)
+    patterns = rng.integers(len(Pattern), size=config.items)
+    styles = rng.integers(len(Style), size=config.items)
     digits = max(3, len(str(config.items)))
     items = []
     for number in range(config.items):
-        traits = Traits(
-            list(Kind)[kinds[number]],
-            list(Colour)[values[1][number]],
-            list(Pattern)[values[2][number]],
-            list(Style)[values[3][number]],
-        )
-        nth = number - int(np.searchsorted(kinds, kinds[number])) + 1
+        kind = list(Kind)[kinds[number]]
+        colour = list(Colour)[colours[number]]
+        pattern = list(Pattern)[patterns[number]]
+        style = list(Style)[styles[number]]
+        traits = Traits(kind, colour, pattern, style)
         text = write(traits, _random(config, _Stream.TEXTS, number))
-        items.append(Item(f"{traits.kind.value}-{nth:0{digits}d}", traits, text.title, text.description))
+        first_of_kind = int(np.searchsorted(kinds, kinds[number]))
+        position = number - first_of_kind + 1
+        items.append(Item(f"{kind.value}-{position:0{digits}d}", traits, text.title, text.description))
     return tuple(items)
 
 
 def _make_popularity(config: ShopConfig) -> npt.NDArray[np.float64]:
-    """A shifted Zipf law: a long tail, but few items that hardly anyone takes."""
+    """Logarithms of weights `[I]` after a shifted Zipf law: a long tail, in which few items are very rare."""
     ranks = _random(config, _Stream.ITEMS, 1).permutation(config.items)
     return -0.6 * np.log(ranks + 0.03 * config.items)
 
 
 def _make_log(config: ShopConfig, items: tuple[Item, ...], popularity: npt.NDArray[np.float64]) -> Pairs:
+    """All interactions, with times spread over one year, split 8:1:1 within each user."""
     counts = _activity(config)
-    users = np.repeat(np.arange(config.users, dtype=np.int32), counts)
-    taken = _taken(config, items, popularity, counts)
-    times = _OPENING + _random(config, _Stream.TIMES).integers(_YEAR, size=len(users))
-    pairs = Pairs(users, taken, config.users, config.items, times)
-    return replace(pairs, labels=split_labels(pairs, SplitSpec("user", seed=config.seed), "the demo"))
+    user_numbers = np.repeat(np.arange(config.users, dtype=np.int32), counts)  # [E]
+    item_numbers = _choices(config, items, popularity, counts)  # [E]
+    times = _OPENING + _random(config, _Stream.TIMES).integers(_YEAR, size=config.interactions)
+    pairs = Pairs(user_numbers, item_numbers, config.users, config.items, times)
+    labels = split_labels(pairs, SplitSpec("user", seed=config.seed), "the demo")
+    return replace(pairs, labels=labels)
 
 
 def _activity(config: ShopConfig) -> npt.NDArray[np.int64]:
-    """How many products every customer takes: log-normal, at least `FEWEST`, at most half of the shop; `[U]`."""
+    """The number of interactions of each user, about log-normal, at least 5 and at most I / 2, `[U]`."""
     rng = _random(config, _Stream.USERS)
     weights = rng.lognormal(0.0, 0.6, config.users)
-    counts = np.full(config.users, FEWEST, dtype=np.int64)
+    most = config.items // 2
+    counts = np.full(config.users, MIN_INTERACTIONS, dtype=np.int64)
     while (left := config.interactions - counts.sum()) > 0:
         more = rng.multinomial(left, weights / weights.sum())
-        counts = np.minimum(counts + more, config.items // 2)
-        weights[counts == config.items // 2] = 0.0
+        counts = np.minimum(counts + more, most)
+        weights[counts == most] = 0.0
     return counts
 
 
-def _taken(
+def _choices(
     config: ShopConfig,
     items: tuple[Item, ...],
     popularity: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int64],
 ) -> IntArray:
-    """The item numbers that every user takes, user after user; `[E]`."""
+    """The item numbers of all interactions, sorted by user and item, `[E]`.
+
+    The items with the largest sums of logarithmic weight and Gumbel noise are a sample without replacement.
+    """
     rng = _random(config, _Stream.USERS, 1)
-    values = np.array([[list(type(value)).index(value) for value in item.traits] for item in items])
-    taken = []
+    values = np.array([[list(type(value)).index(value) for value in item.traits] for item in items])  # [I, 4]
+    chosen = []
     for count in counts:
-        tastes = [_SWAY[trait] * rng.normal(size=len(trait)) for trait in TRAITS]
-        appeal = sum(taste[values[:, column]] for column, taste in enumerate(tastes))
-        odds = popularity + config.taste * appeal + rng.gumbel(size=config.items)
-        taken.append(np.sort(np.argsort(-odds, kind="stable")[:count]))
-    return np.concatenate(taken).astype(np.int32)
+        appeal = np.zeros(config.items)
+        for column, trait in enumerate(TRAITS):
+            taste = _TASTE_DEVIATIONS[trait] * rng.normal(size=len(trait))
+            appeal = appeal + taste[values[:, column]]
+        noisy = popularity + config.taste * appeal + rng.gumbel(size=config.items)
+        best = np.argsort(-noisy, kind="stable")[:count]
+        chosen.append(np.sort(best))
+    return np.concatenate(chosen).astype(np.int32)

@@ -1,7 +1,7 @@
-"""English titles and descriptions: written from the hidden attributes, in many words and with gaps.
+"""English titles and descriptions, written from the hidden attributes with synonyms.
 
-A text never tells everything: the title names the kind nearly always and the rest now and then, the
-description leaves attributes out, and both carry words that mean nothing.
+A text does not name all attributes. The title names the kind in 9 of 10 cases and the others less often, and the
+description leaves attributes out. Both contain words that do not depend on the product.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ WORDS: dict[Enum, tuple[str, ...]] = {
     Style.PLAYFUL: ("playful", "cheerful", "smiling"),
     Style.ELEGANT: ("elegant", "gold-edged", "refined"),
 }
-"""The words for every value of every attribute."""
+"""The words for each value of each attribute."""
 
 _USES: dict[Kind, tuple[str, ...]] = {
     Kind.CAP: ("Shades your eyes on bright days", "Adjusts at the back to any head"),
@@ -74,18 +74,22 @@ _FILLERS = (
     "Loved by our customers.",
     "Part of the new season.",
 )
+_PATTERN_SENTENCES = ("A {} finish.", "With a {} print.", "The {} design suits every home.")
+_COLOUR_SENTENCES = ("The colour is {}.", "Dyed {} with care.", "Choose it in {}.")
 
 
 class Text(NamedTuple):
-    """What a shop says about one product."""
+    """The text of a product."""
 
     title: str
     description: str
 
 
 def write(traits: Traits, rng: np.random.Generator) -> Text:
-    """Write about one product."""
-    return Text(_title(traits, rng), _description(traits, rng))
+    """Write the title and the description of a product."""
+    title = _title(traits, rng)
+    description = _description(traits, rng)
+    return Text(title, description)
 
 
 def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
@@ -93,30 +97,37 @@ def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _title(traits: Traits, rng: np.random.Generator) -> str:
-    """Such as "Harbour Striped Coffee Mug in Denim"."""
-    said = rng.random(4)
+    """A title such as "Harbour Striped Coffee Mug in Denim"."""
+    draws = rng.random(4)  # they decide which attributes the title names
     words = [_pick(_NAMES, rng)]
-    if said[0] < 0.4:
+    if draws[0] < 0.4:
         words.append(_pick(WORDS[traits.style], rng))
-    if said[1] < 0.4:
+    if draws[1] < 0.4:
         words.append(_pick(WORDS[traits.pattern], rng))
-    words.append(_pick(WORDS[traits.kind], rng) if said[2] < 0.9 else "piece")
-    title = " ".join(word[0].upper() + word[1:] for word in " ".join(words).split())
-    return f"{title} in {_pick(WORDS[traits.colour], rng).capitalize()}" if said[3] < 0.4 else title
+    if draws[2] < 0.9:
+        words.append(_pick(WORDS[traits.kind], rng))
+    else:
+        words.append("piece")
+    single_words = " ".join(words).split()
+    title = " ".join(word[0].upper() + word[1:] for word in single_words)
+    if draws[3] < 0.4:
+        title += f" in {_pick(WORDS[traits.colour], rng).capitalize()}"
+    return title
 
 
 def _description(traits: Traits, rng: np.random.Generator) -> str:
-    """Two to five sentences in any order."""
-    said = rng.random(4)
+    """One to five sentences in random order."""
+    draws = rng.random(4)  # they decide which attributes the description names
     sentences = [_pick(_FILLERS, rng)]
-    if said[0] < 0.75:
+    if draws[0] < 0.75:
         sentences.append(f"{_pick(_USES[traits.kind], rng)}.")
-    if said[1] < 0.65:
+    if draws[1] < 0.65:
         sentences.append(f"{_pick(_LOOKS[traits.style], rng)}.")
-    if said[2] < 0.55:
-        finish = ("A {} finish.", "With a {} print.", "The {} design suits every home.")
-        sentences.append(_pick(finish, rng).format(_pick(WORDS[traits.pattern], rng)))
-    if said[3] < 0.5:
-        colours = ("The colour is {}.", "Dyed {} with care.", "Choose it in {}.")
-        sentences.append(_pick(colours, rng).format(_pick(WORDS[traits.colour], rng)))
-    return " ".join(sentences[number] for number in rng.permutation(len(sentences)))
+    if draws[2] < 0.55:
+        sentence = _pick(_PATTERN_SENTENCES, rng)
+        sentences.append(sentence.format(_pick(WORDS[traits.pattern], rng)))
+    if draws[3] < 0.5:
+        sentence = _pick(_COLOUR_SENTENCES, rng)
+        sentences.append(sentence.format(_pick(WORDS[traits.colour], rng)))
+    order = rng.permutation(len(sentences))
+    return " ".join(sentences[number] for number in order)

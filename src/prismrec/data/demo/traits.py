@@ -1,4 +1,4 @@
-"""The hidden attributes of a product: what its picture shows and its text tells, each in part."""
+"""The hidden attributes of a product. Its picture and its text each show a part of them."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -7,7 +7,7 @@ Rgb = tuple[int, int, int]
 
 
 class Kind(Enum):
-    """What the product is; drawn as its outline."""
+    """What the product is. The picture shows it by the outline."""
 
     CAP = "cap"
     CUSHION = "cushion"
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 class Colour(Enum):
-    """The main colour."""
+    """The main colour of the product."""
 
     RED = "red"
     ORANGE = "orange"
@@ -37,7 +37,7 @@ class Colour(Enum):
 
 
 class Pattern(Enum):
-    """The print; drawn in a lighter second colour."""
+    """The pattern on the product. The picture shows it in a second, lighter colour."""
 
     PLAIN = "plain"
     STRIPES = "stripes"
@@ -47,7 +47,10 @@ class Pattern(Enum):
 
 
 class Style(Enum):
-    """The look; drawn as a detail: nothing, a stitched seam, a face, a gold edge."""
+    """The style of the product. The picture shows it by a detail.
+
+    Rustic products have a stitched seam, playful ones a face, and elegant ones a golden edge.
+    """
 
     MINIMAL = "minimal"
     RUSTIC = "rustic"
@@ -56,7 +59,7 @@ class Style(Enum):
 
 
 class Traits(NamedTuple):
-    """The four hidden attributes of one item."""
+    """The four hidden attributes of an item."""
 
     kind: Kind
     colour: Colour

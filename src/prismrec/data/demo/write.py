@@ -1,4 +1,4 @@
-"""The made-up shop as ordinary files, in the tabular layout."""
+"""Writes the synthetic shop as files, in the tabular layout."""
 
 from pathlib import Path
 
@@ -11,47 +11,51 @@ from prismrec.data.write import write_table
 from prismrec.files import new_folder
 
 _README = """\
-A made-up shop
-==============
-Nothing here is real: prismrec made the products, their pictures and texts, the customers and what they took,
-from the seed {seed}. {users} customers, {items} products, {interactions} interactions.
+A synthetic shop
+================
+Nothing here is real. prismrec generated the products, their pictures and texts, the customers and their purchases
+from seed {seed}: {users} customers, {items} products, {interactions} interactions.
 
 interactions.csv   user_id, item_id, timestamp (seconds since 1970), split (train, valid, test)
 items.csv          item_id, title, description, image
-images/            one picture for each product
-features/          image.npz from the pictures alone, text.npz from titles and descriptions alone; each holds
-                   the arrays ids [I] and features [I, F]
+images/            one picture per product
+features/          image.npz, computed from the pictures alone, and text.npz, computed from titles and descriptions
+                   alone, each with the arrays ids [I] and features [I, F]
 
-Strength of the tastes: {taste} of 1. Share of noise in the features: {feature_noise} of 1.
+Strength of the tastes, from 0 to 1: {taste}. Share of noise in the features, from 0 to 1: {feature_noise}.
 """
 
 
 def write_shop(folder: Path, config: ShopConfig = DEFAULT) -> None:
-    """Make the shop and write it as ordinary files; the folder is whole or not there.
+    """Generate a shop and write it to a new folder. The folder is complete or absent.
 
-    Beside what `write_table` writes: timestamps, `images/ITEM_ID.png` and README.txt.
+    The folder has the files of `write_table`, with a column `timestamp` in the interactions, the pictures
+    `images/ITEM_ID.png` and `README.txt`.
 
     Args:
-        folder: a path where nothing is yet, or an empty folder.
-        config: what to make.
+        folder: a new or empty folder.
+        config: size, seed and informativeness of the shop.
 
     Raises:
-        InputError: something is at `folder` already, or the extra `demo` is not installed.
+        InputError: `folder` is not an empty folder or cannot be written, or the extra `demo` is not installed.
     """
     with new_folder(folder) as unfinished:
         shop = make_shop(config)
         write_table(shop.dataset(), unfinished)
         _add_timestamps(shop, unfinished / "interactions.csv")
         _write_pictures(shop, unfinished / "images")
-        (unfinished / "README.txt").write_text(_README.format(**config.model_dump()), encoding="utf-8")
+        readme = _README.format(**config.model_dump())
+        (unfinished / "README.txt").write_text(readme, encoding="utf-8")
 
 
 def _add_timestamps(shop: Shop, path: Path) -> None:
-    """Write the interactions again, in the order in which they happened."""
+    """Replace the file of interactions by one with timestamps, in the order of time."""
     log = shop.log
+    user_ids = np.array(shop.user_ids)
+    item_ids = np.array([item.id for item in shop.items])
     columns = {
-        "user_id": np.array(shop.user_ids)[log.users],
-        "item_id": np.array([item.id for item in shop.items])[log.items],
+        "user_id": user_ids[log.users],
+        "item_id": item_ids[log.items],
         "timestamp": log.timestamps,
         "split": np.array(SPLIT_NAMES)[log.labels],
     }

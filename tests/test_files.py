@@ -1,0 +1,279 @@
+"""Files and folders are complete or absent, and errors are single lines."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prismrec.errors import InputError
+from prismrec.files import new_folder, replacing, write_text
+
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
+needs_permissions = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
+
+
+@pytest.fixture
+def umask_022() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_replacing_writes_a_new_file(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_replacing_shows_the_old_file_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_a_reader_of_the_replaced_file_keeps_the_old_content(tmp_path: Path) -> None:
+    """The file is replaced by a rename and not written in place."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with path.open() as reader:
+        write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt()])
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), replacing(path) as temporary:
+        temporary.write_text("half of the new")
+        raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_temporary_file_is_in_a_private_folder_beside_the_target(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a.txt") as temporary:
+        assert temporary.parent.parent == tmp_path
+        assert temporary.parent.name.startswith(".prismrec-")
+        assert mode(temporary.parent) == 0o700
+
+
+def test_a_link_to_a_file_beside_the_target_is_not_followed(tmp_path: Path) -> None:
+    """Temporary files once had this name, which other programs could guess."""
+    victim = tmp_path / "victim"
+    victim.write_text("keep me")
+    link = tmp_path / f".a.txt.{os.getpid()}.tmp"
+    link.symlink_to(victim)
+    write_text(tmp_path / "a.txt", "new")
+    assert victim.read_text() == "keep me"
+    assert link.is_symlink()
+    assert names(tmp_path) == [link.name, "a.txt", "victim"]
+
+
+def test_a_link_to_a_folder_beside_the_target_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    link = tmp_path / f".out.{os.getpid()}.tmp"
+    link.symlink_to(victim)
+    _make_folder(tmp_path / "out")
+    assert names(victim) == []
+    assert link.is_symlink()
+    assert names(tmp_path) == [link.name, "out", "victim"]
+
+
+def test_a_link_at_the_target_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("keep me")
+    (tmp_path / "a.txt").symlink_to(victim)
+    write_text(tmp_path / "a.txt", "new")
+    assert victim.read_text() == "keep me"
+    assert not (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+@pytest.mark.usefixtures("umask_022")
+def test_a_file_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "new")
+    assert mode(tmp_path / "a.txt") == 0o644
+
+
+@pytest.mark.usefixtures("umask_022")
+def test_a_file_that_the_block_creates_anew_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    """Libraries may replace the temporary file by one with narrower permissions."""
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.unlink()
+        temporary.touch(mode=0o600)
+    assert mode(tmp_path / "a.txt") == 0o644
+
+
+@pytest.mark.usefixtures("umask_022")
+def test_a_folder_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "a.txt").write_text("new")
+    assert mode(tmp_path / "out") == 0o755
+    assert mode(tmp_path / "out" / "a.txt") == 0o644
+
+
+def test_a_file_in_a_missing_folder_is_one_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "a.txt"
+    with pytest.raises(InputError) as refusal:
+        write_text(path, "new")
+    assert str(refusal.value) == f"{path}: found No such file or directory; expected a file that can be written"
+    assert names(tmp_path) == []
+
+
+def test_a_folder_at_the_path_of_a_file_is_one_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.mkdir()
+    with pytest.raises(InputError, match="expected a file that can be written") as refusal:
+        write_text(path, "new")
+    assert refusal.value.where == str(path)
+    assert names(tmp_path) == ["a.txt"]
+
+
+@needs_permissions
+def test_a_folder_without_permission_is_one_input_error(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o500)
+    try:
+        with pytest.raises(InputError, match="found Permission denied; expected a file that can be written"):
+            write_text(closed / "a.txt", "new")
+        with pytest.raises(InputError, match="found Permission denied; expected a folder that can be written"):
+            _make_folder(closed / "out")
+        assert names(closed) == []
+    finally:
+        closed.chmod(0o700)
+
+
+def test_refused_permission_is_one_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere, so this test replaces the system call."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("prismrec.files.tempfile.mkdtemp", refuse)
+    with pytest.raises(InputError, match="found Permission denied; expected a file that can be written"):
+        write_text(tmp_path / "a.txt", "new")
+    with pytest.raises(InputError, match="found Permission denied; expected a folder that can be written"):
+        _make_folder(tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_one_input_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(InputError) as refusal, replacing(path) as temporary:
+        temporary.write_text("half of the new")
+        raise NO_SPACE
+    assert str(refusal.value) == f"{path}: found No space left on device; expected a file that can be written"
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_is_full_when_the_text_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with pytest.raises(InputError, match="No space left on device"), replacing(path) as temporary:
+        temporary.unlink()
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("new")
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_is_full_when_the_file_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise NO_SPACE
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == []
+
+
+def test_new_folder_creates_missing_parents(tmp_path: Path) -> None:
+    _make_folder(tmp_path / "runs" / "out")
+    assert names(tmp_path / "runs") == ["out"]
+    assert names(tmp_path / "runs" / "out") == ["a.txt"]
+
+
+def test_new_folder_is_absent_until_the_block_ends(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as folder:
+        assert folder.parent.name.startswith(".prismrec-")
+        assert folder.parent.parent == tmp_path
+        assert not (tmp_path / "out").exists()
+    assert names(tmp_path) == ["out"]
+
+
+def test_new_folder_accepts_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    _make_folder(tmp_path / "out")
+    assert names(tmp_path / "out") == ["a.txt"]
+
+
+def test_new_folder_refuses_a_folder_that_is_not_empty_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("keep me")
+    (tmp_path / "file").write_text("keep me")
+    for name in ("full", "file"):
+        with pytest.raises(InputError, match="found something already there; expected a new or empty folder"):
+            _make_folder(tmp_path / name)
+    assert (tmp_path / "full" / "letter.txt").read_text() == "keep me"
+    assert (tmp_path / "file").read_text() == "keep me"
+    assert names(tmp_path) == ["file", "full"]
+
+
+def test_new_folder_refuses_a_folder_that_is_filled_while_the_block_runs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a folder that can be written"), new_folder(tmp_path / "out"):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "letter.txt").write_text("keep me")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["letter.txt"]
+
+
+def test_new_folder_below_a_file_is_one_input_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("keep me")
+    with pytest.raises(InputError, match="expected a folder that can be written") as refusal:
+        _make_folder(tmp_path / "file" / "out")
+    assert refusal.value.where == str(tmp_path / "file" / "out")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt(), NO_SPACE])
+def test_an_exception_leaves_no_folder(tmp_path: Path, error: BaseException) -> None:
+    expected = InputError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected), new_folder(tmp_path / "out") as folder:
+        (folder / "a.txt").write_text("half")
+        raise error
+    assert names(tmp_path) == []
+
+
+def test_an_input_error_in_the_block_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="somewhere: found this; expected that"), new_folder(tmp_path / "out"):
+        raise InputError("somewhere", "this", "that")
+    with pytest.raises(InputError, match="somewhere: found this; expected that"), replacing(tmp_path / "a.txt"):
+        raise InputError("somewhere", "this", "that")
+    assert names(tmp_path) == []
+
+
+def _make_folder(path: Path) -> None:
+    with new_folder(path) as folder:
+        (folder / "a.txt").write_text("new")
