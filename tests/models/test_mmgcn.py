@@ -1,3 +1,5 @@
+"""MMGCN against a dense reading of its equations, and the checks of its specification."""
+
 import re
 from collections.abc import Mapping
 
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.models.mmgcn import MMGCN, MMGCNConfig
+from prismrec.models.mmgcn import MMGCN
 from prismrec.testing import (
     ISOLATED_ITEM,
     ISOLATED_USER,
@@ -21,6 +23,7 @@ from prismrec.testing import (
 from prismrec.types import Interactions, Triplets
 
 import golden
+import plain
 
 
 class TestMMGCN(RecommenderContract):
@@ -31,25 +34,27 @@ class TestOfficialMMGCN(RecommenderContract):
     model = MMGCN
     config = {"variant": "official", "combination": "elementwise"}
 
-    def to_meta(self, model: MMGCN) -> None:
-        super().to_meta(model)
-        model._constant = model._look_up()  # what the trainer, which moves the model first, has there
-
 
 def build(train: Interactions | None = None, features: Mapping[str, Tensor] | None = None, **settings: object) -> MMGCN:
     torch.manual_seed(0)
     return MMGCN(
         toy_interactions() if train is None else train,
         toy_features(2) if features is None else features,
-        MMGCNConfig(**{"embedding_size": 6, **settings}),
+        MMGCN.Config(**{"embedding_size": 6, **settings}),
     )
 
 
+def loss_of(model: MMGCN, batch: Triplets) -> Tensor:
+    return torch.stack(list(model(batch).values())).sum()
+
+
+def trained_weights(model: MMGCN) -> list[Tensor]:
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
 def dense_forward(model: MMGCN, train: Interactions, features: Mapping[str, Tensor]) -> Tensor:
-    """The definition on stacked nodes, with a dense mean over neighbours."""
-    R = torch.from_numpy(train.csr.toarray()).double()
-    A = torch.zeros(len(R) + R.shape[1], len(R) + R.shape[1])
-    A[: len(R), len(R) :], A[len(R) :, : len(R)] = R, R.T
+    """The final rows of users and items `[U + I, d]`, from the equations and a dense matrix of means."""
+    A = plain.adjacency(plain.dense(train))
     mean = A / A.sum(1, keepdim=True).clamp(min=1)
     outputs = []
     for network, preference, content in zip(model.networks, model.preferences, features.values(), strict=True):
@@ -57,24 +62,30 @@ def dense_forward(model: MMGCN, train: Interactions, features: Mapping[str, Tens
         X = F.normalize(torch.cat([preference, projected]))
         for layer in network.layers:
             H = F.leaky_relu(mean @ (X @ layer.kernel))
-            own = F.leaky_relu(layer.own(X)) + model.node_table
-            joined = layer.join(torch.cat([H, own], 1)) if layer.concat else layer.join(H) + own
+            anchored = F.leaky_relu(layer.own(X)) + model.node_table
+            joined = layer.join(torch.cat([H, anchored], 1)) if layer.concat else layer.join(H) + anchored
             X = F.leaky_relu(joined)
         outputs.append(X)
-    return sum(outputs) if model.config.is_paper else sum(outputs) / len(outputs)
+    total = torch.stack(outputs).sum(0)
+    return total if model.config.variant == "paper" else total / len(outputs)
 
 
 def dense_loss(model: MMGCN, nodes: Tensor, batch: Triplets) -> Tensor:
-    u, i, j = batch.users, NUM_USERS + batch.positives, NUM_USERS + batch.negatives
-    bpr = -torch.log(torch.sigmoid((nodes[u] * (nodes[i] - nodes[j])).sum(1))).mean()
-    twice = model.node_table[torch.cat([u, u])].square() + model.node_table[torch.cat([i, j])].square()
-    squares = [preference.square().mean() for preference in model.preferences]
-    penalty = twice.mean() + (sum(squares) if model.config.is_paper else squares[0])
-    return bpr + model.config.regulariser * penalty
+    """The loss, given the final rows of users and items."""
+    users = batch.users
+    positives = model.num_users + batch.positives
+    negatives = model.num_users + batch.negatives
+    margins = (nodes[users] * (nodes[positives] - nodes[negatives])).sum(1)
+    user_squares = model.node_table[torch.cat([users, users])].square()
+    item_squares = model.node_table[torch.cat([positives, negatives])].square()
+    preference_squares = [preference.square().mean() for preference in model.preferences]
+    if model.config.variant == "official":
+        preference_squares = preference_squares[:1]
+    penalty = (user_squares + item_squares).mean() + torch.stack(preference_squares).sum()
+    return -torch.log(torch.sigmoid(margins)).mean() + model.config.regulariser * penalty
 
 
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("many_users", [True, False])
+@pytest.mark.parametrize("num_users", [NUM_USERS, 12])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -84,38 +95,71 @@ def dense_loss(model: MMGCN, nodes: Tensor, batch: Triplets) -> Tensor:
         {"latent_sizes": {"text": 5}, "layers": 3},
     ],
 )
-def test_value_and_gradient_are_those_of_the_dense_definition(settings: dict[str, object], many_users: bool) -> None:
-    # With few users the kernels meet the other side of the graph.
-    train = toy_interactions() if many_users else toy_interactions(users=12)
-    features, batch = toy_features(2), toy_batch(train)
+def test_embeddings_loss_and_gradients_equal_the_dense_reading(
+    float64: None, settings: dict[str, object], num_users: int
+) -> None:
+    """With more users than items and with fewer, because each kernel is multiplied with the smaller side."""
+    train, features = toy_interactions(users=num_users), toy_features(2)
+    batch = toy_batch(train)
     model = build(train, features, regulariser=0.3, **settings)
     nodes = dense_forward(model, train, features)
     embeddings = model.embed()
     torch.testing.assert_close(torch.cat([embeddings.users, embeddings.items]), nodes)
-    if not many_users:
-        return
-    loss, expected = sum(model(batch).values()), dense_loss(model, nodes, batch)
+    loss = loss_of(model, batch)
+    expected = dense_loss(model, nodes, batch)
     torch.testing.assert_close(loss, expected)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
+    plain.assert_same_gradients(loss, expected, trained_weights(model))
 
 
-@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("latent_sizes", [{}, {"text": 5}])
-def test_what_is_looked_up_once_per_epoch_changes_nothing(latent_sizes: dict[str, int]) -> None:
-    batch, model = toy_batch(toy_interactions()), build(variant="official", regulariser=0.3, latent_sizes=latent_sizes)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
+def test_constants_of_an_epoch_follow_the_tables(float64: None, latent_sizes: dict[str, int]) -> None:
+    """The tables may change between epochs, for example when a checkpoint is loaded."""
+    train = toy_interactions()
+    batch = toy_batch(train)
+    model = build(train, variant="official", regulariser=0.3, latent_sizes=latent_sizes)
     for epoch in range(2):
-        with torch.no_grad():  # such as by taking up a checkpoint
+        with torch.no_grad():
             model.preferences[0].mul_(torch.rand_like(model.preferences[0]))
         model.start_epoch(epoch, torch.Generator())
-        loss = sum(model(batch).values())
-        expected = dense_loss(model, dense_forward(model, toy_interactions(), toy_features(2)), batch)
-        torch.testing.assert_close(loss, expected)
-        torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
+        nodes = dense_forward(model, train, toy_features(2))
+        expected = dense_loss(model, nodes, batch)
+        for _ in range(2):  # the second step reads the constants of the first
+            loss = loss_of(model, batch)
+            torch.testing.assert_close(loss, expected)
+            gradients = torch.autograd.grad(loss, trained_weights(model))
+            dense_gradients = torch.autograd.grad(expected, trained_weights(model), retain_graph=True)
+            torch.testing.assert_close(gradients, dense_gradients)
 
 
-@pytest.mark.usefixtures("float64")
+def test_embeddings_are_read_from_the_current_tables_within_an_epoch(float64: None) -> None:
+    train = toy_interactions()
+    model = build(train, variant="official")
+    model.start_epoch(0, torch.Generator())
+    model(toy_batch(train))
+    with torch.no_grad():
+        model.preferences[0].mul_(torch.rand_like(model.preferences[0]))
+    torch.testing.assert_close(model.embed().users, dense_forward(model, train, toy_features(2))[:NUM_USERS])
+
+
+def fill_with_golden_values(model: MMGCN) -> None:
+    """The weights of the specification."""
+    values = {
+        "node_table": golden.filler(0, 9, 4),
+        "preferences.0": golden.filler(1, 4, 5),
+        "preferences.1": golden.filler(30, 4, 3),
+    }
+    for modality, start in enumerate((1, 30)):
+        network = model.networks[modality]
+        if network.projection is not None:
+            golden.fill_linear(network.projection, start + 1)
+        for depth, layer in enumerate(network.layers):
+            k = start + 3 + 5 * depth
+            values[f"networks.{modality}.layers.{depth}.kernel"] = golden.filler(k, *layer.kernel.shape)
+            golden.fill_linear(layer.own, k + 1)
+            golden.fill_linear(layer.join, k + 3)
+    model.load_state_dict(model.state_dict() | values)
+
+
 @pytest.mark.parametrize(
     ("combination", "layers", "sum_users", "sum_items", "first", "last", "loss"),
     [
@@ -126,63 +170,67 @@ def test_what_is_looked_up_once_per_epoch_changes_nothing(latent_sizes: dict[str
     ],
 )
 def test_golden_values(
-    combination: str, layers: int, sum_users: float, sum_items: float, first: float, last: float, loss: float
+    float64: None,
+    combination: str,
+    layers: int,
+    sum_users: float,
+    sum_items: float,
+    first: float,
+    last: float,
+    loss: float,
 ) -> None:
-    settings = {"variant": "official", "combination": combination, "layers": layers, "latent_sizes": {"visual": 5}}
-    model = build(golden.TRAIN, golden.features(), embedding_size=4, regulariser=0.1, **settings)
-    values = {
-        "node_table": golden.filler(0, 9, 4),
-        "preferences.0": golden.filler(1, 4, 5),
-        "preferences.1": golden.filler(30, 4, 3),
-    }
-    for m, start in enumerate((1, 30)):
-        names = [] if m else [(f"networks.{m}.projection", start + 1)]
-        for depth in range(layers):
-            layer, k = f"networks.{m}.layers.{depth}", start + 3 + 5 * depth
-            names += [(f"{layer}.own", k + 1), (f"{layer}.join", k + 3)]
-            values[f"{layer}.kernel"] = golden.filler(k, *model.get_parameter(f"{layer}.kernel").shape)
-        for name, k in names:
-            values[f"{name}.weight"] = golden.filler(k, *model.get_parameter(f"{name}.weight").shape)
-            values[f"{name}.bias"] = golden.filler(k + 1, *model.get_parameter(f"{name}.bias").shape)
-    model.load_state_dict(values)
+    model = build(
+        golden.TRAIN,
+        golden.features(),
+        variant="official",
+        embedding_size=4,
+        regulariser=0.1,
+        combination=combination,
+        layers=layers,
+        latent_sizes={"visual": 5},
+    )
+    fill_with_golden_values(model)
     embeddings = model.embed()
-    found = [embeddings.users.sum(), embeddings.items.sum(), embeddings.users[0, 0], embeddings.items[4, -1]]
-    found.append(sum(model(golden.BATCH).values()))
-    torch.testing.assert_close(
-        torch.stack(found), torch.tensor([sum_users, sum_items, first, last, loss]), rtol=0, atol=1e-8
-    )
+    assert embeddings.users.sum().item() == pytest.approx(sum_users, abs=1e-8)
+    assert embeddings.items.sum().item() == pytest.approx(sum_items, abs=1e-8)
+    assert embeddings.users[0, 0].item() == pytest.approx(first, abs=1e-8)
+    assert embeddings.items[4, -1].item() == pytest.approx(last, abs=1e-8)
+    assert loss_of(model, golden.BATCH).item() == pytest.approx(loss, abs=1e-8)
 
 
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("variant", "times"), [("paper", 2), ("official", 1)])
-def test_a_modality_listed_twice_with_equal_weights_counts_twice_in_the_paper_alone(variant: str, times: int) -> None:
+@pytest.mark.parametrize(("variant", "factor"), [("paper", 2), ("official", 1)])
+def test_the_paper_sums_over_modalities_and_the_official_code_averages(
+    float64: None, variant: str, factor: int
+) -> None:
+    """One modality under two names, with the same weights."""
     matrix = toy_features(1)["visual"]
-    single, double = (build(features=dict.fromkeys(names, matrix), variant=variant) for names in ("a", "ab"))
+    single = build(features={"a": matrix}, variant=variant)
+    double = build(features={"a": matrix, "b": matrix}, variant=variant)
     weights = single.state_dict()
-    double.load_state_dict(
-        weights | {re.sub(r"^(networks|preferences)\.0", r"\1.1", name): weights[name] for name in weights}
-    )
-    torch.testing.assert_close(double.embed().users, times * single.embed().users)
-    torch.testing.assert_close(double.embed().items, times * single.embed().items)
+    copies = {re.sub(r"^(networks|preferences)\.0", r"\1.1", name): weight for name, weight in weights.items()}
+    double.load_state_dict(weights | copies)
+    torch.testing.assert_close(double.embed().users, factor * single.embed().users)
+    torch.testing.assert_close(double.embed().items, factor * single.embed().items)
 
 
 def test_the_scale_of_a_raw_feature_row_does_not_matter() -> None:
     features = toy_features(2)
-    scaled = {name: matrix * torch.linspace(0.1, 9, NUM_ITEMS)[:, None] for name, matrix in features.items()}
+    scales = torch.linspace(0.1, 9, NUM_ITEMS).unsqueeze(1)
+    scaled = {name: matrix * scales for name, matrix in features.items()}
     torch.testing.assert_close(build(features=scaled).embed().items, build(features=features).embed().items)
 
 
-def test_without_kernels_the_graph_does_not_matter() -> None:
-    here, there = build(toy_interactions(0)), build(toy_interactions(1))
-    for model in (here, there):
+def test_kernels_of_zeros_make_the_graph_irrelevant() -> None:
+    first, second = build(toy_interactions(0)), build(toy_interactions(1))
+    for model in (first, second):
         for name, weight in model.named_parameters():
             if name.endswith("kernel"):
                 weight.data.zero_()
-    assert torch.equal(here.embed().scores(), there.embed().scores())
+    assert torch.equal(first.embed().scores(), second.embed().scores())
 
 
-def test_a_node_without_interactions_receives_nothing_and_keeps_what_it_is() -> None:
-    # Its output is that of a graph without any interaction.
+def test_a_node_without_interactions_receives_nothing() -> None:
+    """It has the embedding that it has in a graph without interactions."""
     empty = Interactions.from_pairs([], [], NUM_USERS, NUM_ITEMS)
     connected, alone = build().embed(), build(empty).embed()
     torch.testing.assert_close(connected.users[ISOLATED_USER], alone.users[ISOLATED_USER])
@@ -191,30 +239,31 @@ def test_a_node_without_interactions_receives_nothing_and_keeps_what_it_is() -> 
 
 
 @pytest.mark.parametrize("variant", ["paper", "official"])
-def test_only_the_official_code_leaves_the_tables_as_they_were_drawn(variant: str) -> None:
+def test_the_paper_trains_the_tables_and_the_official_code_does_not(variant: str) -> None:
     train = toy_interactions()
-    model = build(train, variant=variant, learning_rate=0.1)
+    model = build(train, variant=variant)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimizer = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    optimizer = torch.optim.Adam(trained_weights(model), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        sum(model(toy_batch(train)).values()).backward()
+        loss_of(model, toy_batch(train)).backward()
         optimizer.step()
-    tables = ("node_table", "preferences.0", "preferences.1")
-    kept = [torch.equal(model.state_dict()[name], before[name]) for name in tables]
-    assert kept == [variant == "official"] * 3
-    assert not torch.equal(model.state_dict()["networks.0.layers.0.kernel"], before["networks.0.layers.0.kernel"])
+    after = model.state_dict()
+    for name in ("node_table", "preferences.0", "preferences.1"):
+        assert torch.equal(after[name], before[name]) == (variant == "official")
+    assert not torch.equal(after["networks.0.layers.0.kernel"], before["networks.0.layers.0.kernel"])
 
 
-def test_wide_modalities_are_projected_to_256_unless_told_otherwise() -> None:
+def test_wide_modalities_are_projected_to_256_by_default() -> None:
     features = {"wide": torch.randn(NUM_ITEMS, 513), "narrow": torch.randn(NUM_ITEMS, 512)}
-    assert [len(preference[0]) for preference in build(features=features).preferences] == [256, 512]
-    told = build(features=features, latent_sizes={"wide": None, "narrow": 7})
-    assert [len(preference[0]) for preference in told.preferences] == [513, 7]
+    default = build(features=features)
+    assert [table.shape[1] for table in default.preferences] == [256, 512]
+    chosen = build(features=features, latent_sizes={"wide": None, "narrow": 7})
+    assert [table.shape[1] for table in chosen.preferences] == [513, 7]
 
 
-def test_a_latent_size_for_a_modality_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'vision'.*visual, text"):
+def test_a_latent_size_for_an_unknown_modality_is_refused() -> None:
+    with pytest.raises(InputError, match=r"latent_sizes: found modality 'vision'; expected one of visual, text"):
         build(latent_sizes={"vision": 5})
 
 

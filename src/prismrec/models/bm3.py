@@ -13,34 +13,43 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import Features, layer_mean, xavier_table
+from prismrec.nn import Features, layer_mean, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, dropout, take_rows, take_rows_sparse_grad, unit_rows
+from prismrec.ops.rows import DistinctRows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class BM3Config(ModelConfig):
-    """Hyperparameters of BM3 (defaults: its Baby settings)."""
+    """Hyperparameters of BM3, with the defaults of its Baby settings."""
 
     layers: NonNegativeInt = 1
     """Propagation layers L."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share p of entries dropped from the targets in training."""
     modal_weight: NonNegativeFloat = 2.0
-    """Weight ω of the modality terms, which are summed over modalities; the paper writes 1."""
+    """Weight ω of the modality terms, which are summed over modalities. The paper uses 1."""
     regulariser: NonNegativeFloat = 0.1
     """Weight λ of the regulariser on propagated embeddings."""
     regulariser_form: Literal["norms", "squares"] = "norms"
-    """`norms`: Σ ‖H‖_F / I over all users and all items, the official code; `squares`: the mean over the batch of
-    ‖h_u‖² + ‖h_i‖², the paper."""
+    """`norms`: Σ ‖H‖_F / I over all users and all items, as in the official code. `squares`: the mean of
+    ‖h_u‖² + ‖h_i‖² over the batch, as in the paper."""
     train_features: bool = True
-    """Whether the feature matrices are trained like embedding tables, as in the official code: then they take four
-    times their memory (weights, gradients, two moments), and their change decides part of the result."""
+    """Train the feature matrices like embedding tables, as the official code does. They then take four times the
+    memory: weights, gradients and two moments of Adam. False keeps them constant and changes the results."""
 
 
 class BM3(Recommender):
-    """Users, items and modalities each predict a noisy, fixed copy of one another; no negatives, no contrast.
+    """Users, items and modalities predict copies of each other with dropout and without gradient; no negatives.
 
-    A batch's negatives are not looked at.
+    With h the propagated IDs, z_m = Φ_m W_m + b_m the projected features of a modality, g the predictor and drop(·)
+    the targets, which have no gradient, the loss is built from costs C = 1 - cosine:
+
+    - reconstruction: C(g(h_u), drop(h_i)) + C(g(h_i), drop(h_u));
+    - modal: Σ_m C(g(z_m), drop(h_i)) + C(g(z_m), drop(z_m)).
+
+    `plain_loss` in tests/models/test_bm3.py writes it for all rows. Here each distinct user and item of the batch is
+    projected, predicted and masked once. The cosines with the targets of a node are added up before the product:
+    Σ_b y_b·t_b = Σ_n y_n·(Σ_{b: n_b = n} t_b). The negatives of a batch are not used.
     """
 
     name = "BM3"
@@ -58,8 +67,8 @@ class BM3(Recommender):
         d = config.embedding_size
         self.user_table = xavier_table(self.num_users, d)  # P [U, d]
         self.item_table = xavier_table(self.num_items, d)  # Q [I, d]
-        self.predictor = _linear(d, d)  # g, one for users, items and all modalities
-        self.projections = nn.ModuleList(_linear(width, d) for width in modalities.widths)  # F_m to d
+        self.predictor = _linear(d, d)  # g, shared by users, items and all modalities
+        self.projections = nn.ModuleList(_linear(width, d) for width in modalities.widths)  # W_m, b_m
         if config.train_features:
             self.tables = nn.ParameterList(matrix.clone() for matrix in modalities)  # Φ_m [I, F_m]
         else:
@@ -71,43 +80,57 @@ class BM3(Recommender):
         return Embeddings(self.predictor(users), self.predictor(items))
 
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        all_users, all_items = self._propagate()
-        users, user_places = distinct_rows(batch.users, self.num_users)
-        positives = distinct_rows(batch.positives, self.num_items)
-        items, item_places = positives
-        # Each node of the batch is projected, predicted and masked once, however often it occurs.
-        online_users, target_users = self._views(take_rows(all_users, users))  # [n_U, d]
-        online_items, target_items = self._views(take_rows(all_items, items))  # [n_I, d]
-        # The targets are constants: those that a node meets in the batch are added up first.
-        met_by_users = torch.zeros_like(target_users).index_add_(0, user_places, take_rows(target_items, item_places))
-        met_by_items = torch.zeros_like(target_items).index_add_(0, item_places, take_rows(target_users, user_places))
-        pairs = (online_users * met_by_users).sum() + (online_items * met_by_items).sum()
-        share = positives.counts / len(batch)  # of each item in the batch [n_I]
-        modal = []
-        for table, project in zip(self.tables, self.projections, strict=True):
-            online, target = self._views(project(take_rows_sparse_grad(table, items)))  # [n_I, d]
-            modal.append(2 - share @ (online * (target_items + target)).sum(1))
+        all_users, all_items = self._propagate()  # h [U, d], [I, d]
+        users = distinct_rows(batch.users, self.num_users)
+        items = distinct_rows(batch.positives, self.num_items)
+        online_users, user_targets = self._online_and_target(take_rows(all_users, users.rows))  # [n_U, d]
+        online_items, item_targets = self._online_and_target(take_rows(all_items, items.rows))  # [n_I, d]
+        # Targets are constants, so the targets of each user and of each item can be added up first.
+        targets_of_users = torch.zeros_like(user_targets)
+        targets_of_users.index_add_(0, users.inverse, take_rows(item_targets, items.inverse))  # [n_U, d]
+        targets_of_items = torch.zeros_like(item_targets)
+        targets_of_items.index_add_(0, items.inverse, take_rows(user_targets, users.inverse))  # [n_I, d]
+        cosines = (online_users * targets_of_users).sum() + (online_items * targets_of_items).sum()
         return {
-            "reconstruction": 2 - pairs / len(batch),
-            "modal": self.config.modal_weight * torch.stack(modal).sum(),
+            "reconstruction": 2 - cosines / len(batch),
+            "modal": self.config.modal_weight * self._modal_costs(items, item_targets, len(batch)),
             "regulariser": self.config.regulariser * self._regulariser(all_users, all_items, batch),
         }
 
     def _propagate(self) -> tuple[Tensor, Tensor]:
-        """h_U = LG([P; Q])_U `[U, d]`, h_I = LG([P; Q])_I + Q `[I, d]`."""
+        """h_U = LG([P; Q])_U `[U, d]` and h_I = LG([P; Q])_I + Q `[I, d]`."""
         users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)
         return users, items + self.item_table
 
-    def _views(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The prediction g(h) and its target, h with dropout and without gradient; rows of length 1."""
+    def _online_and_target(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction g(h), and the target: h with dropout, without gradient. Both with rows of length 1."""
         target = dropout(rows.detach(), self.config.dropout, self.training)
         return unit_rows(self.predictor(rows), 1e-8), unit_rows(target, 1e-8)
 
+    def _modal_costs(self, items: DistinctRows, item_targets: Tensor, batch_size: int) -> Tensor:
+        """Σ_m C(g(z_m), drop(h_i)) + C(g(z_m), drop(z_m)), as the mean over the batch.
+
+        Args:
+            items: the distinct positives of the batch, n_I of them.
+            item_targets: drop(h_i) of these items `[n_I, d]`.
+            batch_size: B.
+        """
+        shares = items.counts / batch_size  # of each item in the batch [n_I]
+        costs = []
+        for table, project in zip(self.tables, self.projections, strict=True):
+            projected = project(take_rows_sparse_grad(table, items.rows))  # z_m [n_I, d]
+            online, targets = self._online_and_target(projected)
+            cosines = (online * (item_targets + targets)).sum(1)  # [n_I]
+            costs.append(2 - shares @ cosines)
+        return torch.stack(costs).sum()
+
     def _regulariser(self, users: Tensor, items: Tensor, batch: Triplets) -> Tensor:
+        """Of the propagated IDs h of all users `[U, d]` and items `[I, d]`, in the form of the config."""
         if self.config.regulariser_form == "norms":
             return (torch.linalg.vector_norm(users) + torch.linalg.vector_norm(items)) / self.num_items
-        rows = take_rows(users, batch.users), take_rows(items, batch.positives)  # each [B, d]
-        return torch.stack([x.square().sum() for x in rows]).sum() / len(batch)
+        batch_users = take_rows(users, batch.users)  # [B, d]
+        batch_items = take_rows(items, batch.positives)  # [B, d]
+        return sum_of_squares(batch_users, batch_items) / len(batch)
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

@@ -19,48 +19,63 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class GRCNConfig(ModelConfig):
-    """Hyperparameters of GRCN (defaults: those of the released code)."""
+    """Hyperparameters of GRCN, with the defaults of its official code."""
 
     variant: Literal["paper", "official", "mmrec"] = "paper"
-    """`paper`: users' prototypes are routed to their items' content; `official`: they stay where they are, as the
-    released code's routing reads the wrong side of the graph; `mmrec`: so too, with projections drawn by Xavier's rule
-    and a penalty also on the first modality's whole prototype table."""
+    """`paper`: user prototypes are routed towards the content of their items. `official`: routing has no effect,
+    because the official code reads the wrong side of the graph. `mmrec`: the same, with Xavier-normal projections and
+    an additional penalty on the whole prototype table of the first modality."""
     routing_steps: NonNegativeInt = 3
-    """Routing iterations T of the prototypes."""
+    """Routing iterations T of the prototypes, for the variant `paper`."""
     pruning: Literal["soft", "hard"] | None = None
-    """`soft`: edges are weighted, no more; `hard`: those of negative weight are cut, which are all those from a node
-    without any positive confidence, and then it never learns one. By default `soft` in the variant `paper`, as in its
-    text and the authors' commands, and `hard` in the others, as in their programs."""
+    """`soft`: edges are only weighted. `hard`: edges with a negative weight are removed. A node whose confidences are
+    all negative then sends no messages, and its confidences are never updated. None means `soft` for the variant
+    `paper`, as in the paper and in the commands of its authors, and `hard` for the others, as in their code."""
     edge_weights: Literal["confidence", "max", "mean"] = "confidence"
-    """Over modalities: the largest affinity times confidence, the largest affinity, or the mean affinity."""
+    """Over modalities: the largest product of affinity and confidence, the largest affinity, or the mean affinity."""
     readout: Literal["concat", "id"] = "concat"
-    """What is scored: ID and content parts side by side, or the ID part alone."""
+    """Score with the ID part and all content parts, concatenated, or with the ID part alone."""
     content_size: PositiveInt = 64
-    """Width d_C of the projected content and of a user's prototype in each modality."""
+    """Width d_C of projected content and of user prototypes, per modality."""
     regulariser: NonNegativeFloat = 1e-5
-    """Weight λ of the mean squares of the batch's rows of ID and prototype tables."""
+    """Weight λ of the mean squares of the ID rows and prototypes of the batch."""
     batch_size: PositiveInt = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 1e-4
-    """Step size of Adam."""
+    """Learning rate of Adam."""
 
     @property
     def prunes_hard(self) -> bool:
-        """The pruning, decided."""
+        """Whether pruning is `hard`, with None resolved."""
         return self.variant != "paper" if self.pruning is None else self.pruning == "hard"
 
 
 class _Affinity(NamedTuple):
-    """One modality on the graph: what its nodes hold, and how they attend to each other."""
+    """One modality on the graph: its part of the embeddings, and how strongly nodes attend to their neighbours."""
 
-    users: Tensor  # r_m [U, d_C]
-    items: Tensor  # r_m [I, d_C]
-    to_users: Tensor  # α of the messages from items to users [E], 1 in sum for each user
-    to_items: Tensor  # α of the messages from users to items [E], 1 in sum for each item
+    users: Tensor  # r [U, d_C]
+    items: Tensor  # r [I, d_C]
+    to_users: Tensor  # α of the messages from items to users [E]; sums to 1 for each user
+    to_items: Tensor  # α of the messages from users to items [E]; sums to 1 for each item
 
 
 class GRCN(Recommender):
-    """ID propagation over edges weighted anew at every step by how well an item's content suits its user."""
+    """ID propagation over edges that are weighted at every step by how well the content of an item suits its user.
+
+    With P the prototypes of the users in a modality, c the content of the items, Z the IDs, κ the confidences and φ
+    LeakyReLU, the steps are:
+
+    - content c = φ(F W + b), rows scaled to length 1: `_parts`;
+    - routing, T times: p_u ← p_u + Σ_i α_ui c_i, scaled to length 1, with α_ui the softmax of p_u·c_i over the items i
+      of user u: `_route`;
+    - attention α_vs, the softmax of x_v·x_s over the neighbours s of node v, where x = [p; c], and the content part
+      r_v = x_v + Σ_s α_vs x_s: `_attend`;
+    - edge weights w_vs = max_m α_vs κ_s, with the confidence of the sender s: `_edge_weights`;
+    - ID part: y⁰ is Z with rows scaled to length 1, then y_v ← Σ_s w_vs y_s in two layers; all three are added up:
+      `_propagate`.
+
+    `dense_forward` in tests/models/test_grcn.py writes the same on dense matrices.
+    """
 
     name = "GRCN"
     paper = "Wei et al., ACM MM 2020"
@@ -75,97 +90,109 @@ class GRCN(Recommender):
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: GRCNConfig) -> None:
         super().__init__(train, features, config)
-        self.features = Features(features)
+        self.features = Features(features)  # F [I, F_m] each
         nodes = self.num_users + self.num_items
         self.node_table = xavier_normal_table(nodes, config.embedding_size)  # Z [U + I, d]
         self.confidence = xavier_normal_table(nodes, len(self.features))  # κ [U + I, M]
-        self.prototypes = nn.ParameterList(
-            xavier_normal_table(self.num_users, config.content_size)
-            for _ in self.features  # P [U, d_C]
-        )
+        prototypes = [xavier_normal_table(self.num_users, config.content_size) for _ in self.features]
         projections = [FeatureLinear(width, config.content_size) for width in self.features.widths]
         if config.variant == "mmrec":
             for projection in projections:
                 nn.init.xavier_normal_(projection.weight)
-        self.projections = nn.ModuleList(projections)
-        self.pattern = SparseMatrix(train.csr)
+        self.prototypes = nn.ParameterList(prototypes)  # P [U, d_C] each
+        self.projections = nn.ModuleList(projections)  # W, b
+        self.pattern = SparseMatrix(train.csr)  # [U, I]
         self.register_buffer("edge_users", torch.from_numpy(train.users).long(), persistent=False)  # [E]
         self.register_buffer("edge_items", torch.from_numpy(train.items).long(), persistent=False)  # [E]
 
     def embed(self) -> Embeddings:
-        users, items = zip(*self._parts(), strict=True)
-        return Embeddings(torch.cat(users, 1), torch.cat(items, 1))  # [U, d + M d_C], [I, d + M d_C]
+        user_parts, item_parts = self._parts()
+        return Embeddings(torch.cat(user_parts, 1), torch.cat(item_parts, 1))  # [U, d + M d_C], [I, d + M d_C]
 
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        parts = self._parts()
-        users = torch.cat([take_rows(side, batch.users) for side, _ in parts], 1)  # [B, d + M d_C]
-        items = torch.cat([take_rows(side, batch.items) for _, side in parts], 1)
+        user_parts, item_parts = self._parts()
+        users = torch.cat([take_rows(part, batch.users) for part in user_parts], 1)  # [B, d + M d_C]
+        items = torch.cat([take_rows(part, batch.items) for part in item_parts], 1)  # [2 B, d + M d_C]
+        positives, negatives = items.split(len(batch))
         return {
-            "bpr": bpr(users, *items.split(len(batch))),
+            "bpr": bpr(users, positives, negatives),
             "regulariser": self.config.regulariser * self._mean_squares(batch),
         }
 
-    def _parts(self) -> list[tuple[Tensor, Tensor]]:
-        """Users and items of the ID part `[·, d]` and of each modality `[·, d_C]`."""
-        affinities = [
-            self._affinity(prototype, unit_rows(F.leaky_relu(projection(content))))
-            for prototype, projection, content in zip(self.prototypes, self.projections, self.features, strict=True)
-        ]
-        propagated = self._propagate(*self._weights(affinities))
+    def _parts(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The parts of users and of items to concatenate: the ID part `[·, d]`, then each modality `[·, d_C]`."""
+        affinities = []
+        for prototype, projection, features in zip(self.prototypes, self.projections, self.features, strict=True):
+            content = unit_rows(F.leaky_relu(projection(features)))  # c [I, d_C]
+            users = self._route(unit_rows(prototype), content)  # p [U, d_C]
+            affinities.append(self._attend(users, content))
+        to_users, to_items = self._edge_weights(affinities)
+        id_users, id_items = self._propagate(to_users, to_items)
         if self.config.readout == "id":
-            return [propagated]
-        return [propagated, *((affinity.users, affinity.items) for affinity in affinities)]
+            return [id_users], [id_items]
+        user_parts = [id_users, *[affinity.users for affinity in affinities]]
+        item_parts = [id_items, *[affinity.items for affinity in affinities]]
+        return user_parts, item_parts
 
-    def _affinity(self, prototype: Tensor, items: Tensor) -> _Affinity:
-        """Route the prototypes `[U, d_C]` to the content `[I, d_C]`, then let both sides attend to each other."""
-        users = unit_rows(prototype)
+    def _route(self, users: Tensor, items: Tensor) -> Tensor:
+        """Move the prototypes `[U, d_C]` towards the content `[I, d_C]` of the items of each user."""
         for _ in range(self.config.routing_steps if self.config.variant == "paper" else 0):
-            attention = self._attention(sampled_product(self.pattern, users, items), by_item=False)
+            scores = sampled_product(self.pattern, users, items)  # [E]
+            attention = self._softmax_of_users(scores)
             users = unit_rows(users + self.pattern.weighted(attention, items))
-        scores = sampled_product(self.pattern, users, items)  # cosines: one for both directions
-        to_users, to_items = self._attention(scores, by_item=False), self._attention(scores, by_item=True)
-        return _Affinity(
-            users + self.pattern.weighted(to_users, items),
-            items + self.pattern.weighted(to_items, users, transposed=True),
-            to_users,
-            to_items,
-        )
+        return users
 
-    def _attention(self, scores: Tensor, *, by_item: bool) -> Tensor:
-        """The softmax of cosines `[E]` among the edges of each item, or of each user."""
-        if by_item:
-            return segment_softmax(scores, self.edge_items, self.num_items, bound=1.0)
-        return segment_softmax(scores, self.edge_users, self.num_users, bound=1.0)
+    def _attend(self, users: Tensor, items: Tensor) -> _Affinity:
+        """Attention of prototypes `[U, d_C]` and content `[I, d_C]` to each other, in both directions."""
+        scores = sampled_product(self.pattern, users, items)  # cosines, the same in both directions [E]
+        to_users = self._softmax_of_users(scores)
+        to_items = self._softmax_of_items(scores)
+        new_users = users + self.pattern.weighted(to_users, items)
+        new_items = items + self.pattern.weighted(to_items, users, transposed=True)
+        return _Affinity(new_users, new_items, to_users, to_items)
 
-    def _weights(self, affinities: list[_Affinity]) -> tuple[Tensor, Tensor]:
-        """The refined graph: a weight for every message to users `[E]` and for every one to items `[E]`."""
+    def _softmax_of_users(self, cosines: Tensor) -> Tensor:
+        """The softmax over the edges of each user, `[E]`."""
+        return segment_softmax(cosines, self.edge_users, self.num_users, bound=1.0)
+
+    def _softmax_of_items(self, cosines: Tensor) -> Tensor:
+        """The softmax over the edges of each item, `[E]`."""
+        return segment_softmax(cosines, self.edge_items, self.num_items, bound=1.0)
+
+    def _edge_weights(self, affinities: list[_Affinity]) -> tuple[Tensor, Tensor]:
+        """The refined graph: the weight of each message to a user and of each message to an item, both `[E]`."""
         to_users = torch.stack([affinity.to_users for affinity in affinities], 1)  # [E, M]
         to_items = torch.stack([affinity.to_items for affinity in affinities], 1)
         if self.config.edge_weights == "mean":
             return to_users.mean(1), to_items.mean(1)
-        if self.config.edge_weights == "confidence":  # the sender's
-            to_users = to_users * self.confidence[self.num_users :].index_select(0, self.edge_items)
-            to_items = to_items * self.confidence[: self.num_users].index_select(0, self.edge_users)
-        weights = to_users.amax(1), to_items.amax(1)
-        return (weights[0].relu(), weights[1].relu()) if self.config.prunes_hard else weights
+        if self.config.edge_weights == "confidence":
+            user_confidence, item_confidence = self.confidence[: self.num_users], self.confidence[self.num_users :]
+            to_users = to_users * item_confidence.index_select(0, self.edge_items)
+            to_items = to_items * user_confidence.index_select(0, self.edge_users)
+        to_users, to_items = to_users.amax(1), to_items.amax(1)  # [E]
+        if self.config.prunes_hard:
+            return to_users.relu(), to_items.relu()
+        return to_users, to_items
 
     def _propagate(self, to_users: Tensor, to_items: Tensor) -> tuple[Tensor, Tensor]:
-        """Two layers of weighted sums, and the sum of all layers: `[U, d]`, `[I, d]`."""
-        users, items = unit_rows(self.node_table).split([self.num_users, self.num_items])
-        total_users, total_items = users, items
+        """The sum of the IDs and of two layers of messages, `[U, d]` and `[I, d]`."""
+        users, items = unit_rows(self.node_table).split([self.num_users, self.num_items])  # y
+        user_sum, item_sum = users, items
         for _ in range(2):
-            users, items = (
-                self.pattern.weighted(to_users, items),
-                self.pattern.weighted(to_items, users, transposed=True),
-            )
-            total_users, total_items = total_users + users, total_items + items
-        return total_users, total_items
+            from_items = self.pattern.weighted(to_users, items)
+            from_users = self.pattern.weighted(to_items, users, transposed=True)
+            users, items = from_items, from_users
+            user_sum = user_sum + users
+            item_sum = item_sum + items
+        return user_sum, item_sum
 
     def _mean_squares(self, batch: Triplets) -> Tensor:
-        """Of the batch's users' ID embeddings, of its items', and of its users' prototypes in each modality."""
-        nodes = torch.cat([batch.users, self.num_users + batch.items])
-        users, items = take_rows(self.node_table, nodes).tensor_split([len(batch)])
+        """Mean squares of the ID rows of users and of items, and of the prototypes of users, summed."""
+        nodes = torch.cat([batch.users, self.num_users + batch.items])  # [3 B]
+        users, items = take_rows(self.node_table, nodes).tensor_split([len(batch)])  # [B, d], [2 B, d]
         squares = users.square().mean() + items.square().mean()
         for prototype in self.prototypes:
             squares = squares + take_rows(prototype, batch.users).square().mean()
-        return squares + self.prototypes[0].square().mean() if self.config.variant == "mmrec" else squares
+        if self.config.variant == "mmrec":
+            squares = squares + self.prototypes[0].square().mean()
+        return squares

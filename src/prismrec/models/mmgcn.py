@@ -4,8 +4,8 @@ Wei, Wang, Nie, He, Hong, Chua. "MMGCN: Multi-modal Graph Convolution Network fo
 Micro-video." ACM MM 2019.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,43 +17,48 @@ from prismrec.graph import BipartiteGraph
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import FeatureLinear, Features, TallLinear, bpr_and_squares, xavier_normal_table
 from prismrec.ops import distinct_rows_of_batch, linear, take_rows, unit_rows
+from prismrec.ops.rows import unit_rows_and_sum_of_squares
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class MMGCNConfig(ModelConfig):
-    """Hyperparameters of MMGCN (defaults: those of the released code where the variant does not say otherwise)."""
+    """Hyperparameters of MMGCN, with the defaults of the official code unless the variant says otherwise."""
 
     variant: Literal["paper", "official"] = "paper"
-    """`paper`: ID and preference tables are trained and all regularised, modalities are summed; `official`: as in the
-    released code and MMRec the tables keep their first random values, so that the regulariser has no effect, and
+    """`paper`: the ID and preference tables are trained and regularised, and modalities are summed. `official`: as in
+    the official code and in MMRec, the tables keep their initial random values, so the regulariser has no effect, and
     modalities are averaged."""
     layers: PositiveInt | None = None
-    """Layers L; by default the paper's 2, or the 3 that the released code runs whatever it is told."""
+    """Layers L. None means 2 for `paper`, and 3 for `official`: the official code ignores its own setting and always
+    uses 3."""
     combination: Literal["concat", "elementwise"] = "concat"
-    """How a layer joins what a node receives with what it is; the released code always concatenates."""
+    """How a layer combines a node with the messages that it receives. The official code always concatenates."""
     latent_sizes: Mapping[str, PositiveInt | None] = {}
-    """Width to which a modality is projected first, null for not at all; a modality not named is projected to 256 if
-    wider than 512. The released code projects the visual one to 256, no other."""
+    """Modality name to the width of its projection; null means no projection. Modalities not listed are projected to
+    256 if they are wider than 512. The official code projects the visual modality to 256 and no other."""
     regulariser: NonNegativeFloat = 1e-5
-    """Weight λ of mean squares: of the batch's rows of the ID table, and of whole preference tables."""
+    """Weight λ of the mean squares of the ID rows of the batch and of the whole preference tables."""
     batch_size: PositiveInt = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 1e-4
-    """Step size of Adam; 5e-4 on TikTok and Kwai."""
+    """Learning rate of Adam. The official code uses 5e-4 on TikTok and Kwai."""
 
     @property
     def is_paper(self) -> bool:
-        """Whether the variant is the paper's."""
+        """Whether the variant is `paper`."""
         return self.variant == "paper"
 
     @property
     def depth(self) -> int:
-        """L, decided."""
+        """L, with None resolved."""
         return self.layers or (2 if self.is_paper else 3)
 
 
 class _Layer(nn.Module):
-    """What a node receives from its neighbours, joined with what it is, anchored by its ID embedding."""
+    """One layer of the network of one modality: φ(G [H ‖ X̂] + g), or element-wise φ(G H + g + X̂).
+
+    H = φ(Ā X K) is what a node receives and X̂ = φ(A X + a) + Z is the node itself with its ID, φ LeakyReLU.
+    """
 
     def __init__(self, width: int, size: int, *, concat: bool, is_first: bool) -> None:
         super().__init__()
@@ -62,68 +67,56 @@ class _Layer(nn.Module):
         self.own = TallLinear(width, size)  # A, a
         self.join = TallLinear(width + size if concat else width, size)  # G, g
         nn.init.xavier_normal_(self.own.weight)
-        if is_first:  # in the released code the later ones keep PyTorch's default
+        if is_first:  # the official code leaves the later ones with PyTorch's default
             nn.init.xavier_normal_(self.join.weight)
 
-    def forward(
+    def messages(
         self,
-        deliver: Callable[[Tensor], Tensor],
+        mean: Callable[[Tensor], Tensor],
         neighbours: Tensor,
-        mean: Tensor | None,
-        nodes: Tensor,
-        ids: Tensor,
+        constant_mean: Tensor | None,
         rows: Tensor | slice,
+        count: int,
     ) -> Tensor:
-        """The next X `[n, d]` at some rows of one side.
+        """Ā X K at some nodes of one side, `[n, w]`.
+
+        Computed as Ā (X K) or as (Ā X) K, so that K is multiplied with fewer rows.
 
         Args:
-            deliver: the mean over neighbours, from one row per node of the other side to one per node of this side.
-            neighbours: X of the other side `[n', w]`.
-            mean: what `deliver` makes of it, where that is known.
-            nodes: X of this side `[n, w]`, at the rows.
-            ids: Z of this side `[n, d]`, at the rows.
-            rows: those wanted of this side.
+            mean: the product with Ā, from all nodes of the other side to all nodes of this side.
+            neighbours: X of all nodes of the other side.
+            constant_mean: Ā X of all nodes of this side, if it is a constant.
+            rows: the nodes of this side.
+            count: their number n.
         """
-        # The mean commutes with K, which had better meet the fewer rows.
-        if mean is None and len(nodes) < len(neighbours):
-            mean = deliver(neighbours)
-        if mean is None:
-            received = take_rows(deliver(linear(neighbours, self.kernel.T)), rows)
-        else:
-            received = linear(take_rows(mean, rows), self.kernel.T)
-        received = F.leaky_relu_(received)  # H [n, w]
+        if constant_mean is not None:
+            return linear(take_rows(constant_mean, rows), self.kernel.T)
+        if count < len(neighbours):
+            return linear(take_rows(mean(neighbours), rows), self.kernel.T)
+        return take_rows(mean(linear(neighbours, self.kernel.T)), rows)
+
+    def forward(self, messages: Tensor, nodes: Tensor, ids: Tensor) -> Tensor:
+        """The next X `[n, d]` of some nodes, from their Ā X K `[n, w]`, X `[n, w]` and Z `[n, d]`.
+
+        The first argument is overwritten.
+        """
+        received = F.leaky_relu_(messages)  # H [n, w]
         anchored = F.leaky_relu_(self.own(nodes)) + ids  # X̂ [n, d]
         if not self.concat:
             return F.leaky_relu_(self.join(received) + anchored)
-        G, width = self.join.weight, received.shape[1]  # [d, w + d]: in two parts, so that [H ‖ X̂] is never formed
-        joined = linear(received, G[:, :width], self.join.bias)
+        width = received.shape[1]
+        G = self.join.weight  # [d, w + d]
+        # A product with each part of G avoids a copy of H and X̂ side by side.
+        joined = linear(received, G[:, :width], self.join.bias)  # [n, d]
         return F.leaky_relu_(linear(anchored, G[:, width:], joined))
 
 
 class _Preference(NamedTuple):
-    """A modality's preferences before the first layer."""
+    """The preferences of all users in one modality, before the first layer."""
 
     unit: Tensor  # P / ‖P‖ [U, w]
-    mean: Tensor | None  # over the users of an item [I, w], where preferences are not trained
-    square: Tensor  # mean of P², a scalar
-
-
-class _UnitRowsAndSquare(torch.autograd.Function):
-    """P / ‖P‖ and Σ P², whose norms and gradient are found together: ∂/∂P = (g - y <g, y>) / ‖P‖ + 2 g' ‖P‖ y."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)  # [U, 1]
-        unit = rows / norms.clamp(min=1e-12)
-        ctx.save_for_backward(unit, norms)
-        return unit, norms.square().sum()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, grad_square: Tensor) -> Tensor:
-        unit, norms = ctx.saved_tensors
-        inverse = norms.clamp(min=1e-12).reciprocal()
-        along = 2 * grad_square * norms - torch.linalg.vecdot(grad, unit).unsqueeze(1) * inverse
-        return torch.addcmul(grad * inverse, unit, along)
+    mean: Tensor | None  # the mean of these rows over the users of each item [I, w]; None if P is trained
+    mean_square: Tensor  # mean of P², a scalar
 
 
 class _Network(nn.Module):
@@ -147,39 +140,63 @@ class _Network(nn.Module):
     def forward(
         self,
         graph: BipartiteGraph,
-        users: Tensor,
-        user_mean: Tensor | None,
-        ids: Sequence[Tensor],
-        rows: Sequence[Tensor | slice],
+        preference: _Preference,
+        user_ids: Tensor,
+        item_ids: Tensor,
+        user_rows: Tensor | slice,
+        item_rows: Tensor | slice,
     ) -> tuple[Tensor, Tensor]:
-        """The last X at some users and some items, each `[n, d]`.
+        """X of the last layer at some users and some items, each `[n, d]`.
 
         Args:
-            graph: of means over neighbours.
-            users: P / ‖P‖ `[U, w]`.
-            user_mean: what items receive of it, `[I, w]`, where it is a constant.
-            ids: Z of users and of items, `[U, d]` and `[I, d]`.
-            rows: the users and the items.
+            graph: Ā, the mean over neighbours.
+            preference: of all users.
+            user_ids: Z of all users `[U, d]`.
+            item_ids: Z of all items `[I, d]`.
+            user_rows: the users for which the last layer is computed.
+            item_rows: the items for which the last layer is computed.
         """
-        if self.projection is None:
-            nodes, means = [users, self.content], [self.content_mean, user_mean]  # [·, w]
-        else:
-            nodes, means = [users, unit_rows(self.projection(self.content))], [None, user_mean]
-        deliver = graph.users_from, graph.items_from
+        users, mean_of_users = preference.unit, preference.mean  # X⁰ [U, w], Ā X⁰ [I, w]
+        items, mean_of_items = self._items()  # X⁰ [I, w], Ā X⁰ [U, w]
         for layer in self.layers:
-            made = rows if layer is self.layers[-1] else (slice(None), slice(None))
-            own = [(take_rows(nodes[k], made[k]), take_rows(ids[k], made[k])) for k in (0, 1)]
-            nodes = [layer(deliver[k], nodes[1 - k], means[k], *own[k], made[k]) for k in (0, 1)]
-            means = [None, None]
-        return nodes[0], nodes[1]
+            assert isinstance(layer, _Layer)
+            is_last = layer is self.layers[-1]
+            new_users = user_rows if is_last else slice(None)
+            new_items = item_rows if is_last else slice(None)
+            own_users, own_user_ids = take_rows(users, new_users), take_rows(user_ids, new_users)
+            own_items, own_item_ids = take_rows(items, new_items), take_rows(item_ids, new_items)
+            to_users = layer.messages(graph.users_from, items, mean_of_items, new_users, len(own_users))
+            to_items = layer.messages(graph.items_from, users, mean_of_users, new_items, len(own_items))
+            users = layer(to_users, own_users, own_user_ids)
+            items = layer(to_items, own_items, own_item_ids)
+            mean_of_users = mean_of_items = None
+        return users, items
+
+    def _items(self) -> tuple[Tensor, Tensor | None]:
+        """X⁰ of all items `[I, w]`, and its mean over the items of each user `[U, w]` if it is a constant."""
+        if self.projection is None:
+            return self.content, self.content_mean
+        return unit_rows(self.projection(self.content)), None
 
 
 class MMGCN(Recommender):
-    """A graph network per modality over the same interactions, held together by ID embeddings in every layer."""
+    """A graph network per modality over the same interactions, with the ID embeddings added in every layer.
+
+    With Ā the mean over neighbours, Z the IDs, P the preferences and F the features of a modality, the steps are:
+
+    - X⁰ = [P; F W + b], rows scaled to length 1: `_preferences` for users, `_Network._items` for items;
+    - H = φ(Ā X K): `_Layer.messages`, and φ in `_Layer.forward`;
+    - X̂ = φ(A X + a) + Z, and the next X = φ(G [H ‖ X̂] + g): `_Layer.forward`;
+    - the sum over modalities of the last X: `_final`.
+
+    `dense_forward` in tests/models/test_mmgcn.py writes these steps on dense matrices, without what makes them fast:
+    users and items are separate matrices, constants are computed once, and the last layer is computed for the rows of
+    the batch alone.
+    """
 
     name = "MMGCN"
     paper = "Wei et al., ACM MM 2019"
-    cost = "per modality: I F_m w to project, 2 min(U, I) w² + 2 (U + I) w d + 2 E w in the first layer, w = d later"
+    cost = "per modality: I F_m w to project, 2 min(U, I) w² + 2 (U + I) w d + 2 E w in layer 1; w = d in later layers"
     min_modalities = 1
     repeats_steps = True
     Config = MMGCNConfig
@@ -188,62 +205,87 @@ class MMGCN(Recommender):
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: MMGCNConfig) -> None:
         super().__init__(train, features, config)
         modalities = Features(features)
-        for name in config.latent_sizes:
-            if name not in features:
-                raise InputError("latent_sizes", f"modality {name!r}", f"one of {', '.join(features)}")
-        widths = dict(zip(modalities.names, modalities.widths, strict=True))
-        latent = [config.latent_sizes.get(name, 256 if width > 512 else None) for name, width in widths.items()]
+        latent_sizes = _latent_sizes(modalities, config)
         self.node_table = xavier_normal_table(self.num_users + self.num_items, config.embedding_size)  # Z [U + I, d]
         self.preferences = nn.ParameterList(
             xavier_normal_table(self.num_users, size or width)  # P [U, w]
-            for size, width in zip(latent, widths.values(), strict=True)
+            for size, width in zip(latent_sizes, modalities.widths, strict=True)
         )
         for table in (self.node_table, *self.preferences):
             table.requires_grad_(config.is_paper)
-        self.graph = BipartiteGraph(train, "rw")
+        self.graph = BipartiteGraph(train, "rw")  # Ā
         self.networks = nn.ModuleList(
-            _Network(matrix, size, self.graph, config) for matrix, size in zip(modalities, latent, strict=True)
+            _Network(content, size, self.graph, config) for content, size in zip(modalities, latent_sizes, strict=True)
         )
-        self._constant: list[_Preference] | None = None
+        self._constant_preferences: list[_Preference] | None = None
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
-        """Tables that are not trained are looked at once per epoch."""
-        self._constant = None if self.config.is_paper else self._look_up()
+        """Drop the constants of the last epoch; the first step computes them again."""
+        self._constant_preferences = None
 
     def embed(self) -> Embeddings:
-        return Embeddings(*self._fuse(self._look_up(), (slice(None), slice(None))))
+        users, items = self._final(self._preferences(), slice(None), slice(None))
+        return Embeddings(users, items)
 
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        rows, places = distinct_rows_of_batch(batch, self.num_users, self.num_items)
-        preferences = self._constant or self._look_up()
-        ranking, _ = bpr_and_squares(*self._fuse(preferences, rows), places)
-        squares = [preference.square for preference in preferences]
-        preference_squares = torch.stack(squares).sum() if self.config.is_paper else squares[0]
-        return {
-            "bpr": ranking,
-            "regulariser": self.config.regulariser * (self._id_squares(batch) + preference_squares),
-        }
+        (user_rows, item_rows), positions = distinct_rows_of_batch(batch, self.num_users, self.num_items)
+        preferences = self._constant_preferences or self._preferences()
+        if self.training and not self.config.is_paper:
+            self._constant_preferences = preferences
+        users, items = self._final(preferences, user_rows, item_rows)  # [n_U, d], [n_I, d]
+        ranking, _ = bpr_and_squares(users, items, positions)
+        squares = self._id_squares(batch) + self._preference_squares(preferences)
+        return {"bpr": ranking, "regulariser": self.config.regulariser * squares}
 
-    def _look_up(self) -> list[_Preference]:
-        """The preferences of each modality."""
-        pairs = [(*_UnitRowsAndSquare.apply(table), table.numel()) for table in self.preferences]
-        return [
-            _Preference(unit, None if self.config.is_paper else self.graph.items_from(unit), square / count)
-            for unit, square, count in pairs
-        ]
+    def _preferences(self) -> list[_Preference]:
+        """The preferences of each modality, from the current tables."""
+        preferences = []
+        for table in self.preferences:
+            unit, squares = unit_rows_and_sum_of_squares(table)
+            mean = None if self.config.is_paper else self.graph.items_from(unit)
+            preferences.append(_Preference(unit, mean, squares / table.numel()))
+        return preferences
 
-    def _fuse(self, preferences: Sequence[_Preference], rows: Sequence[Tensor | slice]) -> tuple[Tensor, Tensor]:
-        """The sum over modalities of the last layers, or their mean."""
-        ids = self.node_table.split([self.num_users, self.num_items])
-        outputs = [
-            network(self.graph, preference.unit, preference.mean, ids, rows)
-            for network, preference in zip(self.networks, preferences, strict=True)
-        ]
-        users, items = (torch.stack(side).sum(0) for side in zip(*outputs, strict=True))
-        return (users, items) if self.config.is_paper else (users / len(outputs), items / len(outputs))
+    def _final(
+        self, preferences: list[_Preference], user_rows: Tensor | slice, item_rows: Tensor | slice
+    ) -> tuple[Tensor, Tensor]:
+        """The sum over modalities, or their mean, of the last layer at some users and items, each `[n, d]`."""
+        user_ids, item_ids = self.node_table.split([self.num_users, self.num_items])  # Z
+        user_outputs, item_outputs = [], []  # M × [n, d]
+        for network, preference in zip(self.networks, preferences, strict=True):
+            users, items = network(self.graph, preference, user_ids, item_ids, user_rows, item_rows)
+            user_outputs.append(users)
+            item_outputs.append(items)
+        users = torch.stack(user_outputs).sum(0)
+        items = torch.stack(item_outputs).sum(0)
+        if self.config.is_paper:
+            return users, items
+        return users / len(user_outputs), items / len(item_outputs)
 
     def _id_squares(self, batch: Triplets) -> Tensor:
-        """The mean square of the batch's users' ID embeddings, and that of its items'."""
-        nodes = torch.cat([batch.users, self.num_users + batch.items])
-        users, items = take_rows(self.node_table, nodes).tensor_split([len(batch)])
+        """The mean square of the ID rows of the users in the batch, plus that of its items."""
+        nodes = torch.cat([batch.users, self.num_users + batch.items])  # [3 B]
+        users, items = take_rows(self.node_table, nodes).tensor_split([len(batch)])  # [B, d], [2 B, d]
         return users.square().mean() + items.square().mean()
+
+    def _preference_squares(self, preferences: list[_Preference]) -> Tensor:
+        """The mean square of each preference table, summed; of the first table alone in the official code."""
+        if not self.config.is_paper:
+            return preferences[0].mean_square
+        return torch.stack([preference.mean_square for preference in preferences]).sum()
+
+
+def _latent_sizes(modalities: Features, config: MMGCNConfig) -> list[int | None]:
+    """The width to which each modality is projected, or None.
+
+    Raises:
+        InputError: `latent_sizes` names an unknown modality.
+    """
+    for name in config.latent_sizes:
+        if name not in modalities.names:
+            raise InputError("latent_sizes", f"modality {name!r}", f"one of {', '.join(modalities.names)}")
+    sizes = []
+    for name, width in zip(modalities.names, modalities.widths, strict=True):
+        default = 256 if width > 512 else None
+        sizes.append(config.latent_sizes.get(name, default))
+    return sizes

@@ -12,29 +12,34 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.models.base import ModelConfig, Recommender
-from prismrec.nn import Features, bpr, bpr_and_norms, xavier_normal_table, xavier_table
+from prismrec.nn import Features, bpr, bpr_and_norms, sum_of_squares, xavier_normal_table, xavier_table
 from prismrec.ops import distinct_rows, project_features, take_rows, take_rows_sparse_grad, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class VBPRConfig(ModelConfig):
-    """Hyperparameters of VBPR; d factors for the item itself and d for its content."""
+    """Hyperparameters of VBPR. Both the free part and the content part of a vector have width d."""
 
     variant: Literal["mmrec", "paper"] = "mmrec"
-    """`mmrec`: content through one linear layer, as the tables that cite VBPR ran it; `paper`: item and content biases,
-    losses summed over the batch, squared norms."""
+    """`mmrec`: content enters through one linear layer, as in MMRec and in papers that use VBPR as a baseline. `paper`:
+    item biases and content biases, losses summed over the batch, squared norms."""
     regulariser: NonNegativeFloat = 1e-2
-    """`mmrec`: weight of Σ ‖X‖ / B on the rows of the batch; `paper`: weight λ_w of ½ ‖X‖² on factors."""
+    """`mmrec`: weight λ of Σ ‖X‖ / B over the rows of the batch. `paper`: weight λ_w of ½ ‖X‖² of the factors."""
     bias_regulariser: NonNegativeFloat = 0.01
-    """`paper` only: weight λ_b of the item biases; a tenth of it for negatives."""
+    """For `paper`: weight λ_b of the item biases. Negatives have a tenth of it."""
     content_regulariser: NonNegativeFloat = 0.0
-    """`paper` only: weight λ_e of the content projection."""
+    """For `paper`: weight λ_e of the content projection."""
     feature_norm: Literal["none", "l2"] = "none"
-    """`l2`: scale each item's vector of each modality to length 1, so that no modality drowns the others."""
+    """`l2`: scale the features of each item to length 1 in each modality, so that no modality dominates by scale."""
 
 
 class VBPR(Recommender):
-    """Matrix factorisation whose item vector is a free part beside a linear image of the item's content."""
+    """Matrix factorisation where item vectors have a free part and a part projected linearly from content.
+
+    With the features F of all modalities side by side, users are Θ = [Γ_U ‖ T_U] and items are [Γ_I ‖ F Wᵀ + c]. In
+    the variant `paper`, the biases of items, β + F β', are one more column, which meets a column of ones at the users.
+    The bias c does not exist there.
+    """
 
     name = "VBPR"
     paper = "He and McAuley, AAAI 2016"
@@ -48,58 +53,68 @@ class VBPR(Recommender):
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: VBPRConfig) -> None:
         super().__init__(train, features, config)
+        d = config.embedding_size
+        self.is_paper = config.variant == "paper"
         modalities = Features(features)
-        d, self.is_paper = config.embedding_size, config.variant == "paper"
         matrices = [F.normalize(x) if config.feature_norm == "l2" else x for x in modalities]
         self.register_buffer("content", torch.cat(matrices, 1), persistent=False)  # F [I, f], f = Σ F_m
         width = self.content.shape[1]
-        self.user_table = xavier_table(self.num_users, 2 * d)  # Θ = [Γ_U | T_U]  [U, 2d]
+        self.user_table = xavier_table(self.num_users, 2 * d)  # Θ = [Γ_U ‖ T_U] [U, 2 d]
         self.item_table = xavier_table(self.num_items, d)  # Γ_I [I, d]
         self.projection = xavier_normal_table(d, width)  # W [d, f]
         if self.is_paper:
-            self.projection = xavier_table(d, width)
+            nn.init.xavier_uniform_(self.projection)
             self.item_bias = nn.Parameter(torch.zeros(self.num_items, 1))  # β [I, 1]
             self.content_bias = xavier_table(1, width)  # β' [1, f]
         else:
             self.projection_bias = nn.Parameter(torch.zeros(d))  # c [d]
 
     def embed(self) -> Embeddings:
-        return Embeddings(self._with_one(self.user_table), self._items(None))
+        users = _with_ones(self.user_table) if self.is_paper else self.user_table
+        return Embeddings(users, self._items(None))
 
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        # Only items of the batch are projected: the features are far wider than everything else here.
-        items, places = distinct_rows(batch.items, self.num_items)
-        chosen = self._items(items)  # [n, 2d] or [n, 2d + 1]
+        # Only the items of the batch are projected, because the features are wider than all other matrices.
+        distinct = distinct_rows(batch.items, self.num_items)
+        items = self._items(distinct.rows)  # [n, 2 d], or [n, 2 d + 1] with biases
         if self.is_paper:
-            users = self._with_one(take_rows(self.user_table, batch.users))
-            ranking = bpr(users, *take_rows(chosen, places).split(len(batch)))
-            return {"bpr": ranking * len(batch), "regulariser": self._paper_regulariser(batch)}
-        ranking, norms = bpr_and_norms(self.user_table, chosen, (batch.users, places), sparse_grad=True)
+            return self._paper_terms(batch, take_rows(items, distinct.inverse))
+        rows = batch.users, distinct.inverse
+        ranking, norms = bpr_and_norms(self.user_table, items, rows, sparse_grad=True)
         return {"bpr": ranking, "regulariser": self.config.regulariser * norms}
 
-    def _with_one(self, users: Tensor) -> Tensor:
-        """With the paper's biases a 1 as the last column, which meets them."""
-        return F.pad(users, (0, 1), value=1.0) if self.is_paper else users
-
     def _items(self, rows: Tensor | None) -> Tensor:
-        """[Γ_I | F Wᵀ + c], or with the paper's bias β + F β' as the last column; all rows or some."""
-        table = self.item_table if rows is None else take_rows_sparse_grad(self.item_table, rows)  # [n, d]
-        weight = torch.cat([self.projection, self.content_bias]) if self.is_paper else self.projection
-        content = project_features(self.content, weight, rows=rows)  # [n, d], with the paper's biases [n, d + 1]
+        """[Γ_I ‖ F Wᵀ + c] `[n, 2 d]`, or with biases [Γ_I ‖ F Wᵀ ‖ β + F β'] `[n, 2 d + 1]`; of some rows or all."""
+        free = self.item_table if rows is None else take_rows_sparse_grad(self.item_table, rows)  # [n, d]
         if not self.is_paper:
-            return torch.cat([table, content + self.projection_bias], 1)
-        bias = self.item_bias if rows is None else take_rows(self.item_bias, rows)  # [n, 1]
-        return torch.cat([table, content + F.pad(bias, (content.shape[1] - 1, 0))], 1)
+            content = project_features(self.content, self.projection, rows=rows)  # F Wᵀ [n, d]
+            return torch.cat([free, content + self.projection_bias], 1)
+        weight = torch.cat([self.projection, self.content_bias])  # [W; β'] [d + 1, f]
+        content = project_features(self.content, weight, rows=rows)  # [F Wᵀ ‖ F β'] [n, d + 1]
+        bias = self.item_bias if rows is None else take_rows(self.item_bias, rows)  # β [n, 1]
+        return torch.cat([free, content + F.pad(bias, (content.shape[1] - 1, 0))], 1)
+
+    def _paper_terms(self, batch: Triplets, items: Tensor) -> dict[str, Tensor]:
+        """The loss of the variant `paper`, for the items of the batch `[2 B, 2 d + 1]`."""
+        users = _with_ones(take_rows(self.user_table, batch.users))  # [B, 2 d + 1]
+        positives, negatives = items.split(len(batch))
+        ranking = bpr(users, positives, negatives) * len(batch)
+        return {"bpr": ranking, "regulariser": self._paper_regulariser(batch)}
 
     def _paper_regulariser(self, batch: Triplets) -> Tensor:
         """½ Σ λ ‖·‖² over the rows of the batch, and over the whole projection."""
-        rows = triplet_rows(self.user_table, self.item_table, batch)
-        factors = torch.stack([x.square().sum() for x in rows]).sum()
-        biases = take_rows(self.item_bias, batch.items).split(len(batch))
-        positive_bias, negative_bias = (x.square().sum() for x in biases)
+        users, positives, negatives = triplet_rows(self.user_table, self.item_table, batch)
+        positive_bias, negative_bias = take_rows(self.item_bias, batch.items).split(len(batch))  # [B, 1]
+        factors = sum_of_squares(users, positives, negatives)
+        biases = positive_bias.square().sum() + negative_bias.square().sum() / 10
         content = self.projection.square().sum() + self.content_bias.square().sum()
         return 0.5 * (
             self.config.regulariser * factors
-            + self.config.bias_regulariser * (positive_bias + negative_bias / 10)
+            + self.config.bias_regulariser * biases
             + self.config.content_regulariser * content
         )
+
+
+def _with_ones(users: Tensor) -> Tensor:
+    """A column of ones after the last one, `[n, k]` to `[n, k + 1]`."""
+    return F.pad(users, (0, 1), value=1.0)
