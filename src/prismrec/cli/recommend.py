@@ -40,17 +40,10 @@ def recommend(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Recommend items to known users, without the items that they have interacted with."""
-    if bool(user) == everyone:
-        raise InputError("--user", "both --user and --all" if everyone else "no user", "either --user ID or --all")
-    if out is not None and out.suffix not in _SUFFIXES:
-        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
-    if cold_users not in ("popular", "refuse"):
-        raise InputError("--cold-users", repr(cold_users), "popular or refuse")
+    _check_options(run, user, everyone=everyone, cold_users=cold_users, out=out)
     from prismrec.files import replacing
 
     finished = load(run)
-    if out is not None and run.resolve() == out.resolve().parent:
-        raise InputError("--out", repr(str(out)), "a file outside the run directory")
     users = None if everyone else user
     ranked = finished.recommend_all(users, k, cold_users="refuse" if cold_users == "refuse" else "popular")
     for_people = not (everyone or as_json or out is not None)
@@ -72,6 +65,17 @@ def recommend(
         typer.echo(table.write_csv(), nl=False)
     else:
         show(table)
+
+
+def _check_options(run: Path, user: list[str] | None, *, everyone: bool, cold_users: str, out: Path | None) -> None:
+    if bool(user) == everyone:
+        raise InputError("--user", "both --user and --all" if everyone else "no user", "either --user ID or --all")
+    if out is not None and out.suffix not in _SUFFIXES:
+        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
+    if cold_users not in ("popular", "refuse"):
+        raise InputError("--cold-users", repr(cold_users), "popular or refuse")
+    if out is not None and run.resolve() == out.resolve().parent:
+        raise InputError("--out", repr(str(out)), "a file outside the run directory")
 
 
 def _chosen(columns: str | None, table: "pl.DataFrame", *, for_people: bool) -> list[str]:
