@@ -1,12 +1,13 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from prismrec.cli.data import app
+from prismrec.cli.data import app, show, summarise
 from prismrec.cli.options import describe_error
 from prismrec.cli.source import parse_size, split_spec
 from prismrec.data import SplitSpec, load
@@ -49,13 +50,13 @@ def test_describe_shows_counts_modalities_and_notes(source):
         assert word in shown
 
 
-def test_describe_prints_names_with_brackets_unchanged(source):
+def test_describe_prints_names_with_brackets_unchanged(source, capsys):
     """Rich would read [red] as a colour and leave it out."""
-    renamed = source.rename(source.with_name("[red]shop"))
-    (renamed / "features" / "image.npz").rename(renamed / "features" / "[bold]image.npz")
-    shown = run("describe", renamed)
+    (source / "features" / "image.npz").rename(source / "features" / "[bold]image.npz")
+    show(replace(summarise(load(source)), name="[red]shop"))
+    shown = capsys.readouterr().out
     assert "[red]shop" in shown
-    assert "[bold]image" in shown
+    assert "│ [bold]image" in shown
     assert "- [bold]image: 1 of 10 items lack it" in shown
 
 

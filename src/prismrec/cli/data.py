@@ -67,7 +67,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
     else:
-        _show(summary)
+        show(summary)
 
 
 @app.command("split")
@@ -218,7 +218,8 @@ def _summarise_split(pairs: "Interactions") -> SplitSummary:
     return SplitSummary(interactions=len(pairs), users=users, items=items)
 
 
-def _show(summary: Summary) -> None:
+def show(summary: Summary) -> None:
+    """Print a summary as tables."""
     from rich.console import Console
 
     console = Console()

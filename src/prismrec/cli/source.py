@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _FORMAT_HELP = "Layout: table, mmrec, recbole or lattice. Detected if not given."
 _BY_HELP = (
-    "How to split: label, user, overall, last, time or cold-items. Default: label if the file has one, else user."
+    "How to split: label, user, overall, last, time or cold-items. "
+    "Default: label if the file has split labels, else user."
 )
 _RATIOS_HELP = "Shares train:valid:test; 8:1:1 if not given."
 _SEED_HELP = "Seed of a random split; 0 if not given."
