@@ -64,9 +64,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         InputError: `path` is not an empty or absent folder, or it cannot be written.
     """
     path = path.resolve()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(path, "something already there", "a new or empty folder to write to")
     try:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(path, "something already there", "a new or empty folder to write to")
         path.parent.mkdir(parents=True, exist_ok=True)
         with _private_folder(path) as folder:
             temporary = folder / "folder"

@@ -70,10 +70,13 @@ def _report(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]"
 
 def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console, train = Console(), dataset.train
-    title = f"{dataset.name}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
+    title = (
+        f"{escape(dataset.name)}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
+    )
     table = Table("model", "seconds per epoch", "per evaluation", "peak MB so far", title=title, title_justify="left")
     for timing in timings:
         peak = "" if timing.peak_bytes is None else f"{timing.peak_bytes / 1e6:,.0f}"

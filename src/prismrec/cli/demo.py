@@ -43,7 +43,9 @@ def demo(
     _prepare(out, overwrite=overwrite)
     source = out / "shop"
     write_shop(source, _shop(users, items, interactions, seed))
-    console.print(f"Wrote a synthetic shop to {source}: interactions, items, pictures, features.", highlight=False)
+    console.print(
+        f"Wrote a synthetic shop to {source}: interactions, items, pictures, features.", markup=False, highlight=False
+    )
     dataset = load(source)
     table = Table("model", *_SHOWN, "seconds", title="test split", title_justify="left")
     for column in table.columns[1:]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 def print_metrics(title: str, metrics: Mapping[str, float]) -> None:
     """Print metrics as rows and cut-offs as columns, from keys such as "recall@20"."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     names = list(dict.fromkeys(key.partition("@")[0] for key in metrics))
     cutoffs = list(dict.fromkeys(key.partition("@")[2] for key in metrics))
-    table = Table(title, *[f"@{cutoff}" for cutoff in cutoffs])
+    table = Table(escape(title), *[f"@{cutoff}" for cutoff in cutoffs])
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
