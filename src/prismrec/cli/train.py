@@ -38,7 +38,9 @@ _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 
 Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value; may be repeated.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A hyperparameter as name=value, lists as JSON; may be repeated.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
 Patience = Annotated[int, typer.Option("--patience", help=_PATIENCE_HELP, min=1)]
@@ -93,21 +95,28 @@ def train(
     _report(run, out, as_json)
 
 
-def parse_settings(words: list[str]) -> dict[str, str]:
-    """Hyperparameters by name, from words of the form name=value.
+def parse_settings(words: list[str]) -> dict[str, object]:
+    """Hyperparameters by name, from words of the form name=value; a value that is JSON is parsed, others are texts.
 
     Raises:
         InputError: a word has no "=" or no name, or a name occurs twice.
     """
-    settings: dict[str, str] = {}
+    settings: dict[str, object] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise InputError("--set", repr(word), "name=value")
         if name in settings:
             raise InputError(f"--set {name}", "two values", "one")
-        settings[name] = value
+        settings[name] = _parse_value(value)
     return settings
+
+
+def _parse_value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _settings(
@@ -136,6 +145,7 @@ def _settings(
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    del metrics["files"]  # checksums
     if as_json:
         typer.echo(json.dumps({"run": str(out), "model": run.manifest.model, **metrics}))
         return
