@@ -40,7 +40,8 @@ def test_steps_of_zero_gradient_at_once_equal_single_steps(
         weight.grad = torch.zeros_like(weight)
         optimizer.step()
     moved = (weight.detach() - start).abs().max().item()
-    torch.testing.assert_close(found, weight.detach(), rtol=0, atol=tolerance * moved)
+    rounding = steps * torch.finfo(dtype).eps  # single steps round the weight every time
+    torch.testing.assert_close(found, weight.detach(), rtol=0, atol=tolerance * moved + rounding)
     torch.testing.assert_close(found_moments.exp_avg, state["exp_avg"], rtol=tolerance * steps, atol=1e-30)
     torch.testing.assert_close(found_moments.exp_avg_sq, state["exp_avg_sq"], rtol=tolerance * steps, atol=1e-30)
     assert found_moments.step == state["step"]

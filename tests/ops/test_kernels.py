@@ -231,6 +231,30 @@ def test_a_sparse_product_refuses_shapes_that_do_not_match(x: Tensor, arguments:
 
 
 @built
+def test_kernels_refuse_tensors_of_different_types() -> None:
+    narrow, wide = torch.ones(3, 4), torch.ones(3, 4, dtype=torch.float64)
+    with pytest.raises(ValueError, match="one type"):
+        kernels.sparse_product(STORED, 3, wide)
+    with pytest.raises(ValueError, match="one type"):
+        kernels.sparse_product(STORED, 3, narrow, base=torch.ones(2, 4, dtype=torch.float64))
+    with pytest.raises(ValueError, match="users and items"):
+        kernels.triplet_margins(narrow[:1], wide[:2], None)
+    with pytest.raises(ValueError, match="triplets and weights"):
+        kernels.triplet_gradient(narrow[:1], narrow[:2], None, wide[0, :1], narrow[0, :3], of_items=False, dense=True)
+    with pytest.raises(ValueError, match="anchors, candidates and weights"):
+        kernels.contrast(narrow, wide, narrow[:, 0])
+    with pytest.raises(ValueError, match="anchors, candidates and weights"):
+        kernels.contrast(narrow, narrow, narrow[:, 0], counts=torch.ones(3, dtype=torch.int64))
+
+
+@built
+def test_rows_of_a_sparse_product_may_have_any_integer_type() -> None:
+    x, rows = torch.randn(3, 4), torch.tensor([1, 0, 1])
+    expected = kernels.sparse_product(STORED, 3, x, rows=rows)
+    assert torch.equal(kernels.sparse_product(STORED, 3, x, rows=rows.int()), expected)
+
+
+@built
 def test_a_sparse_product_refuses_values_that_do_not_match_the_columns() -> None:
     with pytest.raises(ValueError, match="column numbers and values"):
         kernels.sparse_product((STORED[0], STORED[1], torch.ones(2)), 3, torch.ones(3, 4))

@@ -94,7 +94,7 @@ def test_an_invalid_matrix_is_refused() -> None:
     wrong_offsets = csr_matrix(np.eye(3))
     wrong_offsets.indptr[1] = 3
     for matrix in (wrong_column, negative_column, wrong_offsets):
-        with pytest.raises(ValueError, match="index|indices|indptr"):
+        with pytest.raises(ValueError, match=r"index|indices|indptr"):
             SparseMatrix(matrix)
 
 
