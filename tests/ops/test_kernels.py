@@ -140,9 +140,7 @@ def test_triplets_refuse_shapes_that_do_not_match(
 @pytest.mark.parametrize(("weights", "scales"), [(torch.ones(3), torch.ones(3)), (torch.ones(2), torch.ones(2))])
 def test_the_gradient_of_triplets_refuses_weights_that_do_not_match(weights: Tensor, scales: Tensor) -> None:
     with pytest.raises(ValueError, match="2 triplets and weights"):
-        kernels.triplet_gradient(
-            torch.ones(2, 3), torch.ones(4, 3), None, weights, scales, of_items=False, dense=True
-        )
+        kernels.triplet_gradient(torch.ones(2, 3), torch.ones(4, 3), None, weights, scales, of_items=False, dense=True)
 
 
 @built
@@ -398,9 +396,7 @@ def test_a_step_of_adam_invalidates_graphs_that_saved_the_weight() -> None:
     weight = torch.ones(4, 2, requires_grad=True)
     loss = weight.square().sum()
     with torch.no_grad():
-        kernels.adam(
-            weight, torch.zeros(4, 2), torch.zeros(4, 2), torch.tensor([0]), torch.ones(1, 2), **SETTINGS
-        )
+        kernels.adam(weight, torch.zeros(4, 2), torch.zeros(4, 2), torch.tensor([0]), torch.ones(1, 2), **SETTINGS)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
