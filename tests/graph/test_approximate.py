@@ -1,4 +1,4 @@
-"""The approximate search against the exact one, and the memory of both for sizes at which an `[I, I]` matrix does not fit."""
+"""The approximate search against the exact one, and the memory of both if an `[I, I]` matrix does not fit."""
 
 import subprocess
 import sys
