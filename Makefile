@@ -2,9 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml constraints.txt setup.py $(wildcard src/prismrec/ops/_kernels/*.cpp src/prismrec/ops/_kernels/*.h)
 
-.PHONY: demo test lint
+.PHONY: demo test lint sanitize
 demo: .venv/.demo
-	$(BIN)/prismrec demo
+	$(BIN)/prismrec demo --overwrite
 
 test: .venv/.test
 	$(BIN)/pytest -n auto
@@ -13,6 +13,14 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The kernels under AddressSanitizer and UndefinedBehaviorSanitizer; needs g++.
+sanitize: .venv/.test
+	g++ -std=c++17 -O1 -g -fno-math-errno -fno-trapping-math -fopenmp -fPIC -shared -DPER_INSTRUCTION_SET= \
+		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		src/prismrec/ops/_kernels/*.cpp -o .venv/sanitized.so
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		PRISMREC_KERNELS=$(CURDIR)/.venv/sanitized.so $(BIN)/pytest tests/ops/test_kernels.py tests/ops/test_topk.py
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv

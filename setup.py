@@ -1,4 +1,4 @@
-"""The compiled kernels, which prismrec does without where they cannot be built; all else stands in pyproject.toml."""
+"""The optional compiled kernels; everything else is in pyproject.toml."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math"]
-# No link flag for OpenMP: the runtime is PyTorch's, found when the library is loaded.
+# No link flag for OpenMP: the kernels use the runtime that PyTorch has loaded.
 OPENMP = ["-fopenmp"] if sys.platform.startswith("linux") else ["-fopenmp-simd"]
 
 setup(
@@ -20,5 +20,5 @@ setup(
             optional=True,
         )
     ],
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -1,55 +1,108 @@
-"""Writing files and folders so that a reader never meets half of one."""
+"""Writing files and folders so that a reader never finds half of one."""
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
+
 from prismrec.errors import InputError
+
+_PREFIX = ".prismrec-"
+"""The beginning of the names of temporary folders."""
+_WRITE_ERRORS = (OSError, SafetensorError, PolarsError)
+"""What the writers of this package raise, for example if the disk is full."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`: written to in the block, flushed to disk and renamed when the block succeeds.
+    """A temporary file to write to, which replaces `path` when the block succeeds.
 
-    After an exception `path` is as it was and the temporary file is gone.
+    The temporary file is in a new private folder beside `path`, so that no other program can put a link in its place.
+    It is flushed to disk, gets the permissions of the umask, and is renamed. After an exception `path` is as it was and
+    the temporary file is gone.
+
+    Raises:
+        InputError: the file cannot be written, for example because its folder is missing or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with _private_folder(path) as folder:
+            temporary = folder / "file"
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _flush_folder(path.parent)
+    except _WRITE_ERRORS as error:
+        raise InputError(path, _reason(error), "a file that can be written") from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file's whole text (UTF-8)."""
+    """Replace the text of a file (UTF-8).
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder beside `path` to write into, which takes that name when the block succeeds.
+    """A temporary folder to write to, which becomes `path` when the block succeeds.
 
     After an exception nothing is at `path`.
 
     Raises:
-        InputError: something is at `path` that is not an empty folder, or no folder can be made there.
+        InputError: `path` is not an empty or absent folder, or it cannot be written.
     """
     path = path.resolve()
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(path, "something already there", "a new or empty folder to write to")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(path, str(error.strerror), "a place where a folder can be made") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _private_folder(path) as folder:
+            temporary = folder / "folder"
+            temporary.mkdir()
+            yield temporary
+            temporary.replace(path)
+            _flush_folder(path.parent)
+    except _WRITE_ERRORS as error:
+        raise InputError(path, _reason(error), "a folder that can be written") from error
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed processes left of `replacing` and `new_folder`."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+@contextmanager
+def _private_folder(path: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
     try:
-        yield temporary
-        temporary.replace(path)
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable; not every system can open folders."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from prismrec.cli import bench, data, demo, evaluate, models, recommend, train
+from prismrec.cli.options import describe_error
 from prismrec.errors import InputError
 from prismrec.process import request_large_pages, retain_freed_memory
 
@@ -34,5 +35,5 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"prismrec: {error}", file=sys.stderr)
+        print(f"prismrec: {describe_error(error)}", file=sys.stderr)
         sys.exit(2)

@@ -1,5 +1,8 @@
 """`prismrec demo`: the main job on the embedded example, from files to recommendations."""
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from prismrec.runs import Run
 
 _MODELS = ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
+_MARKER = "DEMO.txt"
 _SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
@@ -22,6 +26,7 @@ def demo(
     users: Annotated[int, typer.Option(help="Customers of the shop.", min=1)] = 2000,
     items: Annotated[int, typer.Option(help="Items in the shop.", min=1)] = 900,
     interactions: Annotated[int, typer.Option(help="Purchases to draw.", min=1)] = 25_000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the demo of an earlier call.")] = False,
 ) -> None:
     """Write a small synthetic shop as files, train five models on it, compare them, and recommend."""
     from rich.console import Console
@@ -35,6 +40,7 @@ def demo(
     from prismrec.records import Settings
 
     console = Console()
+    _prepare(out, overwrite=overwrite)
     source = out / "shop"
     write_shop(source, _shop(users, items, interactions, seed))
     console.print(f"Wrote a synthetic shop to {source}: interactions, items, pictures, features.", highlight=False)
@@ -46,15 +52,42 @@ def demo(
     for name in _MODELS:
         start = time.perf_counter()
         settings = Settings(seed=seed)
-        with EpochLines(settings, f"{name}  ") as lines:
+        with EpochLines(settings, f"{name}  ", every_epoch=False) as lines:
             runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, report=lines.epoch)
         seconds = time.perf_counter() - start
         metrics = runs[name].evaluate("test", cutoffs=(10, 20))
         table.add_row(name, *[f"{metrics[key]:.4f}" for key in _SHOWN], f"{seconds:.1f}")
     console.print(table)
     user = dataset.users.id(0)
-    show(runs["LGMRec"].recommend_all([user], 10))
-    console.print(f"The runs are in {out / 'runs'}. Try: prismrec recommend {out / 'runs/LGMRec'} --user {user}")
+    show(runs["LGMRec"].recommend_all([user], 10).select("user", "rank", "item", "score", "title"))
+    command = f"{_program()} recommend {out / 'runs/LGMRec'} --user {user}"
+    console.print(f"The runs are in {out / 'runs'}. Try: {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _prepare(out: Path, *, overwrite: bool) -> None:
+    """Create the folder with a file that marks it as a demo; with `overwrite`, remove an earlier demo.
+
+    Raises:
+        InputError: something else is there.
+    """
+    from prismrec.files import write_text
+
+    marker = out / _MARKER
+    if overwrite and marker.exists():
+        shutil.rmtree(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        expected = "a new folder, or --overwrite to replace an earlier demo"
+        raise InputError("--out", f"something already there: {out}", expected)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("--out", f"{out}: {error.strerror}", "a folder that can be written") from error
+    write_text(marker, "`prismrec demo` wrote this folder and may replace it.\n")
+
+
+def _program() -> str:
+    """How this program was called: a command on the PATH, or the path to it."""
+    return sys.argv[0] if os.sep in sys.argv[0] and shutil.which("prismrec") is None else "prismrec"
 
 
 def _shop(users: int, items: int, interactions: int, seed: int) -> "ShopConfig":

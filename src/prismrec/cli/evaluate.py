@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prismrec.cli.output import json_ready
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
+
+if TYPE_CHECKING:
+    from prismrec.runs import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 
@@ -26,9 +30,8 @@ def evaluate(
 ) -> None:
     """Rank all items for every user of a held-out split; training items are left out of the lists."""
     from prismrec.evaluation import UserGroups
-    from prismrec.runs import load_run
 
-    finished = load_run(run)
+    finished = load(run)
     activity = UserGroups.by_quantile(finished.train, groups) if groups else None
     evaluation = finished.evaluate(split, cutoffs=_parse_cutoffs(cutoffs), mask_valid=mask_valid, groups=activity)
     by_group = evaluation.by_group() if groups else {}
@@ -42,11 +45,25 @@ def evaluate(
         }
         if groups:
             answer["groups"] = {label: {"users": each.num_users, **each.means} for label, each in by_group.items()}
-        typer.echo(json.dumps(answer))
+        typer.echo(json.dumps(json_ready(answer)))
         return
     print_metrics(f"{finished.manifest.model}, {split}, {evaluation.num_users:,} users", evaluation)
     for label, each in by_group.items():
         print_metrics(f"{label} training items, {each.num_users:,} users", each.means)
+
+
+def load(folder: Path) -> "Run":
+    """Load a run and print its warnings on standard error.
+
+    Raises:
+        InputError: the folder is not a finished run.
+    """
+    from prismrec.runs import load_run
+
+    run = load_run(folder)
+    for warning in run.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    return run
 
 
 def _parse_cutoffs(text: str) -> list[int]:

@@ -1,6 +1,21 @@
-"""Checks that several commands share."""
+"""Options and errors that several commands share."""
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
+
+_HYPERPARAMETER = "config."
+_SHORT_OPTIONS = {"k": "-k"}
+
+
+def describe_error(error: InputError) -> str:
+    """The message of an error, with the option in place of the parameter that the option sets."""
+    if not isinstance(error, ParameterError):
+        return str(error)
+    name = error.parameter
+    if name.startswith(_HYPERPARAMETER):
+        option = f"--set {name[len(_HYPERPARAMETER) :]}"
+    else:
+        option = _SHORT_OPTIONS.get(name, "--" + name.replace("_", "-"))
+    return str(InputError(option, error.found, error.expected))
 
 
 def check_device_and_precision(device: str, precision: str) -> None:

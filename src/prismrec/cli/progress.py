@@ -1,4 +1,4 @@
-"""Progress of a training on standard error: one live line on a terminal, plain lines elsewhere."""
+"""Progress of a training on standard error: one live line on a terminal, a line per epoch elsewhere."""
 
 from types import TracebackType
 
@@ -12,10 +12,19 @@ from prismrec.records import EpochRecord, Settings
 class EpochLines:
     """Reports epochs; a context, so that the live line ends with the training."""
 
-    def __init__(self, settings: Settings, label: str = "") -> None:
+    def __init__(self, settings: Settings, label: str = "", *, every_epoch: bool = True) -> None:
+        """Create the display.
+
+        Args:
+            settings: of the training.
+            label: the beginning of each line.
+            every_epoch: whether to print a line per epoch where standard error is not a terminal, or only the last one.
+        """
         self._console = Console(stderr=True, highlight=False)
         self._settings, self._label = settings, label
         self._best: tuple[float, int] | None = None
+        self._every_epoch = every_epoch
+        self._last = ""
         self._status = Status("preparing", console=self._console) if self._console.is_terminal else None
 
     def __enter__(self) -> "EpochLines":
@@ -28,6 +37,8 @@ class EpochLines:
     ) -> None:
         if self._status:
             self._status.stop()
+        elif not self._every_epoch and self._last:
+            self._print(self._last)
 
     def epoch(self, record: EpochRecord) -> None:
         """Show one epoch."""
@@ -38,7 +49,11 @@ class EpochLines:
             if self._best is None or score > self._best[0]:
                 self._best = (score, record.epoch)
             line += f"  valid {self._settings.metric} {score:.4f} (best {self._best[0]:.4f} at {self._best[1]})"
+        self._last = line
         if self._status:
             self._status.update(escape(line))
-        else:
-            self._console.print(line, markup=False, soft_wrap=True)
+        elif self._every_epoch:
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)

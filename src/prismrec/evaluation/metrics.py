@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 from prismrec.retrieval.rank import Ranking, check_counts, map_rankings, pairs_of_users
 from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
+
+_LONGEST = 2**31 - 1
+"""The largest cut-off."""
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -32,10 +35,10 @@ class UserGroups:
 
     @classmethod
     def by_degree(cls, train: Interactions, edges: Sequence[int]) -> "UserGroups":
-        """Users by their number of training items: below the first edge, from each edge to the next, the rest.
+        """Groups by number of training items: below the first edge, from each edge to the next, from the last edge on.
 
         Raises:
-            InputError: the edges do not ascend from at least 1.
+            InputError: the edges do not ascend, or the first is below 1.
         """
         bounds = [0, *edges]
         if any(low >= high for low, high in pairwise(bounds)):
@@ -46,13 +49,13 @@ class UserGroups:
 
     @classmethod
     def by_quantile(cls, train: Interactions, groups: int) -> "UserGroups":
-        """About equally many users in each group; users of one degree stay together, so there may be fewer groups.
+        """Groups of about equally many users. Users with equal degrees share a group, so there may be fewer groups.
 
         Raises:
             InputError: `groups` is below 1.
         """
         if groups < 1:
-            raise InputError("groups", str(groups), "1 or more")
+            raise ParameterError("groups", str(groups), "1 or more")
         parts = np.arange(1, groups) / groups
         edges = np.unique(np.quantile(train.user_degrees, parts, method="higher")) if len(parts) else parts
         return cls.by_degree(train, [int(edge) for edge in edges if edge > train.user_degrees.min()])
@@ -150,15 +153,8 @@ def evaluate(
         InputError: a metric is unknown, a cut-off is below 1, the ground truth is empty, pairs have other numbers of
             users or items than the embeddings, or `rank` refuses the embeddings.
     """
-    for metric in metrics:
-        if metric not in METRICS:
-            raise InputError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
-    if not cutoffs or min(cutoffs) < 1:
-        raise InputError("cutoffs", str(list(cutoffs)), "at least one, each 1 or more")
-    if not len(truth):
-        raise InputError("ground truth", "no pairs", "at least one pair")
+    _check(truth, metrics, cutoffs)
     check_counts("ground truth", truth, embeddings)
-
     users = np.flatnonzero(truth.user_degrees)
     true_pairs = pairs_of_users(users, truth)
     k = min(max(cutoffs), truth.num_items)
@@ -177,6 +173,16 @@ def evaluate(
     return Evaluation(users, values, groups)
 
 
+def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) -> None:
+    for metric in metrics:
+        if metric not in METRICS:
+            raise ParameterError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
+    if not cutoffs or min(cutoffs) < 1 or max(cutoffs) > _LONGEST:
+        raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{_LONGEST}")
+    if not len(truth):
+        raise InputError("ground truth", "no pairs", "at least one pair")
+
+
 def _per_user(
     rows: Int64Array, ranks: Int64Array, num_true: Int64Array, metrics: Sequence[str], cutoffs: Sequence[int]
 ) -> dict[str, Float64Array]:
@@ -184,7 +190,9 @@ def _per_user(
     n = len(num_true)
     first = np.searchsorted(rows, rows)  # position of the first hit of the row
     nth = np.arange(1, len(rows) + 1) - first
-    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, max(cutoffs) + 2)))])
+    ideal = np.concatenate(
+        [[0.0], np.cumsum(1 / np.log2(np.arange(2, min(max(cutoffs), num_true.max(initial=0)) + 2)))]
+    )
 
     def total(weights: Float64Array | None, within: npt.NDArray[np.bool_]) -> Float64Array:
         chosen = None if weights is None else weights[within]

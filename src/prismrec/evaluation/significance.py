@@ -1,4 +1,4 @@
-"""Is a difference between two models more than chance? Paired by user, since users differ more than models do."""
+"""Tests of the difference between two models, paired by user because users differ more than models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Comparison:
     """A paired comparison of one metric of `model` with that of `baseline`.
 
     Attributes:
-        num_users: pairs compared, n.
+        num_users: number of users, n.
         difference: mean of model minus baseline.
         interval: bootstrap percentile interval of the difference.
         t_p: p-value of the paired t-test.
-        wilcoxon_p: p-value of the Wilcoxon signed-rank test; users without a difference are left out.
+        wilcoxon_p: p-value of the Wilcoxon signed-rank test, without users whose values are equal.
     """
 
     num_users: int
@@ -39,22 +39,22 @@ def compare(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Test the hypothesis that `model` is better ("greater") than `baseline`, user by user.
+    """Test whether `model` is better than `baseline`, user by user.
 
     Equal arrays have p-value 1 in both tests.
 
     Args:
         model: one metric of n users, `[n]`, such as `evaluation.per_user["recall@20"]`.
         baseline: the same metric of the same users in the same order.
-        alternative: what is to be shown: model above baseline, below it ("less"), or either ("two-sided").
-        confidence: of the bootstrap interval, within 0..1.
-        resamples: bootstrap samples of the users.
-        seed: of the bootstrap.
+        alternative: the alternative hypothesis: model above baseline ("greater"), below it ("less"), or either.
+        confidence: level of the bootstrap interval, within 0..1.
+        resamples: number of bootstrap samples of the users.
+        seed: seed of the bootstrap.
 
     Raises:
-        ValueError: the arrays are not of one length n ≥ 2, or hold NaN or inf.
+        ValueError: the arrays differ in length, have fewer than 2 values, or contain NaN or inf.
     """
-    from scipy import stats  # takes longer to import than the rest of this package, and only this function needs it
+    from scipy import stats  # slow to import, and only this function needs it
 
     first, second = np.asarray(model, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
@@ -75,7 +75,7 @@ def compare(
 
 
 def holm(p_values: npt.ArrayLike) -> Float64Array:
-    """Adjusted p-values of m tests, in their order; rejecting those below α keeps the family-wise error below α.
+    """Adjusted p-values of m tests in their order; rejecting below α keeps the family-wise error rate below α.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6, 1979.
 

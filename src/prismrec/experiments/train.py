@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,15 +12,16 @@ import torch
 from pydantic import ValidationError
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import evaluate
-from prismrec.files import write_text
+from prismrec.files import remove_temporary_files, write_text
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
 from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.records import EpochRecord, Settings
-from prismrec.runs import METRICS, Manifest, Run, load_run, save_run
-from prismrec.training import CheckpointFolder, fit
+from prismrec.runs import METRICS, Manifest, Run, load_run, locked, save_run
+from prismrec.runs.lock import LOCK_NAME
+from prismrec.training import CheckpointFolder, Trained, Validate, fit
 from prismrec.types import Embeddings
 
 VALIDATION_CUTOFFS = (10, 20)
@@ -39,8 +41,8 @@ def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(config.model_fields)
-            raise InputError(f"hyperparameter {name}", "no such hyperparameter", f"one of {known}") from error
-        raise InputError(f"hyperparameter {name}", repr(first["input"]), first["msg"]) from error
+            raise ParameterError(f"config.{name}", "no such hyperparameter", f"one of {known}") from error
+        raise ParameterError(f"config.{name}", repr(first["input"]), first["msg"]) from error
 
 
 def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Recommender:
@@ -60,7 +62,7 @@ def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Sett
         if not model.bf16_features:
             able = ", ".join(other.name for other in REGISTRY.values() if other.bf16_features)
             found = f"bf16 for {model.name}, which has no products of constant features"
-            raise InputError("precision", found, f"float32, or one of {able}")
+            raise ParameterError("precision", found, f"float32, or one of {able}")
         features = {modality: matrix.bfloat16() for modality, matrix in features.items()}
     with preserve_rng():
         torch.manual_seed(settings.seed)
@@ -98,13 +100,31 @@ def train(
     manifest = _manifest(name, dataset, full, settings)
     recommender = build_model(name, dataset, full, settings)
     validate = _validation(dataset, settings)
-    folder = None if out is None else Path(out)
-    if folder is not None and not _prepare(folder, manifest, resume):
-        return load_run(folder)
-    checkpoints = CheckpointFolder(folder / "checkpoint") if folder is not None else None
-    trained = fit(recommender, dataset.train, settings, validate, checkpoints=checkpoints, report=report)
+    if out is None:
+        return _fit(recommender, dataset, manifest, validate, report)[0]
+    folder = Path(out)
+    _create(folder)
+    with locked(folder):
+        if not _prepare(folder, manifest, resume):
+            return load_run(folder)
+        checkpoints = CheckpointFolder(folder / "checkpoint")
+        run, trained = _fit(recommender, dataset, manifest, validate, report, checkpoints)
+        run = replace(run, folder=folder)
+        save_run(run, trained.weights, trained.progress.best_epoch, folder)
+    return run
+
+
+def _fit(
+    model: Recommender,
+    dataset: Dataset,
+    manifest: Manifest,
+    validate: Validate | None,
+    report: Callable[[EpochRecord], None] | None,
+    checkpoints: CheckpointFolder | None = None,
+) -> tuple[Run, Trained]:
+    trained = fit(model, dataset.train, manifest.settings, validate, checkpoints=checkpoints, report=report)
     run = Run(
-        folder=folder,
+        folder=None,
         manifest=manifest,
         embeddings=trained.embeddings,
         users=dataset.users,
@@ -115,9 +135,7 @@ def train(
         catalog=None if dataset.catalog is None else dataset.catalog.drop("item_id"),
         history=trained.progress.history,
     )
-    if folder is not None:
-        save_run(run, trained.weights, trained.progress.best_epoch, folder)
-    return run
+    return run, trained
 
 
 def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Manifest:
@@ -141,27 +159,40 @@ def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settin
     )
 
 
+def _create(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+
+
 def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
-    """Create the folder with its manifest; False if `resume` finds a finished run."""
+    """Write the manifest into the locked folder; False if `resume` finds a finished run."""
     path = folder / "config.json"
-    if path.exists() and resume:
-        try:
-            earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValidationError as error:
-            raise InputError(path, "another format", "the config.json of an interrupted run") from error
-        for field in ("model", "config", "settings", "fingerprint"):
-            before, now = getattr(earlier, field), getattr(manifest, field)
-            if before != now:
-                raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
+    if resume and path.exists():
+        _check_same_run(path, manifest)
+        remove_temporary_files(folder)
         return not (folder / "metrics.json").exists()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(folder, "a folder that is not empty", "a new folder, or `resume` for an interrupted run")
-    folder.mkdir(parents=True, exist_ok=True)
+    entries = [entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME]
+    if any(not (resume and name.startswith(".")) for name in entries):
+        raise InputError(folder, "something already there", "a new folder, or resume for an interrupted run")
     write_text(path, manifest.model_dump_json(indent=2))
     return True
 
 
-def _validation(dataset: Dataset, settings: Settings) -> Callable[[Embeddings], Mapping[str, float]] | None:
+def _check_same_run(path: Path, manifest: Manifest) -> None:
+    """Refuse to continue a run of another model, config, data set or setting."""
+    try:
+        earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, "another format", "the config.json of an interrupted run") from error
+    for field in ("model", "config", "settings", "fingerprint"):
+        before, now = getattr(earlier, field), getattr(manifest, field)
+        if before != now:
+            raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
+
+
+def _validation(dataset: Dataset, settings: Settings) -> Validate | None:
     """The function that scores an epoch, on the validation split alone."""
     if not len(dataset.valid):
         if "epochs" not in settings.model_fields_set:
@@ -170,7 +201,7 @@ def _validation(dataset: Dataset, settings: Settings) -> Callable[[Embeddings], 
         return None
     metric, _, cutoff = settings.metric.partition("@")
     if metric not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
-        raise InputError("metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
+        raise ParameterError("metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
     cutoffs = sorted({*VALIDATION_CUTOFFS, int(cutoff)})
     metrics = list(dict.fromkeys(["recall", "ndcg", metric]))
 

@@ -1,11 +1,11 @@
 """Approximate nearest neighbours from an inverted file, whose recall is measured before it is used.
 
 k-means divides the rows into cells, and each row is compared with the rows of its nearest cells only (Jégou, Douze and
-Schmid, TPAMI 2011). How many cells to search depends on the data. The number is doubled until nearly all true neighbours
-of a sample of rows are found.
+Schmid, TPAMI 2011). How many cells to search depends on the data. The number is doubled until nearly all true
+neighbours of a sample of rows are found.
 
-All rows that search a cell are compared with it in one dense product. For 65,536 rows of 384 columns this takes half the
-time of faiss's inverted file, which searches row by row. With few columns it takes longer.
+All rows that search a cell are compared with it in one dense product. For 65,536 rows of 384 columns this takes half
+the time of faiss's inverted file, which searches row by row. With few columns it takes longer.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ WANTED_RECALL = 0.97
 _SAMPLE = 500
 """Rows whose neighbours are searched both ways."""
 _CELLS_PER_ROOT = 4
-"""The number of cells is this times √n. With more cells, finding the nearest ones would cost more than searching them."""
+"""The number of cells is this times √n. With more, finding the nearest ones would cost more than searching them."""
 _TRAINING_ROWS_PER_CELL = 40
 """Rows per cell that k-means is trained on."""
 _ITERATIONS = 5
@@ -121,7 +121,7 @@ def _search(unit: Tensor, cells: _Cells, rows: Tensor, k: int, probes: int) -> T
 
 
 def _search_cells(unit: Tensor, cells: _Cells, queries: Tensor, probed: Tensor, best: _Best, bound: Tensor) -> None:
-    """Compare queries `[b, F]` with cells `probed` `[b, p]`; store the best k of each cell above the bound in `best`."""
+    """Compare queries `[b, F]` with cells `probed` `[b, p]`; store the best k per cell above the bound in `best`."""
     flat, width, k = probed.reshape(-1), probed.shape[1], best.rows.shape[2]
     asking = flat.argsort(stable=True).split(flat.bincount(minlength=len(cells.sizes)).tolist())
     for members, slots in zip(cells.rows.split(cells.sizes), asking, strict=True):

@@ -38,8 +38,8 @@ class BipartiteGraph(nn.Module):
         self.normalisation = normalisation
         self.symmetric = normalisation in ("sym", "none")
         self.has_self_loops = normalisation == "rw_self"
-        user_degrees = train.user_degrees + float(self.has_self_loops)
-        item_degrees = train.item_degrees + float(self.has_self_loops)
+        user_degrees = train.user_degrees.astype(np.float64) + self.has_self_loops
+        item_degrees = train.item_degrees.astype(np.float64) + self.has_self_loops
         matrix = train.csr.astype(np.float64)
         if normalisation == "sym":
             self.to_users = SparseMatrix(_scaled(_inverse(user_degrees, 0.5), matrix, _inverse(item_degrees, 0.5)))

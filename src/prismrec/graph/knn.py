@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from prismrec.errors import InputError
 from prismrec.graph.approximate import Neighbours, approximate_neighbours
 from prismrec.ops import SparseMatrix, block_entries, sampled_product
 from prismrec.ops.device import fingerprint
@@ -75,6 +76,7 @@ def knn_graph(
 
     Raises:
         ValueError: k is below 1.
+        InputError: the norm of a row is NaN or infinite.
     """
     unit = _unit_rows(features)
     neighbours = neighbours or _search(unit.detach(), k, method)
@@ -125,6 +127,7 @@ def nearest_neighbours(features: Tensor, k: int, method: Method = "auto") -> Nei
 
     Raises:
         ValueError: k is below 1.
+        InputError: the norm of a row is NaN or infinite.
     """
     return _search(_unit_rows(features), k, method)
 
@@ -133,6 +136,9 @@ def nearest_neighbours(features: Tensor, k: int, method: Method = "auto") -> Nei
 def _search(unit: Tensor, k: int, method: Method) -> Neighbours:
     if k < 1:
         raise ValueError(f"k is {k}, expected 1 or more")
+    if not unit.isfinite().all():
+        row = int((~unit.isfinite()).any(1).nonzero()[0])
+        raise InputError(f"features of item {row}", "a norm that is NaN or infinite", "features of smaller scale")
     k = min(k, len(unit))
     if k > 1 and (method == "approximate" or (method == "auto" and len(unit) > EXACT_UP_TO)):
         found = _approximate(unit, k)
@@ -176,6 +182,6 @@ def _exact(unit: Tensor, rows: Tensor, k: int) -> Tensor:
 
 
 def _unit_rows(features: Tensor) -> Tensor:
-    # A zero row is divided by infinity: it stays zero, and so does its gradient.
+    # A zero row is divided by infinity: it stays zero, and so does its gradient. An infinite norm gives NaN.
     norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    return features / torch.where(norms > 0, norms, torch.inf)
+    return features / torch.where(norms == 0, torch.inf, torch.where(norms.isinf(), torch.nan, norms))

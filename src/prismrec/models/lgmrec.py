@@ -35,7 +35,7 @@ class LGMRecConfig(ModelConfig):
     hyperedges: PositiveInt = 4
     """Hyperedges A per modality, latent attributes that connect all users and items."""
     keep_rate: float = Field(0.5, gt=0, le=1)
-    """Share of hyperedge memberships kept in training. The official code uses the "drop ratio" of the paper in this way."""
+    """Share of hyperedge memberships kept in training; the "drop ratio" of the paper is this share in its code."""
     alpha: NonNegativeFloat = 0.3
     """Weight α of the global embeddings (Eq. 13)."""
     temperature: PositiveFloat = 0.2

@@ -104,8 +104,8 @@ class LUDP(Recommender):
     def _item_views(self, rows: Tensor | slice) -> list[Tensor]:
         """h^m of some items, M × `[n, d]` (Eqs. 3-5).
 
-        Eq. 5 as printed drops the weights of Eq. 4 and one of two degrees, so that values grow by √k per layer. Here the
-        graph is normalised as in LATTICE, whose operator the paper cites.
+        Eq. 5 as printed drops the weights of Eq. 4 and one of two degrees, so that values grow by √k per layer. Here
+        the graph is normalised as in LATTICE, whose operator the paper cites.
         """
         views = []
         for graph in self.item_similarity:

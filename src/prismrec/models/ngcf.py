@@ -87,7 +87,8 @@ class NGCF(Recommender):
 
     def _concatenated(self, user_rows: Tensor | slice, item_rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """[E ‖ H̄¹ ‖ … ‖ H̄ᴸ] of some distinct rows; the last layer is computed for these rows alone."""
-        users, items = self.user_table, self.item_table  # H⁰ = E [U, d], [I, d]
+        users: Tensor = self.user_table  # H⁰ = E [U, d]
+        items: Tensor = self.item_table  # [I, d]
         user_blocks = [take_rows(users, user_rows)]
         item_blocks = [take_rows(items, item_rows)]
         for depth, layer in enumerate(self.layers, 1):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import Features
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
-from prismrec.ops import distinct_rows, dropout, info_nce_of_pairs, take_rows
+from prismrec.ops import distinct_rows, dropout, take_rows
+from prismrec.ops.contrast import info_nce_of_pairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
 

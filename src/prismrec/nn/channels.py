@@ -1,7 +1,7 @@
 """One LightGCN per channel with shared users, fused by a linear readout: the forward pass of MMGCL and of SLMRec.
 
-The channels k = 0..M are the item IDs and the M modalities. Channel k propagates [P; C_k], the same users P `[U, d]` with
-its own items C_k `[I, d]`. The fused rows are Σ_k H_k W_k + c, with different weights for users and for items.
+The channels k = 0..M are the item IDs and the M modalities. Channel k propagates [P; C_k], the same users P `[U, d]`
+with its own items C_k `[I, d]`. The fused rows are Σ_k H_k W_k + c, with different weights for users and for items.
 Propagation is linear and the graph is bipartite, which saves most of the work without changing a value:
 
 - LG([P; C_k]) = LG([P; 0]) + LG([0; C_k]). Each part is nonzero on one side of the graph at a time, so its layers cost

@@ -1,4 +1,4 @@
-"""Item graphs of modalities, as LATTICE (MM 2021) and MICRO (TKDE 2023) learn them and LUDP (TOMM 2023) freezes them."""
+"""Item graphs of modalities, learned by LATTICE (MM 2021) and MICRO (TKDE 2023), frozen by LUDP (TOMM 2023)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -89,6 +89,11 @@ class OncePerEpoch:
 
     def __init__(self) -> None:
         self._constant: list[SparseMatrix] | None = None
+
+    @property
+    def constants(self) -> Sequence[SparseMatrix]:
+        """The constants of this epoch; empty before its first step."""
+        return self._constant or ()
 
     def start_epoch(self) -> None:
         """Drop the graphs of the last epoch."""

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prismrec.ops import RowNumbers, bpr_with_penalty, frobenius_norms
+from prismrec.ops import RowNumbers
+from prismrec.ops.ranking import bpr_with_penalty, frobenius_norms
 
 
 def bpr(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:

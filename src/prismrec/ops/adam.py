@@ -1,7 +1,7 @@
 """Adam's step for a table with few updated rows, and for weights whose gradient is zero for many steps.
 
-A gradient of zero still moves a weight, by momentum. After step t with moments m and v, s steps r = 1..s of zero gradient
-move a weight by
+A gradient of zero still moves a weight, by momentum. After step t with moments m and v, s steps r = 1..s of zero
+gradient move a weight by
 
     -m Σ_r a_r / (b_r √v + ε),   a_r = η β₁^r / (1 - β₁^(t+r)),   b_r = √(β₂^r / (1 - β₂^(t+r))),
 

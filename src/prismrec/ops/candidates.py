@@ -53,16 +53,26 @@ def sum_over_candidates(
         excluded: int64 `[A]`, the candidate that an anchor ignores, or -1.
         log_others: o `[A]`, the logarithm of a further term of Z; None means no further term.
     """
-    if (
-        not may_overflow
-        and anchors.shape[1] <= _kernels.WIDEST_CONTRAST
-        and _kernels.usable(anchors, candidates, masses)
-    ):
+    narrow = anchors.shape[1] <= _kernels.WIDEST_CONTRAST
+    if narrow and not may_overflow and _kernels.usable(anchors, candidates, masses):
         others = None if log_others is None else log_others.exp()
         partition, sums, grad = _kernels.contrast(
             anchors, candidates, masses, counts=counts, excluded=excluded, others=others
         )
         return CandidateSums(partition.log(), sums / partition[:, None], grad)
+    return _sum_in_blocks(anchors, candidates, masses, may_overflow, counts, excluded, log_others)
+
+
+def _sum_in_blocks(
+    anchors: Tensor,
+    candidates: Tensor,
+    masses: Tensor,
+    may_overflow: bool,
+    counts: Tensor | None,
+    excluded: Tensor | None,
+    log_others: Tensor | None,
+) -> CandidateSums:
+    """`sum_over_candidates` in plain PyTorch."""
     count, columns = len(anchors), candidates.T.contiguous()  # [d, C]
     weighted_sums = _WeightedSums(candidates, counts)
     log_partition = anchors.new_empty(count)

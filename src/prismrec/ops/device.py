@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from prismrec.errors import InputError
+from prismrec.errors import ParameterError
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -21,10 +21,10 @@ def pick_device(name: DeviceName) -> torch.device:
     """The device that a setting names; `auto` is a GPU if PyTorch finds one.
 
     Raises:
-        InputError: `cuda` without a GPU.
+        ParameterError: `cuda` without a GPU.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device", "'cuda'", "'cpu' or 'auto': PyTorch finds no GPU here")
+        raise ParameterError("device", "'cuda'", "'cpu' or 'auto': PyTorch finds no GPU here")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

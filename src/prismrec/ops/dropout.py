@@ -1,4 +1,4 @@
-"""Dropout from uniform numbers. On a CPU it takes two fifths of the time of PyTorch's, whose Bernoulli draws are slow."""
+"""Dropout from uniform numbers, on a CPU in two fifths of the time of PyTorch's, whose Bernoulli draws are slow."""
 
 import torch
 import torch.nn.functional as F

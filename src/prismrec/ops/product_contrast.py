@@ -1,9 +1,9 @@
 """InfoNCE between the rows of two matrix products G = H Λ, without forming the products.
 
-<G_a, G'_c> = H_a (Λ Λ'ᵀ) H'_cᵀ. When H has fewer columns than Λ, the inner products cost A multiplications instead of d.
-A row of H with a single nonzero entry always points in the direction of one row of Λ, for any size of the entry. LGMRec
-(Guo et al., AAAI 2024) contrasts hypergraphs in this way (Eq. 12). Dropout leaves many nodes in one hyperedge and
-many in none. These nodes are computed once and count as often as they occur.
+<G_a, G'_c> = H_a (Λ Λ'ᵀ) H'_cᵀ. With fewer columns of H than of Λ, an inner product costs A multiplications instead of
+d. A row of H with a single nonzero entry points in the direction of a row of Λ, for any size of the entry. LGMRec (Guo
+et al., AAAI 2024) contrasts hypergraphs in this way (Eq. 12). Dropout leaves many nodes in one hyperedge and many in
+none. These nodes are computed once and count as often as they occur.
 """
 
 from typing import Any, NamedTuple

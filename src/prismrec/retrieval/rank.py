@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 from prismrec.ops import block_entries
 from prismrec.ops.device import on_cpu
 from prismrec.ops.topk import group_shape, top_k_keys, unpack_keys
@@ -28,6 +28,10 @@ _SCORES_AT_ONCE = 2**20
 """Scores held at a time on a CPU. It is fixed, because the rounding of a matrix product may depend on its shape."""
 _LEAST_USERS, _LEAST_ITEMS = 256, 4096
 """The smallest block: each block of users reads all items once, and products with more items are faster."""
+
+
+_LONGEST = 2**31 - 1
+"""The largest k."""
 
 
 class Ranking(NamedTuple):
@@ -171,8 +175,8 @@ class _Ranker:
                 flat = torch.from_numpy(positions[here] * scores.shape[1] + items[here] - first).to(device)
                 scores.view(-1).index_fill_(0, flat, -torch.inf)
             keys = top_k_keys(scores.view(len(users), w, groups), first, job.k, keys)
-        items, best = unpack_keys(keys)
-        return Ranking(items, best)
+        best_items, best_scores = unpack_keys(keys)
+        return Ranking(best_items, best_scores)
 
 
 def _in_threads(job: _Job, blocks: list[slice], use: Callable[[slice, Ranking], T]) -> list[T]:
@@ -228,10 +232,10 @@ def _largest_entry(kind: str, rows: Tensor) -> float:
 def _check_sizes(embeddings: Embeddings, k: int, mask: Sequence[Interactions], block_size: int | None) -> None:
     for pairs in mask:
         check_counts("mask", pairs, embeddings)
-    if k < 1:
-        raise InputError("k", str(k), "1 or more")
+    if not 1 <= k <= _LONGEST:
+        raise ParameterError("k", str(k), f"a number within 1..{_LONGEST}")
     if block_size is not None and block_size < 1:
-        raise InputError("block_size", str(block_size), "1 or more")
+        raise ParameterError("block_size", str(block_size), "1 or more")
 
 
 def _checked_users(embeddings: Embeddings, users: UserNumbers) -> Int64Array:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -13,45 +14,87 @@ from torch import Tensor
 from prismrec.errors import InputError
 from prismrec.files import replacing, write_text
 from prismrec.records import EpochRecord
-from prismrec.runs.manifest import Manifest
+from prismrec.runs.checksums import Checksum, check_files, checksum
+from prismrec.runs.manifest import parse_manifest
 from prismrec.runs.run import Run
 from prismrec.types import Embeddings, Interactions, Vocabulary
+
+_FILES = (
+    "model.safetensors",
+    "embeddings.safetensors",
+    "users.parquet",
+    "items.parquet",
+    "interactions.parquet",
+    "history.jsonl",
+)
+"""The files whose checksums are in `metrics.json`."""
+_READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.PolarsError)
+"""What the readers of damaged files raise; pydantic's errors are ValueErrors."""
 
 
 def load_run(folder: Path) -> Run:
     """Read a run directory.
 
     Raises:
-        InputError: the folder is not a finished run, or a file in it is missing or damaged.
+        InputError: the folder is not a finished run, or a file in it is missing, damaged or of another run.
     """
     if not (folder / "metrics.json").exists():
         state = "an unfinished run: continue it with --resume" if (folder / "config.json").exists() else "no run"
         raise InputError(folder, state, "a run directory that `prismrec train` has finished")
+    check_run(folder)
     try:
-        manifest = Manifest.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
-        matrices = load_file(folder / "embeddings.safetensors")
-        user_table = pl.read_parquet(folder / "users.parquet")
-        item_table = pl.read_parquet(folder / "items.parquet")
-        pairs = pl.read_parquet(folder / "interactions.parquet")
+        manifest, warnings = parse_manifest((folder / "config.json").read_text(encoding="utf-8"))
         lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        history = tuple(EpochRecord.model_validate_json(line) for line in lines)
-    except (OSError, ValueError, SafetensorError, pl.exceptions.PolarsError) as error:
-        raise InputError(folder, str(error), "the complete files of a finished run") from error
-    users = Vocabulary(user_table["user"], "user")
-    items = Vocabulary(item_table["item"], "item")
-    catalog = item_table.drop("item")
-    return Run(
-        folder=folder,
-        manifest=manifest,
-        embeddings=Embeddings(matrices["users"], matrices["items"]),
-        users=users,
-        items=items,
-        train=_interactions(pairs, "train", users, items),
-        valid=_interactions(pairs, "valid", users, items),
-        test=_interactions(pairs, "test", users, items),
-        catalog=catalog if catalog.width else None,
-        history=history,
-    )
+        history = tuple([EpochRecord.model_validate_json(line) for line in lines])
+        item_table = pl.read_parquet(folder / "items.parquet")
+        users = Vocabulary(pl.read_parquet(folder / "users.parquet")["user"], "user")
+        items = Vocabulary(item_table["item"], "item")
+        pairs = pl.read_parquet(folder / "interactions.parquet")
+        catalog = item_table.drop("item")
+        return Run(
+            folder=folder,
+            manifest=manifest,
+            embeddings=_embeddings(load_file(folder / "embeddings.safetensors"), users, items),
+            users=users,
+            items=items,
+            train=_interactions(pairs, "train", users, items),
+            valid=_interactions(pairs, "valid", users, items),
+            test=_interactions(pairs, "test", users, items),
+            catalog=catalog if catalog.width else None,
+            history=history,
+            warnings=warnings,
+        )
+    except _READ_ERRORS as error:
+        raise InputError(folder, str(error) or type(error).__name__, "the complete files of a finished run") from error
+
+
+def check_run(folder: Path, *, whole: bool = False) -> None:
+    """Check that the files of a finished run are those that it wrote.
+
+    Args:
+        folder: the run directory.
+        whole: whether to read whole files, or only their sizes and ends.
+
+    Raises:
+        InputError: a file is missing or differs.
+    """
+    path = folder / "metrics.json"
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        checksums = {str(name): Checksum.model_validate(each) for name, each in metrics.get("files", {}).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(path, str(error), "the metrics of a finished run") from error
+    check_files(folder, checksums, whole=whole)
+
+
+def _embeddings(matrices: dict[str, Tensor], users: Vocabulary, items: Vocabulary) -> Embeddings:
+    user_rows, item_rows = matrices["users"], matrices["items"]
+    if user_rows.ndim != 2 or item_rows.ndim != 2 or not user_rows.dtype == item_rows.dtype == torch.float32:
+        raise ValueError("embeddings that are not float32 matrices")
+    if len(user_rows) != len(users) or len(item_rows) != len(items) or user_rows.shape[1] != item_rows.shape[1]:
+        shapes = f"{list(user_rows.shape)} and {list(item_rows.shape)}"
+        raise ValueError(f"embeddings {shapes} of {len(users)} users and {len(items)} items")
+    return Embeddings(user_rows, item_rows)
 
 
 def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Vocabulary) -> Interactions:
@@ -89,6 +132,7 @@ def save_run(run: Run, weights: dict[str, Tensor], best_epoch: int, folder: Path
         "seconds_per_epoch": float(np.median([record.seconds for record in run.history] or [0.0])),
         "valid": run.evaluate("valid").to_dict() if len(run.valid) else None,
         "test": run.evaluate("test").to_dict() if len(run.test) else None,
+        "files": {name: checksum(folder / name).model_dump() for name in _FILES},
     }
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)

@@ -1,5 +1,6 @@
 """What a run was: everything needed to repeat it, stored as `config.json`."""
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -28,3 +29,23 @@ class Manifest(BaseModel):
     """Width of each modality."""
     versions: dict[str, str]
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
+
+
+def parse_manifest(text: str) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest, and a warning if another version wrote settings that this one does not know.
+
+    Raises:
+        ValueError: the text is not a manifest.
+    """
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or not isinstance(fields.get("settings"), dict):
+        raise ValueError("not the config.json of a run")
+    known = {name: value for name, value in fields.items() if name in Manifest.model_fields}
+    settings = fields["settings"]
+    known["settings"] = {name: value for name, value in settings.items() if name in Settings.model_fields}
+    manifest = Manifest.model_validate(known)
+    unknown = [*(fields.keys() - known.keys()), *(settings.keys() - known["settings"].keys())]
+    if not unknown:
+        return manifest, ()
+    names = ", ".join(sorted(unknown))
+    return manifest, (f"prismrec {manifest.versions.get('prismrec')} wrote this run with {names}, which is ignored",)

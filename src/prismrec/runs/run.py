@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
+import torch
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
 from prismrec.records import EpochRecord
 from prismrec.retrieval import rank
 from prismrec.runs.manifest import Manifest
 from prismrec.types import Embeddings, Interactions, Vocabulary
+
+ColdUsers = Literal["popular", "refuse"]
 
 CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
@@ -33,6 +37,7 @@ class Run:
         test: the test interactions.
         catalog: row i describes item i; None if the data set has no item table.
         history: one record per epoch.
+        warnings: what a newer version wrote that this one ignores.
     """
 
     folder: Path | None
@@ -45,6 +50,7 @@ class Run:
     test: Interactions
     catalog: pl.DataFrame | None
     history: tuple[EpochRecord, ...]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: Path | str) -> "Run":
@@ -77,32 +83,49 @@ class Run:
             InputError: the split is neither "valid" nor "test", or it is empty.
         """
         if split not in ("valid", "test"):
-            raise InputError("split", repr(split), "'valid' or 'test'")
+            raise ParameterError("split", repr(split), "'valid' or 'test'")
         truth = self.valid if split == "valid" else self.test
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
         return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
 
-    def recommend(self, user: str, k: int = 10) -> pl.DataFrame:
+    def recommend(self, user: str, k: int = 10, *, cold_users: ColdUsers = "popular") -> pl.DataFrame:
         """The best k items for one user, without the items that the user has interacted with.
+
+        Args:
+            user: a user id.
+            k: number of items; fewer are returned if fewer are left.
+            cold_users: what a user without a training interaction gets: the most `popular` items, scored by their
+                number of training interactions; or an error, `refuse`.
 
         Returns:
             Columns rank (from 1), item, score, and those of the catalog.
 
         Raises:
-            InputError: the user is unknown, or k is below 1.
+            InputError: the user is unknown, k is below 1, or the user is refused.
         """
-        return self.recommend_all([user], k).drop("user")
+        return self.recommend_all([user], k, cold_users=cold_users).drop("user")
 
-    def recommend_all(self, users: Sequence[str] | None = None, k: int = 10) -> pl.DataFrame:
+    def recommend_all(
+        self, users: Sequence[str] | None = None, k: int = 10, *, cold_users: ColdUsers = "popular"
+    ) -> pl.DataFrame:
         """As `recommend` for many users, all if None; the first column is the user.
 
         Raises:
-            InputError: a user is unknown, or k is below 1.
+            InputError: a user is unknown, k is below 1, or a user is refused.
         """
         numbers = np.arange(len(self.users)) if users is None else np.array([self.users.number(u) for u in users])
-        found = rank(self.embeddings, numbers, k, mask=[self.train, self.valid, self.test])
+        is_cold = self.train.user_degrees[numbers] == 0  # [n]
+        if cold_users == "refuse" and is_cold.any():
+            cold = self.users.id(numbers[is_cold][0])
+            raise InputError(f"user {cold!r}", "no training interaction", "a user of the training data")
+        length = min(k, len(self.items))
+        seen = [self.train, self.valid, self.test]
+        found = rank(self.embeddings, numbers, length, mask=seen)
+        if is_cold.any():
+            popular = rank(self._popularity(), numbers[is_cold], length, mask=seen)
+            found.items[is_cold], found.scores[is_cold] = popular.items, popular.scores
         row, column = (found.items >= 0).nonzero(as_tuple=True)
         items = found.items[row, column].numpy()
         table = pl.DataFrame(
@@ -116,3 +139,18 @@ class Run:
         if self.catalog is None:
             return table
         return table.hstack(self.catalog[items].drop(table.columns, strict=False))
+
+    def cold_users(self, users: Sequence[str] | None = None) -> list[str]:
+        """The users without a training interaction, among the given ones or among all.
+
+        Raises:
+            InputError: a user is unknown.
+        """
+        if users is None:
+            return self.users.ids_of(np.flatnonzero(self.train.user_degrees == 0)).to_list()
+        return [user for user in users if not self.train.user_degrees[self.users.number(user)]]
+
+    def _popularity(self) -> Embeddings:
+        """Embeddings whose score is the number of training interactions of an item."""
+        degrees = torch.from_numpy(self.train.item_degrees).float()
+        return Embeddings(torch.ones(len(self.users), 1), degrees.unsqueeze(1))

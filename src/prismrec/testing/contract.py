@@ -1,10 +1,7 @@
 """The promises of `Recommender`, checked on toy data."""
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,11 +11,10 @@ from torch import Tensor
 
 from prismrec.evaluation import evaluate
 from prismrec.models import Recommender
-from prismrec.models.lightgcn import LightGCN
-from prismrec.nn.item_graphs import OncePerEpoch
-from prismrec.ops import SparseMatrix, kernels_available, without_kernels
-from prismrec.ops.sparse import _SampledProduct
+from prismrec.ops import kernels_available, without_kernels
 from prismrec.records import Settings
+from prismrec.testing.learning import lightgcn_recall, recall_at_8
+from prismrec.testing.meta_device import host_draws_nothing, move_to_meta, replace_sparse_products
 from prismrec.testing.toys import (
     NUM_ITEMS,
     NUM_USERS,
@@ -77,12 +73,10 @@ class RecommenderContract:
 
     def learner(self, train: Interactions, features: Mapping[str, Tensor]) -> Recommender:
         """A model with hyperparameters with which it learns."""
-        return self.build(
-            train, features, **{"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning}
-        )
+        values = {"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning}
+        return self.build(train, features, 0, **values)
 
     def test_it_has_a_name_a_paper_and_a_cost(self) -> None:
-        """`prismrec models` prints them."""
         assert self.model.name
         assert self.model.paper
         assert self.model.cost
@@ -98,7 +92,6 @@ class RecommenderContract:
         torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-8)
 
     def test_compiled_kernels_do_not_change_its_losses(self) -> None:
-        """In float32."""
         if not kernels_available():
             pytest.skip("the kernels are not built here")
         _, compiled = self.trained()
@@ -121,23 +114,20 @@ class RecommenderContract:
         """
         if not self.model.repeats_steps:
             pytest.skip("it does not promise to repeat steps")
-        monkeypatch.setattr(SparseMatrix, "_product", _product_shape)
-        monkeypatch.setattr(SparseMatrix, "add_product", lambda _, base, *args, **kwargs: torch.empty_like(base))
-        monkeypatch.setattr(_SampledProduct, "forward", _sampled_product_shape)
+        replace_sparse_products(monkeypatch)
         model = self.build()
         model.train()
         model.start_epoch(0, torch.Generator().manual_seed(4))
-        _move_to_meta(model)
         batch = toy_batch(toy_interactions())
+        move_to_meta(model, batch)
         meta_batch = Triplets(batch.users.to("meta"), batch.positives.to("meta"), batch.negatives.to("meta"))
-        with _host_draws_nothing():
+        with host_draws_nothing():
             terms = model(meta_batch)
             if terms:
                 total(terms).backward()
 
     @pytest.mark.parametrize("modalities", [1, 2, 3])
     def test_embeddings_and_gradients_are_finite_with_any_number_of_modalities(self, modalities: int) -> None:
-        """Shapes and types included."""
         train = toy_interactions()
         model = self.build(train, toy_features(modalities))
         terms = self.step(model, toy_batch(train))
@@ -151,7 +141,6 @@ class RecommenderContract:
         assert embeddings.items.isfinite().all()
 
     def test_without_modalities_it_works_or_says_what_it_needs(self) -> None:
-        """As `min_modalities` says."""
         if self.model.min_modalities:
             with pytest.raises(ValueError, match="modality"):
                 self.build(features={})
@@ -159,7 +148,6 @@ class RecommenderContract:
             assert self.embed(self.build(features={})).users.isfinite().all()
 
     def test_two_evaluations_are_bit_identical(self) -> None:
-        """Eval mode has no randomness."""
         train = toy_interactions()
         model = self.build(train)
         self.step(model, toy_batch(train))
@@ -168,7 +156,6 @@ class RecommenderContract:
         assert torch.equal(first.items, second.items)
 
     def test_evaluation_between_two_steps_does_not_change_training(self) -> None:
-        """Eval mode leaves no state behind."""
         train = toy_interactions()
         losses = []
         for evaluates in (False, True):
@@ -182,14 +169,12 @@ class RecommenderContract:
         assert losses[0] == losses[1]
 
     def test_same_seed_same_loss(self) -> None:
-        """To the bit."""
         train = toy_interactions()
         first = self.step(self.build(train), toy_batch(train))
         second = self.step(self.build(train), toy_batch(train))
         assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
 
     def test_relabelling_users_and_items_permutes_the_result(self) -> None:
-        """Numbers of users and items have no meaning."""
         train, features = toy_interactions(), toy_features(2)
         rng = np.random.default_rng(6)
         new_users, new_items = rng.permutation(NUM_USERS), rng.permutation(NUM_ITEMS)  # new number of each old one
@@ -212,7 +197,6 @@ class RecommenderContract:
         torch.testing.assert_close(there.items, here.items[old_items], rtol=1e-4, atol=1e-5)
 
     def test_a_modality_of_width_one_and_a_batch_of_one_work(self) -> None:
-        """Loss and gradients are finite."""
         train = toy_interactions()
         model = self.build(train, {"price": torch.linspace(-1, 1, NUM_ITEMS)[:, None]})
         terms = self.step(model, toy_batch(train, 1))
@@ -220,7 +204,6 @@ class RecommenderContract:
         assert gradients_are_finite(model)
 
     def test_a_zero_feature_row_does_no_harm(self) -> None:
-        """An item may lack a modality."""
         train, features = toy_interactions(), toy_features(2)
         for matrix in features.values():
             matrix[3] = 0
@@ -230,7 +213,6 @@ class RecommenderContract:
         assert self.embed(model).items.isfinite().all()
 
     def test_saved_and_loaded_it_gives_the_same_scores(self) -> None:
-        """`state_dict` holds everything that was learned."""
         train = toy_interactions()
         model = self.build(train)
         self.step(model, toy_batch(train))
@@ -240,7 +222,6 @@ class RecommenderContract:
         assert torch.equal(self.embed(model).scores(), self.embed(twin).scores())
 
     def test_bfloat16_features_change_the_result_by_their_rounding_only_or_are_refused(self) -> None:
-        """As `bf16_features` says."""
         train, features = toy_interactions(), toy_features(2)
         rounded_features = {name: matrix.bfloat16() for name, matrix in features.items()}
         if not self.model.bf16_features:
@@ -264,7 +245,6 @@ class RecommenderContract:
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
     def test_cpu_and_cuda_agree(self) -> None:
-        """Up to rounding."""
         model = self.build()
         here = self.embed(model).detached()  # a copy, because an embedding may be a table that moves
         there = self.embed(model.to("cuda"))
@@ -284,7 +264,6 @@ class RecommenderContract:
         torch.testing.assert_close(replayed.state_dict(), single.state_dict(), rtol=1e-3, atol=1e-5)
 
     def test_it_learns_the_taste_of_users(self) -> None:
-        """Three times better than chance."""
         train, test, features = grouped_taste(9)
         model = self.learner(train, features)
         trained = fit(model, train, Settings(epochs=self.learning_epochs, device="cpu"))
@@ -294,14 +273,13 @@ class RecommenderContract:
         assert evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"] > 3 * chance
 
     def test_informative_features_lift_it_above_lightgcn_and_noise_does_not(self) -> None:
-        """For models with `multimodal`."""
         if not self.multimodal:
             return
         for seed in range(2):
-            from_clicks = _lightgcn_recall(seed)
+            from_clicks = lightgcn_recall(seed)
             for informative in (True, False):
                 train, test, features = vector_taste(seed, informative=informative)
-                recall = _recall_at_8(self.learner(train, features), train, test, self.learning_epochs)
+                recall = recall_at_8(self.learner(train, features), train, test, self.learning_epochs)
                 assert recall > 1.15 * from_clicks if informative else recall < 1.1 * from_clicks
 
 
@@ -314,48 +292,3 @@ def gradients_are_finite(model: Recommender) -> bool:
     """Whether all gradients that exist are finite, sparse ones included."""
     gradients = [weight.grad.to_dense() for weight in model.parameters() if weight.grad is not None]
     return all(bool(gradient.isfinite().all()) for gradient in gradients)
-
-
-@cache
-def _lightgcn_recall(seed: int) -> float:
-    """The recall@8 of LightGCN, which uses the clicks alone."""
-    train, test, _ = vector_taste(seed, informative=True)
-    torch.manual_seed(0)
-    config = LightGCN.Config(embedding_size=16, batch_size=64, learning_rate=0.01)
-    return _recall_at_8(LightGCN(train, {}, config), train, test, epochs=40)
-
-
-def _recall_at_8(model: Recommender, train: Interactions, test: Interactions, epochs: int) -> float:
-    trained = fit(model, train, Settings(epochs=epochs, device="cpu"))
-    return evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"]
-
-
-def _product_shape(matrix: SparseMatrix, values: Tensor, t_values: Tensor, x: Tensor, transposed: bool) -> Tensor:
-    """In place of a sparse product, which the "meta" device lacks."""
-    return x.new_empty(matrix.shape[1 if transposed else 0], x.shape[1])
-
-
-def _sampled_product_shape(ctx: Any, left: Tensor, right: Tensor, matrix: SparseMatrix) -> Tensor:
-    ctx.save_for_backward(left, right)
-    ctx.matrix = matrix
-    return left.new_empty(len(matrix.indices))
-
-
-def _move_to_meta(model: Recommender) -> None:
-    """The model as it is after the first step of an epoch, which may make the host wait."""
-    graphs = getattr(model, "graphs", None)
-    if isinstance(graphs, OncePerEpoch):
-        model(toy_batch(toy_interactions()))
-        assert graphs._constant is not None or model.config.model_dump().get("neighbours") == 0
-        for graph in graphs._constant or ():  # they are no submodules
-            graph.to("meta")
-    model.to("meta")
-
-
-@contextmanager
-def _host_draws_nothing() -> Iterator[None]:
-    """Fail if a random generator of the host is used inside the block."""
-    before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
-    yield
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert before[1:] == (random.getstate(), str(np.random.get_state()))

@@ -3,6 +3,6 @@
 from prismrec.training.checkpoint import CheckpointFolder, Progress
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
-from prismrec.training.trainer import NonFiniteLossError, Trained, fit
+from prismrec.training.trainer import NonFiniteLossError, Trained, Validate, fit
 
-__all__ = ["Adam", "CheckpointFolder", "NonFiniteLossError", "Progress", "Sampler", "Trained", "fit"]
+__all__ = ["Adam", "CheckpointFolder", "NonFiniteLossError", "Progress", "Sampler", "Trained", "Validate", "fit"]

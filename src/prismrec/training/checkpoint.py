@@ -63,7 +63,7 @@ class CheckpointFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the state. If killed at any moment, the old or the new state is there with its best weights."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         best = self._best_file(checkpoint.progress)
         if checkpoint.best_weights and not best.exists():
             with replacing(best) as temporary:
@@ -123,8 +123,11 @@ def restore_optimizer_state(
     """
     parameters = dict(module.named_parameters())
     for full_name, tensor in state.items():
-        name, key = full_name.rsplit("/", 1)
+        name, _, key = full_name.rpartition("/")
         parameter = parameters.get(name)
-        if parameter is None or (tensor.ndim and tensor.shape != parameter.shape):
-            raise ValueError(f"the state of {name!r} has shape {list(tensor.shape)}, which is not that of the model")
+        if parameter is None:
+            raise ValueError(f"optimiser state of {name!r}, which the model does not have")
+        expected = parameter.shape if key.startswith("exp_avg") else torch.Size([])
+        if tensor.shape != expected:
+            raise ValueError(f"{key} of {name!r} has shape {list(tensor.shape)}, not {list(expected)}")
         optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)

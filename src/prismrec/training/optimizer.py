@@ -15,11 +15,11 @@ class Adam(torch.optim.Optimizer):
     """PyTorch's fused Adam, with one pass over tables with sparse gradients and deferred steps of zero gradient.
 
     A table of which a batch reads few rows may have a sparse gradient. The compiled kernel applies it in one pass over
-    the table. Otherwise the gradient is written into a table of zeros that lives as long as the optimiser.
+    the table. Without the kernel, the gradient is written into a table of zeros that the optimiser reuses.
 
-    In a parameter group with `absent_is_zero`, an absent gradient counts as zero: such a weight still moves, by momentum.
-    These steps are deferred until `apply_deferred_steps`, which takes all of them at once. LATTICE and MICRO learn their
-    item graphs from one gradient per epoch and were published with that movement.
+    In a parameter group with `absent_is_zero`, an absent gradient counts as zero. Such a weight still moves, by
+    momentum. These steps are deferred until `apply_deferred_steps`, which takes all of them at once. LATTICE and MICRO
+    learn their item graphs from one gradient per epoch and were published with that movement.
 
     The state of a weight has PyTorch's names: `exp_avg`, `exp_avg_sq` and `step`, and in groups with `absent_is_zero`
     also `deferred`, the number of deferred steps.
@@ -182,7 +182,7 @@ class Adam(torch.optim.Optimizer):
             if not group["absent_is_zero"]:
                 continue
             for parameter in group["params"]:
-                state = self.state.get(parameter)
+                state = self.state.get(parameter, {})  # reading a missing state would create it
                 steps = int(state["deferred"]) if state else 0
                 if steps:
                     step_with_zero_gradients(parameter, self._moments(parameter), steps, float(group["lr"]))

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def fit(
         report: called with the record of each epoch, and with the past records of a resumed run.
 
     Raises:
-        InputError: the device is not available, or there is no negative to draw.
+        InputError: the device is not available, there is no negative to draw, or the checkpoint is damaged.
         NonFiniteLossError: a loss term became NaN or infinite.
     """
     device = pick_device(settings.device)
@@ -96,10 +97,10 @@ class _Run:
         checkpoints: CheckpointFolder | None,
         report: Callable[[EpochRecord], None] | None,
     ) -> Trained:
-        checkpoint = checkpoints.load() if checkpoints else None
-        if checkpoint is not None and self.trains:
-            self._resume(checkpoint)
-            for record in self.progress.history if report else ():
+        if checkpoints and self.trains:
+            self._resume(checkpoints)
+        for record in self.progress.history:
+            if report:
                 report(record)
         while not self._finished:
             self._run_epoch(validate)
@@ -117,9 +118,17 @@ class _Run:
         impatient = self.progress.validations_since_best >= self.settings.patience
         return exhausted or impatient or not self.trains
 
-    def _resume(self, checkpoint: Checkpoint) -> None:
-        self.model.load_state_dict(checkpoint.weights)
-        restore_optimizer_state(self.model, self.optimizer, checkpoint.optimizer)
+    def _resume(self, checkpoints: CheckpointFolder) -> None:
+        checkpoint = checkpoints.load()
+        if checkpoint is None:
+            return
+        try:
+            if checkpoint.best_weights:
+                self.model.load_state_dict(checkpoint.best_weights)  # to check them
+            self.model.load_state_dict(checkpoint.weights)
+            restore_optimizer_state(self.model, self.optimizer, checkpoint.optimizer)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(checkpoints.folder, str(error), "the checkpoint of this model and data") from error
         self.best_weights = checkpoint.best_weights
         self.progress = checkpoint.progress
 
@@ -193,7 +202,7 @@ class _Run:
 def _optimizer(model: Recommender, trained: list[torch.nn.Parameter]) -> Adam:
     drifting = set(model.drifting_parameters())
     steady = [parameter for parameter in trained if parameter not in drifting]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": steady},
         {"params": [parameter for parameter in trained if parameter in drifting], "absent_is_zero": True},
     ]

@@ -1,8 +1,8 @@
 """Loops that PyTorch can only run as several passes over memory, compiled where a C++ compiler was found.
 
-Every caller in `prismrec.ops` has the same operation in plain PyTorch, for other devices and types and for installations
-without a compiler. `PRISMREC_KERNELS=off` switches the kernels off. Every function checks the shapes of its arguments
-and the ranges of row numbers, because the compiled code cannot.
+Every caller in `prismrec.ops` has the same operation in plain PyTorch, for other devices and types and for
+installations without a compiler. The environment variable PRISMREC_KERNELS switches the kernels off, with `off`, or
+names another build of them. Every function checks the shapes of its arguments and the ranges of row numbers.
 """
 
 import torch
@@ -180,13 +180,8 @@ def contrast(
     _check(d <= WIDEST_CONTRAST, f"rows of at most {WIDEST_CONTRAST} columns", anchors)
     numbers = [x for x in (anchors, candidates, masses, counts, others) if x is not None]
     _check(candidates.shape[1] == d and usable(*numbers), "anchors, candidates and weights", *numbers)
-    for name, x, count in (
-        ("masses", masses, A),
-        ("counts", counts, C),
-        ("excluded", excluded, A),
-        ("others", others, A),
-    ):
-        _check(x is None or x.shape == (count,), f"{count} {name}", x)
+    for x, count in ((masses, A), (counts, C), (excluded, A), (others, A)):
+        _check(x is None or x.shape == (count,), f"{count} numbers", x)
     width = next(width for width in _CONTRAST_WIDTHS if width >= d)
     more_anchors, more_candidates = -A % _CONTRAST_ANCHORS, -C % _CONTRAST_CANDIDATES
     x = F.pad(anchors, (0, width - d, 0, more_anchors)).contiguous()

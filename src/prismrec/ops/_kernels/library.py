@@ -23,11 +23,12 @@ _ARGUMENTS = {
 
 def _load() -> ctypes.CDLL | None:
     """The library, or None if it is switched off, was not built or does not fit this PyTorch."""
-    found = find_spec("prismrec.ops._kernels._kernels")
-    if os.environ.get("PRISMREC_KERNELS") == "off" or found is None or found.origin is None:
+    built = find_spec("prismrec.ops._kernels._kernels")
+    path = os.environ.get("PRISMREC_KERNELS") or (built.origin if built else None)
+    if path is None or path == "off":
         return None
     try:
-        library = ctypes.CDLL(found.origin)
+        library = ctypes.CDLL(path)
     except OSError:  # this PyTorch has another kind of OpenMP runtime
         return None
     for name, arguments in _ARGUMENTS.items():
