@@ -31,9 +31,9 @@ def run(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layer": "2"}, r"hyperparameter layer: found no such hyperparameter; expected one of .*layers"),
-        ({"layers": "two"}, r"hyperparameter layers: found 'two'; expected .*integer"),
-        ({"keep_rate": "1.5"}, r"hyperparameter keep_rate: found '1.5'; expected .*less than or equal to 1"),
+        ({"layer": "2"}, r"config\.layer: found no such hyperparameter; expected one of .*layers"),
+        ({"layers": "two"}, r"config\.layers: found 'two'; expected .*integer"),
+        ({"keep_rate": "1.5"}, r"config\.keep_rate: found '1.5'; expected .*less than or equal to 1"),
     ],
 )
 def test_an_invalid_hyperparameter_is_refused_by_name(settings: dict[str, str], message: str) -> None:
@@ -49,7 +49,7 @@ def test_names_of_models_may_differ_in_case_and_hyphens() -> None:
 
 def test_a_folder_with_other_files_is_refused(shop: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="a folder that is not empty"):
+    with pytest.raises(InputError, match="something already there"):
         prismrec.train("most-popular", shop, out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

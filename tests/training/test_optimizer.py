@@ -94,6 +94,20 @@ def test_a_weight_without_a_first_gradient_has_nothing_to_defer() -> None:
     assert weights.seldom not in optimizer.state
 
 
+def test_the_first_gradient_may_come_after_steps_and_epochs_without_one() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = deferring_adam(ours)
+    ours.always.grad = torch.ones_like(ours.always)
+    optimizer.step()
+    optimizer.apply_deferred_steps()
+    ours.seldom.grad = gradient(0, 0, ours.seldom)
+    optimizer.step()
+    adam = torch.optim.Adam([theirs.seldom], lr=0.01, fused=True)
+    theirs.seldom.grad = gradient(0, 0, theirs.seldom)
+    adam.step()
+    assert torch.equal(ours.seldom, theirs.seldom)
+
+
 def test_a_gradient_before_deferred_steps_are_applied_is_an_error() -> None:
     weights = TwoWeights(torch.float32)
     optimizer = deferring_adam(weights)
@@ -133,9 +147,12 @@ def test_a_copied_state_continues_to_the_same_bits(deferred: bool) -> None:
 def test_the_state_of_another_model_is_refused() -> None:
     weights = TwoWeights(torch.float32)
     optimizer = deferring_adam(weights)
-    for state in ({"other/exp_avg": torch.zeros(3, 4)}, {"always/exp_avg": torch.zeros(4, 4)}):
-        with pytest.raises(ValueError, match="not that of the model"):
-            restore_optimizer_state(weights, optimizer, state)
+    with pytest.raises(ValueError, match="which the model does not have"):
+        restore_optimizer_state(weights, optimizer, {"other/exp_avg": torch.zeros(3, 4)})
+    with pytest.raises(ValueError, match=r"shape \[4, 4\], not \[3, 4\]"):
+        restore_optimizer_state(weights, optimizer, {"always/exp_avg": torch.zeros(4, 4)})
+    with pytest.raises(ValueError, match=r"shape \[2\], not \[\]"):
+        restore_optimizer_state(weights, optimizer, {"always/step": torch.zeros(2)})
 
 
 @pytest.mark.usefixtures("implementation")
