@@ -1,4 +1,4 @@
-"""The obvious dense definitions that fast code is compared with, and odd graphs to compare them on."""
+"""Plain dense definitions that fast code is compared with, and unusual graphs to compare them on."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import torch
 from hypothesis import strategies
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from prismrec.types import Interactions
 
@@ -17,7 +18,7 @@ DTYPES = strategies.sampled_from([torch.float32, torch.float64])
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """PyTorch works with so many threads, and afterwards with as many as before."""
+    """Let PyTorch use `count` threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -27,19 +28,19 @@ def threads(count: int) -> Iterator[None]:
 
 
 class LargestTensor(TorchDispatchMode):
-    """Inside this context `entries` follows the size of the largest tensor that any operation gives."""
+    """A context in which `entries` is the size of the largest dense tensor that any operation has returned."""
 
     entries = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        tensors = [x for x in (result if isinstance(result, tuple | list) else [result]) if isinstance(x, Tensor)]
+        tensors = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
         self.entries = max([self.entries, *(x.numel() for x in tensors if x.layout == torch.strided)])
         return result
 
 
 def assert_same(found: Tensor, expected: Tensor, *weights: Tensor) -> None:
-    """Equal values, and equal gradients of a fixed random combination of them."""
+    """Check that values are equal, and gradients of one random combination of them."""
     torch.testing.assert_close(found, expected)
     direction = random_rows(*expected.shape, seed=99).detach()
     settings = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
@@ -47,15 +48,19 @@ def assert_same(found: Tensor, expected: Tensor, *weights: Tensor) -> None:
 
 
 def assert_same_gradients(found: Tensor, expected: Tensor, weights: Iterable[Tensor], **settings: bool) -> None:
-    """Of two scalars, sparse or not."""
+    """Check that two scalars have equal gradients, sparse or dense."""
     weights = list(weights)
-    both = (torch.autograd.grad(scalar, weights, **settings) for scalar in (found, expected))
-    torch.testing.assert_close(*([gradient.to_dense() for gradient in gradients] for gradients in both))
+    found_gradients = torch.autograd.grad(found, weights, **settings)
+    expected_gradients = torch.autograd.grad(expected, weights, **settings)
+    torch.testing.assert_close(
+        [gradient.to_dense() for gradient in found_gradients],
+        [gradient.to_dense() for gradient in expected_gradients],
+    )
 
 
 @strategies.composite
 def odd_graphs(draw: strategies.DrawFn) -> Interactions:
-    """Up to 6 users and 5 items; without edges, with empty rows and columns, full."""
+    """Graphs of up to 6 users and 5 items: without edges, with empty rows and columns, complete."""
     users, items = draw(strategies.integers(1, 6)), draw(strategies.integers(1, 5))
     pairs = strategies.tuples(strategies.integers(0, users - 1), strategies.integers(0, items - 1))
     chosen = draw(strategies.lists(pairs, max_size=users * items))
@@ -92,11 +97,11 @@ def layer_mean(square: Tensor, nodes: Tensor, layers: int) -> Tensor:
 
 
 def in_batch_info_nce(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
-    """Mean over b of -ln of the softmax of row b at place b."""
+    """The mean over b of -ln softmax(row b)[b]."""
     return -(anchors @ candidates.T / temperature).log_softmax(1).diagonal().mean()
 
 
 def random_rows(*shape: int, seed: int = 0) -> Tensor:
-    """Normal entries that take a gradient."""
+    """Normal entries that require a gradient."""
     values = np.random.default_rng([seed, *shape]).standard_normal(shape)
     return torch.as_tensor(values).to(torch.get_default_dtype()).requires_grad_()

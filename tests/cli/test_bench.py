@@ -18,7 +18,7 @@ def bench() -> Bench:
     return lambda *words: CliRunner().invoke(app, ["bench", *map(str, words)])
 
 
-def test_json_tells_times_of_the_chosen_models_and_rates_of_the_operations(bench: Bench) -> None:
+def test_json_has_times_of_the_chosen_models_and_rates_of_the_operations(bench: Bench) -> None:
     report = json.loads(bench("--model", "mf-bpr", "--model", "vbpr", *SIZE, "--json").stdout)
     assert (report["users"], report["items"], report["interactions"]) == (120, 70, 600)
     assert [each["model"] for each in report["models"]] == ["MF-BPR", "VBPR"]
@@ -28,7 +28,7 @@ def test_json_tells_times_of_the_chosen_models_and_rates_of_the_operations(bench
         assert each["share"] == pytest.approx(each["rate"] / each["machine"])
 
 
-def test_a_data_set_may_be_given_and_a_table_is_printed(bench: Bench, tmp_path: Path) -> None:
+def test_a_table_of_a_given_data_set_is_printed(bench: Bench, tmp_path: Path) -> None:
     write_shop(tmp_path / "shop", ShopConfig(users=120, items=80, interactions=1200))
     printed = bench(tmp_path / "shop", "--model", "most-popular", "--no-limits").stdout
     assert "shop" in printed
@@ -37,5 +37,5 @@ def test_a_data_set_may_be_given_and_a_table_is_printed(bench: Bench, tmp_path: 
 
 
 @pytest.mark.parametrize("words", [("--model", "nothing"), ("--device", "abacus"), ("--users", "700")])
-def test_what_cannot_be_timed_is_refused(bench: Bench, words: tuple[str, ...]) -> None:
+def test_invalid_options_are_refused(bench: Bench, words: tuple[str, ...]) -> None:
     assert isinstance(bench(*SIZE, *words).exception, InputError)

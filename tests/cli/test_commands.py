@@ -1,4 +1,4 @@
-"""The commands as a person runs them: real processes, exit codes, standard output and error apart."""
+"""The commands in processes of their own, with their exit codes, standard output and standard error."""
 
 import json
 import os
@@ -40,11 +40,11 @@ def run(prismrec: Prismrec, shop: Path) -> Path:
     done = prismrec("train", "lgmrec", shop, "--out", out, "--epochs", 2, "--set", "layers=1", "--seed", 3)
     assert done.returncode == 0, done.stderr
     assert "best epoch" in done.stdout
-    assert done.stderr.count("\nepoch") + done.stderr.startswith("epoch") == 2  # plain lines where there is no terminal
+    assert done.stderr.count("\nepoch") + done.stderr.startswith("epoch") == 2  # plain lines without a terminal
     return out
 
 
-def test_train_records_what_was_asked_for(run: Path) -> None:
+def test_train_records_its_options(run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     assert (config["model"], config["config"]["layers"], config["settings"]["seed"]) == ("LGMRec", 1, 3)
 
@@ -56,7 +56,8 @@ def test_train_json_prints_one_object(prismrec: Prismrec, shop: Path) -> None:
 
 def test_evaluate_prints_a_table_or_one_object(prismrec: Prismrec, run: Path) -> None:
     assert "recall" in prismrec("evaluate", run).stdout
-    first, second = (prismrec("evaluate", run, "--split", "valid", "-k", "3,7", "--json").stdout for _ in range(2))
+    first = prismrec("evaluate", run, "--split", "valid", "-k", "3,7", "--json").stdout
+    second = prismrec("evaluate", run, "--split", "valid", "-k", "3,7", "--json").stdout
     assert first == second
     assert {"recall@3", "ndcg@7", "users", "split"} <= json.loads(first).keys()
     masked = json.loads(prismrec("evaluate", run, "--mask-valid", "--json").stdout)
@@ -65,7 +66,7 @@ def test_evaluate_prints_a_table_or_one_object(prismrec: Prismrec, run: Path) ->
     assert masked != plain
 
 
-def test_evaluate_by_activity_parts_the_users(prismrec: Prismrec, run: Path) -> None:
+def test_evaluate_divides_users_into_groups(prismrec: Prismrec, run: Path) -> None:
     whole = json.loads(prismrec("evaluate", run, "--groups", 3, "--json").stdout)
     parts = whole["groups"].values()
     assert sum(part["users"] for part in parts) == whole["users"]
@@ -74,7 +75,7 @@ def test_evaluate_by_activity_parts_the_users(prismrec: Prismrec, run: Path) -> 
     )
 
 
-def test_recommend_for_one_for_some_and_for_all(prismrec: Prismrec, run: Path, tmp_path: Path) -> None:
+def test_recommend_lists_for_one_some_or_all_users(prismrec: Prismrec, run: Path, tmp_path: Path) -> None:
     assert "for u005" in prismrec("recommend", run, "--user", "u005", "-k", 3).stdout
     lists = json.loads(prismrec("recommend", run, "--user", "u005", "--user", "u009", "-k", 3, "--json").stdout)
     assert [len(rows) for rows in lists.values()] == [3, 3]
@@ -88,14 +89,14 @@ def test_recommend_for_one_for_some_and_for_all(prismrec: Prismrec, run: Path, t
     assert prismrec("recommend", run, "--all", "-k", 1).stdout.startswith("user,rank,item,score")
 
 
-def test_models_describes_all_and_one(prismrec: Prismrec) -> None:
+def test_models_describes_all_models_or_one(prismrec: Prismrec) -> None:
     assert json.loads(prismrec("models", "--json").stdout).keys() == REGISTRY.keys()
     text = prismrec("models", "lightgcn").stdout
-    for word in ("He et al., SIGIR 2020", "layers", "whole number ≥ 0", "cost of a step"):
+    for word in ("He et al., SIGIR 2020", "layers", "integer ≥ 0", "cost of a step"):
         assert word in text
 
 
-def test_demo_compares_and_recommends(prismrec: Prismrec, tmp_path: Path) -> None:
+def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -> None:
     done = prismrec("demo", "--out", tmp_path / "demo", "--users", 120, "--items", 80, "--interactions", 1200)
     assert done.returncode == 0, done.stderr
     for name in ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec"):
@@ -120,7 +121,7 @@ def test_demo_compares_and_recommends(prismrec: Prismrec, tmp_path: Path) -> Non
             "no products of constant features",
         ),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--metric", "auc@20"), "--metric: found 'auc@20'"),
-        (("train", "LGMRec", "{shop}", "--out", "{run}"), "something there already"),
+        (("train", "LGMRec", "{shop}", "--out", "{run}"), "something already there"),
         (("train", "LGMRec", "{shop}", "--out", "{run}", "--resume"), "config.json: found config ="),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "learning_rate=1e30"), "embeddings: found"),
         (("evaluate", "{tmp}"), "found no run"),
@@ -134,7 +135,7 @@ def test_demo_compares_and_recommends(prismrec: Prismrec, tmp_path: Path) -> Non
         (("data", "describe", "{tmp}"), "{tmp}"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
+def test_bad_input_gives_one_line_and_exit_code_2(
     prismrec: Prismrec, shop: Path, run: Path, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     places = {"shop": shop, "run": run, "tmp": tmp_path}

@@ -46,9 +46,10 @@ def plain_metrics(scores, masked, true, k):
     relevant=st.sampled_from([0.1, 0.9]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_every_metric_is_its_definition_also_with_ties(shape, cutoffs, masked, relevant, seed):
+def test_every_metric_equals_its_definition_also_with_ties(shape, cutoffs, masked, relevant, seed):
     rng = np.random.default_rng(seed)
-    users, items = (rng.integers(-1, 2, (n, 2)).astype(np.float32) for n in shape)
+    users = rng.integers(-1, 2, (shape[0], 2)).astype(np.float32)
+    items = rng.integers(-1, 2, (shape[1], 2)).astype(np.float32)
     hidden, true = rng.random(shape) < masked, rng.random(shape) < relevant
     true[0, 0] = True  # an empty ground truth is refused
 
@@ -73,14 +74,15 @@ def test_every_metric_is_its_definition_also_with_ties(shape, cutoffs, masked, r
 def random_case():
     rng = np.random.default_rng(0)
     shape = (60, 200)
-    embeddings = Embeddings(*(torch.from_numpy(rng.standard_normal((n, 8), dtype=np.float32)) for n in shape))
-    # From one true item to far more than any cut-off.
+    users = torch.from_numpy(rng.standard_normal((60, 8), dtype=np.float32))
+    items = torch.from_numpy(rng.standard_normal((200, 8), dtype=np.float32))
+    # Users have between one true item and many more than any cut-off.
     true = rng.random(shape) < np.linspace(0.005, 0.5, 60)[:, None]
     train = (rng.random(shape) < 0.1) & ~true
-    return embeddings, train, true
+    return Embeddings(users, items), train, true
 
 
-def test_agrees_with_ranx_user_by_user():
+def test_metrics_agree_with_ranx_for_every_user():
     embeddings, train, true = random_case()
     cutoffs = (5, 20, 50)
     found = evaluate(embeddings, pairs(true), mask=[pairs(train)], metrics=METRICS, cutoffs=cutoffs)
@@ -106,9 +108,11 @@ def test_agrees_with_ranx_user_by_user():
         np.testing.assert_allclose(own[order], peer[name], rtol=0, atol=1e-9, err_msg=key)
 
 
-def test_is_the_same_for_every_block_size_where_scores_are_exact():
+def test_metrics_of_exact_scores_do_not_depend_on_the_block_size():
     rng = np.random.default_rng(0)
-    embeddings = Embeddings(*(torch.from_numpy(rng.integers(-2, 3, (n, 4))).float() for n in (60, 200)))
+    users = torch.from_numpy(rng.integers(-2, 3, (60, 4))).float()
+    items = torch.from_numpy(rng.integers(-2, 3, (200, 4))).float()
+    embeddings = Embeddings(users, items)
     _, train, true = random_case()
     results = [
         evaluate(embeddings, pairs(true), mask=[pairs(train)], block_size=block_size).to_dict()
@@ -117,7 +121,7 @@ def test_is_the_same_for_every_block_size_where_scores_are_exact():
     assert all(result == results[0] for result in results)
 
 
-def test_perfect_scores_have_perfect_metrics_and_masking_the_truth_has_none():
+def test_metrics_are_one_for_perfect_scores_and_zero_if_the_truth_is_masked():
     true = np.eye(4, dtype=bool)
     embeddings = Embeddings(torch.eye(4), torch.eye(4))
     assert set(evaluate(embeddings, pairs(true), metrics=METRICS, cutoffs=[1]).values()) == {1.0}
@@ -125,7 +129,7 @@ def test_perfect_scores_have_perfect_metrics_and_masking_the_truth_has_none():
     assert set(hidden.values()) == {0.0}
 
 
-def test_reads_as_a_mapping_of_means_and_survives_json():
+def test_an_evaluation_is_a_mapping_of_means_and_converts_to_json():
     embeddings, train, true = random_case()
     found = evaluate(embeddings, pairs(true), mask=[pairs(train)], metrics=["ndcg", "recall"], cutoffs=[10, 20])
     assert list(found) == ["ndcg@10", "ndcg@20", "recall@10", "recall@20"]
@@ -134,7 +138,7 @@ def test_reads_as_a_mapping_of_means_and_survives_json():
     assert found.num_users == len(found.users)
 
 
-def test_groups_part_the_users_and_their_means_average_to_the_whole():
+def test_groups_divide_the_users_and_their_means_average_to_the_total():
     embeddings, train, true = random_case()
     groups = UserGroups.by_degree(pairs(train), [12, 18])
     found = evaluate(embeddings, pairs(true), mask=[pairs(train)], groups=groups)
@@ -155,7 +159,7 @@ def test_an_empty_group_has_no_mean():
     assert np.isnan(parts["10000+"].means["recall@20"])
 
 
-def test_quantile_groups_are_of_about_equal_size_and_keep_equal_degrees_together():
+def test_quantile_groups_have_similar_sizes_and_keep_equal_degrees_together():
     spread_out = pairs(np.tri(100, dtype=bool))  # degrees 1..100
     assert np.bincount(UserGroups.by_quantile(spread_out, 4).of_user).tolist() == [25, 25, 25, 25]
     alike = pairs(np.eye(10, dtype=bool))
@@ -179,7 +183,7 @@ def test_by_group_labels_every_degree(edges):
         ({"truth": Interactions.from_pairs([0], [0], 60, 201)}, "ground truth.*201"),
     ],
 )
-def test_refuses_what_cannot_be_measured(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     embeddings, _, true = random_case()
     with pytest.raises(InputError, match=message):
         evaluate(embeddings, **{"truth": pairs(true)} | arguments)

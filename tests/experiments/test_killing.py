@@ -1,4 +1,4 @@
-"""Real processes killed at any moment, and resumed to the same bits."""
+"""Training processes that are killed and resumed end at the same bits."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from prismrec.data.demo import ShopConfig, write_shop
-from prismrec.runs import Run
+from prismrec.runs import load_run
 
 
 def command(shop: Path, out: Path, *more: str) -> list[str]:
@@ -27,19 +27,19 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(shop: Path) -> Path:
-    out = shop.parent / "whole"
+def uninterrupted(shop: Path) -> Path:
+    out = shop.parent / "uninterrupted"
     subprocess.run(command(shop, out), check=True, capture_output=True)
     return out
 
 
-def test_a_run_killed_again_and_again_ends_bit_identical(shop: Path, whole: Path) -> None:
+def test_a_run_killed_several_times_ends_at_the_same_bits(shop: Path, uninterrupted: Path) -> None:
     out, kills = shop.parent / "killed", 0
-    for after in (1, 3, 6, 9):  # epochs reported before the kill; the checkpoint may lag behind
+    for after in (1, 3, 6, 9):  # epochs reported before the kill; the checkpoint may be older
         process = subprocess.Popen(command(shop, out, "--resume"), stderr=subprocess.PIPE, text=True)
         for line in process.stderr:
             if line.startswith(f"epoch {after} "):
-                time.sleep(0.01 * after)  # not always at the same place of an epoch
+                time.sleep(0.01 * after)  # at different moments of an epoch
                 process.send_signal(signal.SIGKILL)
                 break
         process.stderr.close()
@@ -47,18 +47,18 @@ def test_a_run_killed_again_and_again_ends_bit_identical(shop: Path, whole: Path
         assert not (out / "metrics.json").exists()
     assert kills == 4
     subprocess.run(command(shop, out, "--resume"), check=True, capture_output=True)
-    first, second = Run.load(whole), Run.load(out)
+    first, second = load_run(uninterrupted), load_run(out)
     assert [record.loss for record in first.history] == [record.loss for record in second.history]
     assert [record.valid for record in first.history] == [record.valid for record in second.history]
     for name in ("model.safetensors", "embeddings.safetensors"):
-        mine, theirs = load_file(whole / name), load_file(out / name)
-        assert all((mine[key] == theirs[key]).all() for key in mine)
+        expected, found = load_file(uninterrupted / name), load_file(out / name)
+        assert all((expected[key] == found[key]).all() for key in expected)
     assert first.evaluate("test").to_dict() == second.evaluate("test").to_dict()
     assert not (out / "checkpoint").exists()
 
 
-def test_two_whole_runs_of_one_seed_are_bit_identical(shop: Path, whole: Path) -> None:
+def test_two_uninterrupted_runs_with_one_seed_are_equal_to_the_bit(shop: Path, uninterrupted: Path) -> None:
     out = shop.parent / "twin"
     subprocess.run(command(shop, out), check=True, capture_output=True)
     for name in ("model.safetensors", "embeddings.safetensors"):
-        assert (whole / name).read_bytes() == (out / name).read_bytes()
+        assert (uninterrupted / name).read_bytes() == (out / name).read_bytes()

@@ -1,4 +1,4 @@
-"""The approximate search against the exact one, and the memory of both at sizes where [I, I] does not fit."""
+"""The approximate search against the exact one, and the memory of both if an `[I, I]` matrix does not fit."""
 
 import subprocess
 import sys
@@ -19,25 +19,25 @@ def clustered(rows: int, width: int, per_cluster: int = 50, spread: float = 0.7,
 
 
 def recall(found: Tensor, truth: Tensor) -> float:
-    """Share of the true neighbours found, a row itself not counted; both `[I, k]`."""
+    """Share of the true neighbours that were found, without the rows themselves; both arguments `[I, k]`."""
     own = torch.arange(len(truth))[:, None]
     hits = (truth[:, :, None] == found[:, None]).any(2) & (truth != own)
     return hits.sum().item() / (truth != own).sum().item()
 
 
 @pytest.mark.parametrize(("width", "per_cluster"), [(8, 50), (8, 300), (32, 500)])
-def test_it_finds_the_neighbours_of_all_rows_and_says_how_many(width: int, per_cluster: int) -> None:
+def test_an_approximate_search_finds_most_neighbours_and_measures_its_recall(width: int, per_cluster: int) -> None:
     features = clustered(6000, width, per_cluster)
     truth = nearest_neighbours(features, 10, "exact")
     found = nearest_neighbours(features, 10, "approximate")
     measured = recall(found.rows, truth.rows)
     assert truth.recall == 1
-    assert 0.95 <= measured < 1  # all of them would mean that nothing was left out, so that nothing was saved
+    assert 0.95 <= measured < 1  # a recall of 1 would mean that all cells were searched
     assert found.recall == pytest.approx(measured, abs=0.02)
 
 
-def test_looking_into_the_nearest_cell_alone_finds_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the measured recall of the test above would prove nothing."""
+def test_searching_the_nearest_cell_only_finds_too_few_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the number of cells matters for the recall in the test above."""
     monkeypatch.setattr(approximate, "WANTED_RECALL", 0.0)
     features = clustered(6000, 32, 500)
     found = nearest_neighbours(features, 10, "approximate")
@@ -45,7 +45,7 @@ def test_looking_into_the_nearest_cell_alone_finds_too_few(monkeypatch: pytest.M
     assert recall(found.rows, nearest_neighbours(features, 10, "exact").rows) == pytest.approx(found.recall, abs=0.05)
 
 
-def test_it_has_k_distinct_rows_each_itself_among_them_and_repeats_itself() -> None:
+def test_each_row_has_k_distinct_neighbours_itself_among_them_and_a_search_is_repeatable() -> None:
     features = clustered(4000, 16, 20)
     rows = nearest_neighbours(features, 7, "approximate").rows
     assert rows.shape == (4000, 7)
@@ -64,7 +64,7 @@ def test_the_size_of_blocks_does_not_matter(block: int, monkeypatch: pytest.Monk
     assert recall(nearest_neighbours(features, 5, "approximate").rows, whole) > 0.999  # products round by their shape
 
 
-def test_auto_is_approximate_above_its_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_approximate_above_a_number_of_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     features = clustered(3000, 8)
     assert knn_graph(features, 10).recall == 1
     monkeypatch.setattr(knn, "EXACT_UP_TO", 2999)
@@ -73,14 +73,15 @@ def test_auto_is_approximate_above_its_size_only(monkeypatch: pytest.MonkeyPatch
     assert torch.equal(graph.pattern.indices.view(3000, 10), nearest_neighbours(features, 10).rows.int())
 
 
-def test_rows_without_any_clusters_are_sought_exactly_after_all() -> None:
+def test_rows_without_clusters_are_searched_exactly() -> None:
     noise = torch.randn(3000, 64, generator=torch.Generator().manual_seed(0))
-    found, truth = (nearest_neighbours(noise, 10, method) for method in ("approximate", "exact"))
+    found = nearest_neighbours(noise, 10, "approximate")
+    truth = nearest_neighbours(noise, 10, "exact")
     assert found.recall == 1
     assert torch.equal(found.rows, truth.rows)
 
 
-def test_zero_rows_are_nobodys_neighbours_and_have_those_of_the_exact_search() -> None:
+def test_zero_rows_have_the_neighbours_of_the_exact_search_and_are_neighbours_of_no_other_row() -> None:
     features = clustered(3000, 16)
     zero = torch.tensor([0, 3, 1500, 2999])
     features[zero] = 0
@@ -91,7 +92,7 @@ def test_zero_rows_are_nobodys_neighbours_and_have_those_of_the_exact_search() -
     assert torch.equal(nearest_neighbours(torch.zeros(50, 4), 3, "approximate").rows[9], torch.tensor([0, 1, 9]))
 
 
-def test_of_many_equal_rows_each_has_itself_and_others_of_them() -> None:
+def test_neighbours_of_repeated_rows_are_the_row_itself_and_its_copies() -> None:
     features = clustered(40, 16, 1)[torch.arange(4000) % 40]
     rows = nearest_neighbours(features, 5, "approximate").rows
     assert (rows == torch.arange(4000)[:, None]).any(1).all()
@@ -107,25 +108,25 @@ generator = torch.Generator().manual_seed(0)
 centres = torch.randn(rows // 100, 8, generator=generator)
 features = centres[torch.randint(len(centres), (rows,), generator=generator)]
 features += 0.05 * torch.randn(rows, 8, generator=generator)
-knn_graph(features[:1000], 10)  # what is loaded at first use is not counted
+knn_graph(features[:1000], 10)  # loads libraries before the memory is limited
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + room
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
     torch.empty(rows, rows, dtype=torch.bool)
 except RuntimeError:
-    pass  # an [I, I] matrix does not fit, not even of single bytes
+    pass  # an [I, I] matrix does not fit, even with one byte per entry
 else:
-    sys.exit("the limit limits nothing")
+    sys.exit("an [I, I] matrix fits into the limit")
 graph = knn_graph(features, 10, method)
 assert graph.pattern.shape == (rows, rows) and len(graph.pattern.indices) == 10 * rows
 print(graph.recall)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux counts it")
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space in the way of Linux")
 @pytest.mark.parametrize(("rows", "method", "room"), [(200_000, "auto", 1 << 31), (24_000, "exact", 1 << 29)])
-def test_no_matrix_of_all_by_all_fits_and_none_is_needed(rows: int, method: str, room: int) -> None:
+def test_the_search_works_if_an_item_by_item_matrix_does_not_fit_into_memory(rows: int, method: str, room: int) -> None:
     words = [str(rows), method, str(room)]
     done = subprocess.run([sys.executable, "-c", _AT_SIZE, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,16 +1,17 @@
-"""LATTICE's and MICRO's parts in the obvious way, on dense matrices, for comparison."""
+"""The parts of LATTICE and MICRO on dense matrices, for comparison."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from prismrec.models import Recommender
 from prismrec.models.lattice import LATTICE
 from prismrec.models.micro import MICRO
 from prismrec.testing import toy_batch
 from prismrec.types import Interactions, Triplets
+
+import plain
 
 
 def kept_cosines(features: Tensor, k: int) -> Tensor:
@@ -27,9 +28,9 @@ def dense_learned_graph(features: Tensor, k: int) -> Tensor:
 
 
 def dense_backbone(model: LATTICE | MICRO) -> tuple[Tensor, Tensor]:
-    """The mean over layers of one square graph of users and items."""
+    """The mean over layers on one square graph of users and items."""
     config, tables = model.config, torch.cat([model.user_table, model.item_table])
-    halves = model.backbone.graph.to_users  # its pattern is that of R
+    halves = model.backbone.graph.to_users  # with the pattern of R
     R = torch.zeros(halves.shape).index_put((halves.rows, halves.indices.long()), torch.ones(len(halves.values)))
     A = torch.zeros(len(tables), len(tables))
     A[: len(R), len(R) :], A[len(R) :, : len(R)] = R, R.T
@@ -60,22 +61,9 @@ def dense_loss(users: Tensor, items: Tensor, batch: Triplets, batch_size: int) -
     return {"bpr": -torch.nn.functional.logsigmoid(scores).mean(), "half_squares": squares}
 
 
-class _Largest(TorchDispatchMode):
-    """The most entries that any dense result of any operation has."""
-
-    entries = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in torch.utils._pytree.tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
-                self.entries = max(self.entries, tensor.numel())
-        return result
-
-
 def largest_result(build: Callable[[], Recommender], train: Interactions) -> int:
-    """Entries of the largest dense result while a model is built, takes two steps and is evaluated."""
-    with _Largest() as largest:
+    """The size of the largest dense tensor while a model is built, takes two steps and is evaluated."""
+    with plain.LargestTensor() as largest:
         model = build()
         model.start_epoch(0, torch.Generator())
         for _ in range(2):

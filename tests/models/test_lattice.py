@@ -48,7 +48,7 @@ def build(train: Interactions | None = None, modalities: int = 2, **settings: ob
 
 
 def dense_forward(model: LATTICE, initial: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Users and items as in the paper, with dense I x I matrices; `initial` are the features as given."""
+    """Users and items from dense `[I, I]` matrices; `initial` are the features before training."""
     config = model.config
     share = model.modality_logits.softmax(0)
     projected = [x @ m.weight.T + m.bias for x, m in zip(model.projections.tables, model.projections.maps, strict=True)]
@@ -82,7 +82,7 @@ def dense_forward(model: LATTICE, initial: list[Tensor]) -> tuple[Tensor, Tensor
         {"interaction_graph": "sym", "inputs": "features", "skip": 0.3, "item_layers": 2},
     ],
 )
-def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
+def test_the_first_step_of_an_epoch_equals_the_dense_reading(
     float64: None, fuse: str, settings: dict[str, object]
 ) -> None:
     train = toy_interactions()
@@ -103,7 +103,7 @@ def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
         assert weight.grad.any(), name
 
 
-def test_later_steps_keep_the_graph_and_give_its_weights_no_gradient(float64: None) -> None:
+def test_later_steps_keep_the_graph_without_gradients_of_its_weights(float64: None) -> None:
     train = toy_interactions()
     model = build(train)
     batch = toy_batch(train)
@@ -120,7 +120,7 @@ def test_later_steps_keep_the_graph_and_give_its_weights_no_gradient(float64: No
     assert model.item_table.grad.any()
 
 
-def test_evaluation_reads_the_graph_of_the_current_weights_and_leaves_the_epochs_alone(float64: None) -> None:
+def test_evaluation_uses_the_graph_of_the_current_weights_and_keeps_that_of_the_epoch(float64: None) -> None:
     train = toy_interactions()
     model = build(train)
     before = model(toy_batch(train))["bpr"]
@@ -140,7 +140,8 @@ def test_evaluation_reads_the_graph_of_the_current_weights_and_leaves_the_epochs
 @pytest.mark.parametrize("backbone", ["MF", "NGCF", "LightGCN"])
 @pytest.mark.parametrize("fuse", ["paper", "official"])
 def test_with_one_neighbour_the_graph_is_the_identity(backbone: str, fuse: str) -> None:
-    one, none = (build(neighbours=k, backbone=backbone, fuse=fuse, item_layers=3).eval() for k in (1, 0))
+    one = build(neighbours=1, backbone=backbone, fuse=fuse, item_layers=3).eval()
+    none = build(neighbours=0, backbone=backbone, fuse=fuse, item_layers=3).eval()
     none.load_state_dict(one.state_dict(), strict=False)
     torch.testing.assert_close(one.embed().users, none.embed().users)
     torch.testing.assert_close(one.embed().items, none.embed().items + F.normalize(one.item_table, dim=1))
@@ -162,8 +163,9 @@ def test_the_item_graph_adds_a_vector_of_length_one() -> None:
     torch.testing.assert_close(added.norm(dim=1), torch.ones(NUM_ITEMS))
 
 
-def test_features_without_weights_leave_the_backbone_alone() -> None:
-    model, backbone = (build(neighbours=0, inputs=inputs).eval() for inputs in ("features", "ids"))
+def test_with_zero_projections_it_is_its_backbone() -> None:
+    model = build(neighbours=0, inputs="features").eval()
+    backbone = build(neighbours=0, inputs="ids").eval()
     backbone.load_state_dict(model.state_dict(), strict=False)
     for parameter in model.projections.maps.parameters():
         torch.nn.init.zeros_(parameter)
@@ -171,28 +173,29 @@ def test_features_without_weights_leave_the_backbone_alone() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"skip": 1.0}, {"modalities": 1}])
-def test_how_graphs_are_fused_is_irrelevant_without_learned_ones_or_with_one_modality(
+def test_both_fusions_are_equal_without_learned_graphs_or_with_one_modality(
     settings: dict[str, object],
 ) -> None:
-    paper, official = (build(fuse=fuse, **settings).eval() for fuse in ("paper", "official"))
+    paper, official = build(fuse="paper", **settings).eval(), build(fuse="official", **settings).eval()
     torch.testing.assert_close(paper.embed().items, official.embed().items)
 
 
-def test_two_copies_of_a_modality_are_one() -> None:
+def test_two_copies_of_a_modality_equal_one() -> None:
     train, (visual, *_) = toy_interactions(), toy_features(1).values()
     config = LATTICE.Config(embedding_size=6, neighbours=4, skip=1.0)
-    once, twice = (LATTICE(train, dict.fromkeys(names, visual), config).eval() for names in ("a", "ab"))
+    once = LATTICE(train, {"a": visual}, config).eval()
+    twice = LATTICE(train, {"a": visual, "b": visual}, config).eval()
     twice.load_state_dict(once.state_dict() | {"modality_logits": torch.tensor([0.3, -1.2])})
     torch.testing.assert_close(once.embed().items, twice.embed().items)
 
 
-def test_a_frozen_graph_alone_needs_no_projection() -> None:
+def test_with_frozen_graphs_only_there_are_no_projections() -> None:
     model = build(skip=1.0)
     assert model.projections is None
     assert {name for name, _ in model.named_parameters()} == {"user_table", "item_table", "modality_logits"}
 
 
-def test_training_the_features_does_not_touch_the_callers() -> None:
+def test_training_does_not_change_the_features_of_the_caller() -> None:
     train, features = toy_interactions(), toy_features(2)
     model = LATTICE(train, features, LATTICE.Config(embedding_size=6, neighbours=4, learning_rate=0.1))
     fit(model, train, Settings(epochs=1, device="cpu"))
@@ -201,7 +204,7 @@ def test_training_the_features_does_not_touch_the_callers() -> None:
 
 
 def with_explicit_zeros(model: LATTICE, train: Interactions, epochs: int) -> None:
-    """Training as in PyTorch 1.5, where gradients are zeroed and not dropped; batches as the trainer draws them."""
+    """Training in the way of PyTorch 1.5, which zeroes gradients and does not drop them; the batches of the trainer."""
     config = model.config
     optimizer = torch.optim.Adam(model.parameters())
     sampler = Sampler(train, config.sampler, config.batch_size, torch.device("cpu"))
@@ -217,7 +220,9 @@ def with_explicit_zeros(model: LATTICE, train: Interactions, epochs: int) -> Non
 
 
 @pytest.mark.parametrize("graph_updates", ["momentum", "lazy"])
-def test_the_graph_drifts_by_momentum_as_with_zeroed_gradients(float64: None, graph_updates: str) -> None:
+def test_the_weights_of_the_graph_move_by_momentum_like_with_gradients_of_zero(
+    float64: None, graph_updates: str
+) -> None:
     train = toy_interactions()
     settings = {"learning_rate": 0.01, "graph_updates": graph_updates}
     ours, theirs, start = build(train, **settings), build(train, **settings), build(train)
@@ -230,7 +235,7 @@ def test_the_graph_drifts_by_momentum_as_with_zeroed_gradients(float64: None, gr
     assert difference < 1e-8 if graph_updates == "momentum" else difference > 0.01
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     train = toy_interactions()
 
     def stop(embeddings: object) -> dict[str, float]:
@@ -255,7 +260,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> N
     assert all(torch.equal(resumed.weights[name], weight) for name, weight in straight.weights.items())
 
 
-def test_nothing_as_large_as_item_by_item_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_item_by_item_matrix_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prismrec.graph.knn._BLOCK_ENTRIES", 5000)
     monkeypatch.setattr("prismrec.graph.knn._LEAST_ROWS", 1)
     train, config = toy_interactions(items=200), LATTICE.Config(embedding_size=6, neighbours=3)

@@ -1,4 +1,4 @@
-"""LGMRec against a dense reading of its equations, and the checks of its specification."""
+"""LGMRec against a dense reading of its equations, and properties that follow from them."""
 
 import math
 from typing import Any
@@ -63,7 +63,7 @@ def embed(model: Recommender) -> Embeddings:
 
 
 def dense_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
-    """R and D^-½ A D^-½ as full matrices."""
+    """R and D^-½ A D^-½ as dense matrices."""
     R = torch.zeros(train.num_users, train.num_items)
     R[torch.from_numpy(train.users).long(), torch.from_numpy(train.items).long()] = 1
     A = torch.cat(
@@ -74,23 +74,26 @@ def dense_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
 
 
 def dense_members(model: LGMRec, logits: Tensor) -> Tensor:
-    """Gumbel noise and dropout in training mode only, drawn as the model draws them."""
+    """H̄, with Gumbel noise and dropout in training, drawn in the order of the model."""
     if model.training:
         logits = logits - torch.empty_like(logits).exponential_().log()
     return dropout((logits / model.config.temperature).softmax(-1), 1 - model.config.keep_rate, model.training)
 
 
 def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """E* `[U + I, d]` and (G_U, G_I) per modality, steps 1 to 8 of the specification written out."""
+    """E* `[U + I, d]`, and (G_U, G_I) of each modality (Eqs. 2-13)."""
     config, (R, A) = model.config, dense_adjacency(train)
     layers = [torch.cat([model.user_table, model.item_table])]
     for _ in range(config.layers):
         layers.append(A @ layers[-1])
     C = torch.stack(layers).mean(0)
-    T_I = torch.stack([X @ V.T for X, V in zip(model.features, model.hyperedges, strict=True)], 1)
-    members = [dense_members(model, T).unbind(1) for T in (T_I, torch.einsum("ui,ima->uma", R, T_I))]
+    item_logits = torch.stack([X @ V.T for X, V in zip(model.features, model.hyperedges, strict=True)], 1)  # [I, M, A]
+    user_logits = torch.einsum("ui,ima->uma", R, item_logits)
+    all_item_members = dense_members(model, item_logits).unbind(1)
+    all_user_members = dense_members(model, user_logits).unbind(1)
     total, spreads = C, []
-    for X, W, item_members, user_members in zip(model.features, model.projections, *members, strict=True):
+    modalities = zip(model.features, model.projections, all_item_members, all_user_members, strict=True)
+    for X, W, item_members, user_members in modalities:
         items = X @ W.T
         users = R @ items / R.sum(1, keepdim=True).clamp(min=1)
         Z = torch.cat([users, items])
@@ -108,14 +111,21 @@ def dense_embeddings(model: LGMRec, train: Interactions) -> tuple[Tensor, list[t
 
 def dense_loss(model: LGMRec, train: Interactions, batch: Triplets) -> Tensor:
     config, (E, spreads) = model.config, dense_embeddings(model, train)
-    rows = E[batch.users], E[train.num_users + batch.positives], E[train.num_users + batch.negatives]
-    scores = (rows[0] * rows[1]).sum(1) - (rows[0] * rows[2]).sum(1)
-    loss = -scores.sigmoid().log().mean() + config.regulariser * sum(row.norm() for row in rows) / len(batch)
-    for side, anchors in enumerate((batch.users, batch.positives)):
-        first, second = (F.normalize(spread[side]) for spread in spreads)
-        similarity = first[anchors] @ second.T / config.temperature
-        loss = loss + config.contrast_weight * F.cross_entropy(similarity, anchors, reduction="sum")
-    return loss
+    users = E[batch.users]
+    positives, negatives = E[train.num_users + batch.positives], E[train.num_users + batch.negatives]
+    scores = (users * (positives - negatives)).sum(1)
+    norms = users.norm() + positives.norm() + negatives.norm()
+    loss = -scores.sigmoid().log().mean() + config.regulariser * norms / len(batch)
+    (first_users, first_items), (second_users, second_items) = spreads
+    of_users = dense_contrast(first_users, second_users, batch.users, config.temperature)
+    of_items = dense_contrast(first_items, second_items, batch.positives, config.temperature)
+    return loss + config.contrast_weight * (of_users + of_items)
+
+
+def dense_contrast(first: Tensor, second: Tensor, anchors: Tensor, temperature: float) -> Tensor:
+    """Eq. 12 for one pair of modalities and one kind of nodes."""
+    similarity = F.normalize(first)[anchors] @ F.normalize(second).T / temperature
+    return F.cross_entropy(similarity, anchors, reduction="sum")
 
 
 @pytest.mark.parametrize("hyper_layers", [1, 2, 3])
@@ -139,23 +149,23 @@ def test_loss_and_every_gradient_equal_the_dense_reading(
     torch.testing.assert_close(torch.cat([embed(model).users, embed(model).items]), dense_embeddings(model, train)[0])
 
 
-class PlainLGMRec(LGMRec):
+class DenseLGMRec(LGMRec):
     """LGMRec with the loss of its dense reading."""
 
     def __init__(self, train: Interactions, *rest: Any) -> None:
         super().__init__(train, *rest)
         self.train_pairs = train
 
-    def loss(self, batch: Triplets) -> dict[str, Tensor]:
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
         return {"all": dense_loss(self, self.train_pairs, batch)}
 
 
-def test_five_epochs_of_training_follow_those_of_the_dense_reading() -> None:
+def test_five_epochs_have_the_losses_of_the_dense_reading() -> None:
     data = random_dataset(150, 80, 1500, {"image": 12, "text": 5})
     features = {name: torch.from_numpy(matrix) for name, matrix in data.features.items()}
     config = LGMRec.Config(embedding_size=16, batch_size=128, contrast_weight=1e-3)
     curves = []
-    for model in (LGMRec, PlainLGMRec):
+    for model in (LGMRec, DenseLGMRec):
         torch.manual_seed(0)
         history = fit(
             model(data.train, features, config), data.train, Settings(epochs=5, device="cpu")
@@ -194,7 +204,7 @@ def test_without_modalities_it_is_lightgcn(float64: None) -> None:
         ({"collaborative": False, "modal": False}, set()),
     ],
 )
-def test_ablations_drop_their_part_and_keep_the_rest(switches: dict[str, bool], absent: set[str]) -> None:
+def test_an_ablation_removes_its_part_only(switches: dict[str, bool], absent: set[str]) -> None:
     train = toy_interactions()
     full, model = build(train), build(train, **switches)
     model.load_state_dict(full.state_dict())
@@ -208,7 +218,7 @@ def test_without_local_embeddings_the_user_matrix_has_low_rank() -> None:
     assert torch.linalg.matrix_rank(embed(model).users, rtol=1e-5) <= 2
 
 
-def test_the_local_and_global_parts_move_a_node_by_at_most_their_weights() -> None:
+def test_the_modal_and_global_parts_move_a_node_by_at_most_their_weights() -> None:
     model = build(toy_interactions(), modalities=3, alpha=0.7)
     collaborative = embed(build_like(model, modal=False, hypergraph=False)).items
     assert (embed(model).items - collaborative).norm(dim=1).max() <= 3 + 0.7 + 1e-5
@@ -238,23 +248,24 @@ def test_hyperedges_get_no_gradient_without_global_embeddings_and_contrast() -> 
 
 
 @pytest.mark.parametrize("modalities", [1, 3])
-def test_contrast_is_the_mean_over_pairs_of_modalities(modalities: int) -> None:
+def test_the_contrast_is_the_mean_over_pairs_of_modalities(modalities: int) -> None:
     train = toy_interactions()
+    batch = toy_batch(train)
     model = build(train, modalities, contrast_weight=1.0).eval()
-    terms = model(toy_batch(train))
+    terms = model(batch)
     if modalities == 1:
         assert "contrast" not in terms
         return
     _, spreads = dense_embeddings(model, train)
     total = 0.0
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        for side, anchors in enumerate((toy_batch(train).users, toy_batch(train).positives)):
-            similarity = F.normalize(spreads[first][side])[anchors] @ F.normalize(spreads[second][side]).T
-            total += F.cross_entropy(similarity / 0.2, anchors, reduction="sum").item()
+        (first_users, first_items), (second_users, second_items) = spreads[first], spreads[second]
+        total += dense_contrast(first_users, second_users, batch.users, 0.2).item()
+        total += dense_contrast(first_items, second_items, batch.positives, 0.2).item()
     assert terms["contrast"].item() == pytest.approx(total / 3, rel=1e-4)
 
 
-def test_an_isolated_user_keeps_only_its_share_of_its_id_and_uniform_memberships() -> None:
+def test_an_isolated_node_keeps_a_share_of_its_id_embedding() -> None:
     train = toy_interactions()
     model = build(train, modalities=1, alpha=0.0)
     expected = model.user_table[ISOLATED_USER] / (model.config.layers + 1)
@@ -272,30 +283,31 @@ def test_user_ids_reach_the_modal_part_only_when_shared() -> None:
     torch.testing.assert_close(embed(model).users, 2 * F.normalize(model.user_table.detach()))
 
 
-def test_training_noise_is_gumbel_and_evaluation_has_none_unless_asked() -> None:
-    model = build(toy_interactions())
-    logits = torch.zeros(20_000, 2)
+def test_training_has_gumbel_noise_and_evaluation_has_it_only_if_configured() -> None:
+    model = build(toy_interactions(), hyperedges=2)
+    logits = torch.zeros(20_000, 4)  # [n, M A]
     torch.manual_seed(0)
-    members = model.train()._memberships(logits)
+    members = model.train()._memberships(logits).flatten(0, 1)  # [n, A]
     kept = members[(members > 0).all(1)] * model.config.keep_rate
     noise = (kept[:, 0] / kept[:, 1]).log() * model.config.temperature  # a difference of two Gumbels is logistic
     assert noise.mean().abs() < 0.1
     assert noise.std().item() == pytest.approx(math.pi / math.sqrt(3), rel=0.05)
-    torch.testing.assert_close(model.eval()._memberships(logits), torch.full((20_000, 2), 0.5))
+    torch.testing.assert_close(model.eval()._memberships(logits), torch.full((20_000, 2, 2), 0.5))
     noisy = build(toy_interactions(), eval_noise=True)
     assert not torch.equal(embed(noisy).users, embed(noisy).users)
 
 
-def test_memberships_of_logits_far_apart_are_no_denormal_numbers() -> None:
-    """Training drives logits apart; products on denormal numbers take several times as long."""
+def test_memberships_of_very_different_logits_are_not_denormal() -> None:
+    """Training drives logits apart, and products of denormal numbers take several times as long."""
     model = build(toy_interactions()).eval()
-    members = model._memberships(torch.tensor([[0.0, -19.0, -30.0, 3.0]]) / 0.5)
-    assert members[0, :3].min() > torch.finfo(torch.float32).tiny
-    torch.testing.assert_close(members, torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
+    logits = torch.tensor([[0.0, -19.0, -30.0, 3.0]]) / 0.5
+    members = model._memberships(logits.repeat(1, 2))  # [1, M, A]
+    assert members[0, :, :3].min() > torch.finfo(torch.float32).tiny
+    torch.testing.assert_close(members, torch.tensor([[[0.0, 0.0, 0.0, 1.0]] * 2]))
 
 
 @pytest.mark.parametrize("candidates", [max(NUM_USERS, NUM_ITEMS), 10_000])
-def test_contrast_candidates_that_are_all_of_them_change_nothing(candidates: int) -> None:
+def test_as_many_contrast_candidates_as_nodes_change_nothing(candidates: int) -> None:
     train = toy_interactions()
     losses = []
     for settings in ({}, {"contrast_candidates": candidates}):
@@ -306,7 +318,7 @@ def test_contrast_candidates_that_are_all_of_them_change_nothing(candidates: int
     assert losses[0] == losses[1]
 
 
-def test_a_sampled_contrast_follows_the_seed_and_is_near_the_exact_one_on_average() -> None:
+def test_a_sampled_contrast_depends_on_the_seed_and_is_near_the_exact_one_on_average() -> None:
     train = toy_interactions()
     model = build(train, contrast_weight=1.0, contrast_candidates=4).eval()
     exact = build(train, contrast_weight=1.0).eval()(toy_batch(train))["contrast"].item()

@@ -29,7 +29,7 @@ def total(model: MFBPR, batch: Triplets) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("form", ["squares", "norms"])
-def test_the_loss_is_the_published_formula(float64: None, form: str) -> None:
+def test_the_loss_equals_its_formula(float64: None, form: str) -> None:
     batch = toy_batch(toy_interactions())
     model = build(regulariser=0.3, regulariser_form=form)
     u, i, j = model.user_table[batch.users], model.item_table[batch.positives], model.item_table[batch.negatives]
@@ -42,18 +42,15 @@ def test_only_rows_of_the_batch_get_a_gradient() -> None:
     batch = toy_batch(toy_interactions())
     model = build(regulariser=0.1)
     total(model, batch).backward()
-    for table, rows in (
-        (model.user_table, batch.users),
-        (model.item_table, torch.cat([batch.positives, batch.negatives])),
-    ):
-        touched = torch.zeros(len(table), dtype=torch.bool)
-        touched[rows] = True
-        gradient = table.grad.to_dense()
-        assert not gradient[~touched].any()
-        assert gradient[touched].abs().sum(1).all()
+    assert rows_with_gradient(model.user_table) == set(batch.users.tolist())
+    assert rows_with_gradient(model.item_table) == set(batch.items.tolist())
 
 
-def test_zero_embeddings_lose_ln_2() -> None:
+def rows_with_gradient(table: torch.Tensor) -> set[int]:
+    return set(table.grad.to_dense().any(1).nonzero().squeeze(1).tolist())
+
+
+def test_the_loss_of_zero_embeddings_is_ln_2() -> None:
     model = build(regulariser=0.0)
     torch.nn.init.zeros_(model.user_table)
     assert total(model, toy_batch(toy_interactions())).item() == pytest.approx(math.log(2))
@@ -67,7 +64,7 @@ def test_swapping_positive_and_negative_adds_the_mean_difference(float64: None) 
     torch.testing.assert_close(swapped - total(model, batch), (u * (i - j)).sum(1).mean())
 
 
-def test_a_rotation_of_the_space_changes_nothing(float64: None) -> None:
+def test_a_rotation_of_the_embeddings_changes_nothing(float64: None) -> None:
     batch, model = toy_batch(toy_interactions()), build(regulariser=0.1)
     before, scores = total(model, batch), model.embed().scores()
     rotation = torch.linalg.qr(torch.randn(6, 6)).Q
@@ -78,14 +75,13 @@ def test_a_rotation_of_the_space_changes_nothing(float64: None) -> None:
     torch.testing.assert_close(model.embed().scores(), scores)
 
 
-def test_lightgcn_without_layers_is_it() -> None:
+def test_lightgcn_without_layers_is_equal() -> None:
     batch, model = toy_batch(toy_interactions()), build(regulariser=0.1)
     other = LightGCN(toy_interactions(), {}, LightGCN.Config(embedding_size=6, layers=0, regulariser=0.1))
     other.load_state_dict(model.state_dict())
     torch.testing.assert_close(total(model, batch), total(other, batch))
-    gradients = []
-    for loss, weights in ((total(model, batch), model), (total(other, batch), other)):
-        loss.backward()
-        gradients.append([weights.user_table.grad.to_dense(), weights.item_table.grad.to_dense()])
-        assert gradients[-1][0].any()
-    torch.testing.assert_close(*gradients)
+    total(model, batch).backward()
+    total(other, batch).backward()
+    assert model.user_table.grad.to_dense().any()
+    torch.testing.assert_close(model.user_table.grad.to_dense(), other.user_table.grad)
+    torch.testing.assert_close(model.item_table.grad.to_dense(), other.item_table.grad)

@@ -8,8 +8,10 @@ from torch import Tensor
 from models.dense_item_graph import dense_backbone, dense_learned_graph, dense_loss, largest_result
 from prismrec.models.lattice import LATTICE
 from prismrec.models.micro import MICRO, fusion_contrast
-from prismrec.nn import partition
+from prismrec.ops import candidates
 from prismrec.testing import NUM_ITEMS, RecommenderContract, toy_batch, toy_features, toy_interactions
+
+import plain
 
 
 class TestMICRO(RecommenderContract):
@@ -30,8 +32,9 @@ def build(modalities: int = 2, **settings: object) -> MICRO:
 
 
 def dense_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
-    """As the official code computes it: the anchor's similarity to itself is subtracted."""
-    view, fused = (rows / rows.norm(dim=1, keepdim=True) for rows in (view, fused))
+    """In the way of the official code: the similarity of an anchor to itself is subtracted from the sum."""
+    view = view / view.norm(dim=1, keepdim=True)
+    fused = fused / fused.norm(dim=1, keepdim=True)
     within, between = (view @ view.T / temperature).exp(), (view @ fused.T / temperature).exp()
     return -(between.diagonal() / (within.sum(1) + between.sum(1) - within.diagonal())).log().mean()
 
@@ -63,7 +66,7 @@ def dense_terms(model: MICRO, initial: list[Tensor]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("modalities", [1, 2, 3])
 @pytest.mark.parametrize("settings", [{}, {"backbone": "NGCF", "item_layers": 2, "inputs": "features", "skip": 0.3}])
-def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
+def test_the_first_step_of_an_epoch_equals_the_dense_reading(
     float64: None, modalities: int, settings: dict[str, object]
 ) -> None:
     model = build(modalities, contrast_weight=0.5, **settings)
@@ -82,32 +85,25 @@ def test_the_step_that_builds_equals_dense_matrices_in_value_and_gradient(
 
 
 @pytest.mark.parametrize("entries", [1, 100, 1 << 21])
-def test_the_contrast_equals_the_dense_one_whatever_the_block(
+def test_the_contrast_equals_the_dense_one_for_every_block_size(
     float64: None, entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", entries)
-    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
-    results = []
-    for loss in (fusion_contrast, dense_contrast):
-        torch.manual_seed(1)
-        view, fused = (torch.randn(13, 4, requires_grad=True) for _ in range(2))
-        value = loss(view, fused, 0.2)
-        value.backward()
-        results.append((value, view.grad, fused.grad))
-    for ours, dense in zip(*results, strict=True):
-        torch.testing.assert_close(ours, dense, rtol=1e-10, atol=1e-13)
+    monkeypatch.setattr(candidates, "_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(candidates, "_LEAST_ANCHORS", 1)
+    view, fused = plain.random_rows(13, 4), plain.random_rows(13, 4, seed=1)
+    plain.assert_same(fusion_contrast(view, fused, 0.2), dense_contrast(view, fused, 0.2), view, fused)
 
 
-def test_the_contrast_of_orthogonal_items_is_known() -> None:
+def test_the_contrast_of_orthogonal_items_has_its_known_value() -> None:
     expected = math.log(1 + 2 * (5 - 1) * math.exp(-1 / 0.5))
     assert fusion_contrast(torch.eye(5), 3 * torch.eye(5), 0.5).item() == pytest.approx(expected)
 
 
-def test_a_single_item_has_nothing_to_be_contrasted_with() -> None:
+def test_the_contrast_of_a_single_item_is_zero() -> None:
     assert fusion_contrast(torch.randn(1, 4), torch.randn(1, 4), 0.5).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_later_steps_keep_the_graphs_and_give_their_weights_no_gradient() -> None:
+def test_later_steps_keep_the_graphs_without_gradients_of_their_weights() -> None:
     model, batch = build(), toy_batch(toy_interactions())
     first = model(batch)
     sum(first.values()).backward()
@@ -136,7 +132,7 @@ def test_with_one_modality_it_is_lattice_with_a_contrast(float64: None) -> None:
 
 def test_with_one_neighbour_every_view_is_the_id_table() -> None:
     model = build(neighbours=1, item_layers=3)
-    items = model._items()
+    items = model._latent_items()
     for view in (*items.views, items.fused):
         torch.testing.assert_close(view, model.item_table)
 
@@ -144,11 +140,11 @@ def test_with_one_neighbour_every_view_is_the_id_table() -> None:
 def test_without_a_query_the_fusion_is_the_mean() -> None:
     model = build(3)
     torch.nn.init.zeros_(model.fusion.query)
-    items = model._items()
+    items = model._latent_items()
     torch.testing.assert_close(items.fused, torch.stack(list(items.views)).mean(0))
 
 
-def test_frozen_graphs_alone_need_no_projection_and_no_contrast_no_term() -> None:
+def test_frozen_graphs_need_no_projections_and_a_weight_of_zero_removes_the_contrast() -> None:
     model = build(skip=1.0, contrast_weight=0.0)
     assert model.projections is None
     assert model(toy_batch(toy_interactions())).keys() == {"bpr", "regulariser"}
@@ -161,10 +157,10 @@ def test_the_item_graphs_add_a_vector_of_length_one() -> None:
     torch.testing.assert_close(added, F.normalize(added, dim=1))
 
 
-def test_nothing_as_large_as_item_by_item_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_item_by_item_matrix_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prismrec.graph.knn._BLOCK_ENTRIES", 5000)
     monkeypatch.setattr("prismrec.graph.knn._LEAST_ROWS", 1)
-    monkeypatch.setattr(partition, "_BLOCK_ENTRIES", 5000)
-    monkeypatch.setattr(partition, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(candidates, "_BLOCK_ENTRIES", 5000)
+    monkeypatch.setattr(candidates, "_LEAST_ANCHORS", 1)
     train, config = toy_interactions(items=200), MICRO.Config(embedding_size=6, neighbours=3)
     assert largest_result(lambda: MICRO(train, toy_features(2, 200), config), train) < 200 * 200 / 4

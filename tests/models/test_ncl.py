@@ -24,7 +24,7 @@ def build(start: bool = True, **settings: object) -> NCL:
 
 
 def dense_loss(model: NCL, batch: Triplets) -> Tensor:
-    """The whole loss on a square dense graph and whole matrices of similarities."""
+    """The loss from a dense square graph and whole matrices of similarities."""
     config = model.config
     R = torch.from_numpy(toy_interactions().csr.toarray()).to(model.user_table)
     U, N = NUM_USERS, NUM_USERS + NUM_ITEMS
@@ -53,7 +53,7 @@ def dense_loss(model: NCL, batch: Triplets) -> Tensor:
 
 
 @pytest.mark.parametrize(("layers", "hyper_layers"), [(3, 1), (1, 2), (0, 1)])
-def test_loss_and_gradients_are_those_of_the_dense_equations(layers: int, hyper_layers: int, float64: None) -> None:
+def test_loss_and_gradients_equal_the_dense_reading(layers: int, hyper_layers: int, float64: None) -> None:
     weights = {"item_weight": 1.5, "prototype_item_weight": 0.7, "regulariser": 0.4}
     model, batch = build(layers=layers, hyper_layers=hyper_layers, **weights), toy_batch(toy_interactions())
     loss, plain = torch.stack(list(model(batch).values())).sum(), dense_loss(model, batch)
@@ -72,7 +72,7 @@ def test_without_contrasts_it_is_lightgcn(hyper_layers: int) -> None:
     assert torch.equal(model.embed().scores(), plain.embed().scores())
 
 
-def test_the_prototype_contrast_waits_for_the_warm_up() -> None:
+def test_the_prototype_contrast_starts_after_the_warm_up() -> None:
     model, batch = build(start=False, warm_up_epochs=2, cluster_every=2), toy_batch(toy_interactions())
     seen = []
     for epoch in range(4):
@@ -81,18 +81,18 @@ def test_the_prototype_contrast_waits_for_the_warm_up() -> None:
     assert seen == [(False, False), (False, False), (True, True), (True, True)]
 
 
-def test_a_clustering_that_outlives_the_warm_up_is_made_in_it() -> None:
+def test_a_clustering_in_the_warm_up_serves_the_epochs_after_it() -> None:
     model = build(start=False, warm_up_epochs=1, cluster_every=2)
-    model.start_epoch(0, torch.Generator())  # epoch 1 reads it
+    model.start_epoch(0, torch.Generator())  # epoch 1 uses it
     assert model.user_centroids.any()
     assert "prototype" not in model(toy_batch(toy_interactions()))
 
 
-def test_a_run_taken_up_between_two_clusterings_goes_on_with_the_last() -> None:
+def test_a_run_resumed_between_two_clusterings_uses_the_last_clustering() -> None:
     batch = toy_batch(toy_interactions())
     model = build(cluster_every=2)
     with torch.no_grad():
-        model.user_table += 1  # a step later a clustering would come out differently
+        model.user_table += 1  # with these weights, a clustering would be another one
     twin = build(start=False, cluster_every=2)
     twin.load_state_dict(model.state_dict())
     for run in (model, twin):
@@ -100,7 +100,7 @@ def test_a_run_taken_up_between_two_clusterings_goes_on_with_the_last() -> None:
     torch.testing.assert_close(twin(batch), model(batch), rtol=0, atol=0)
 
 
-def test_nodes_belong_to_the_nearest_centroid_before_centroids_are_normalised() -> None:
+def test_nodes_belong_to_the_nearest_centroid_before_normalisation() -> None:
     model = build()
     torch.testing.assert_close(model.user_centroids.norm(dim=1), torch.ones(5))
     members = model.user_clusters
@@ -109,13 +109,13 @@ def test_nodes_belong_to_the_nearest_centroid_before_centroids_are_normalised() 
     assert torch.equal(torch.cdist(model.user_table, means).argmin(1), members)
 
 
-def test_there_are_never_more_clusters_than_nodes() -> None:
+def test_there_are_at_most_as_many_clusters_as_nodes() -> None:
     model = build(clusters=1000)
     assert len(model.user_centroids) == NUM_USERS
     assert torch.equal(model.user_clusters, torch.arange(NUM_USERS))
 
 
-def test_one_cluster_contrasts_nothing() -> None:
+def test_a_single_cluster_gives_no_contrast() -> None:
     model = build(clusters=1)
     term = model(toy_batch(toy_interactions()))["prototype"]
     assert term.item() == pytest.approx(0, abs=1e-5)
@@ -123,7 +123,7 @@ def test_one_cluster_contrasts_nothing() -> None:
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-5)
 
 
-def test_contrasts_do_not_see_the_scale_of_the_tables() -> None:
+def test_contrasts_do_not_depend_on_the_scale_of_the_tables() -> None:
     model, batch = build(), toy_batch(toy_interactions())
     before = model(batch)
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_contrasts_do_not_see_the_scale_of_the_tables() -> None:
         torch.testing.assert_close(after[name], before[name])
 
 
-def test_clustering_leaves_weights_and_random_numbers_alone() -> None:
+def test_clustering_changes_neither_weights_nor_the_random_generator() -> None:
     model = build(start=False)
     tables, state = [table.clone() for table in model.parameters()], torch.get_rng_state()
     generator = torch.Generator().manual_seed(3)

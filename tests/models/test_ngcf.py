@@ -38,7 +38,7 @@ def final(model: NGCF) -> Tensor:
 
 
 def dense(model: NGCF) -> Tensor:
-    """Z with a square dense graph, in the order of the equations."""
+    """Z from a dense square graph, in the order of the equations."""
     R = torch.from_numpy(toy_interactions().csr.toarray()).double()
     U, N = NUM_USERS, NUM_USERS + NUM_ITEMS
     A = torch.zeros(N, N)
@@ -63,7 +63,7 @@ def dense(model: NGCF) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_embeddings_loss_and_gradients_are_those_of_the_dense_equations(variant: str, float64: None) -> None:
+def test_embeddings_loss_and_gradients_equal_the_dense_reading(variant: str, float64: None) -> None:
     model, batch = build(variant=variant, regulariser=0.3), toy_batch(toy_interactions())
     Z = dense(model)
     torch.testing.assert_close(final(model), Z)
@@ -89,7 +89,7 @@ def test_without_layers_it_is_matrix_factorisation(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_maps_of_zeros_leave_the_tables_and_blocks_of_zeros(variant: str) -> None:
+def test_with_zero_maps_only_the_tables_are_not_zero(variant: str) -> None:
     model = build(variant=variant)
     for parameter in model.layers.parameters():
         torch.nn.init.zeros_(parameter)
@@ -107,7 +107,7 @@ def test_rows_of_every_block_have_norm_one(variant: str) -> None:
     assert (first.norm(dim=1) != 1).all()
 
 
-def test_identity_maps_of_non_negative_rows_give_powers_of_the_graph(float64: None) -> None:
+def test_identity_maps_of_nonnegative_rows_give_powers_of_the_graph(float64: None) -> None:
     model = build()
     with torch.no_grad():
         for table in (model.user_table, model.item_table):
@@ -131,17 +131,16 @@ def test_an_item_without_interactions_changes_no_other_node() -> None:
     assert changed.tolist() == [NUM_USERS + ISOLATED_ITEM]
 
 
-def test_dropout_draws_anew_at_each_step_but_once_per_node() -> None:
+def test_dropout_differs_between_steps_but_not_between_repetitions_of_a_node() -> None:
     model, batch = build(dropout=0.5), toy_batch(toy_interactions(), 1)
-    losses = [model(batch)["bpr"].item() for _ in range(2)]
-    assert losses[0] != losses[1]
-    repeated = Triplets(*(side.repeat(5) for side in (batch.users, batch.positives, batch.negatives)))
-    for given in (batch, repeated):
-        torch.manual_seed(1)
-        losses.append(model(given)["bpr"].item())
-    assert losses[2] == pytest.approx(losses[3], rel=1e-6)
+    assert model(batch)["bpr"].item() != model(batch)["bpr"].item()
+    repeated = Triplets(batch.users.repeat(5), batch.positives.repeat(5), batch.negatives.repeat(5))
+    torch.manual_seed(1)
+    loss = model(batch)["bpr"].item()
+    torch.manual_seed(1)
+    assert model(repeated)["bpr"].item() == pytest.approx(loss, rel=1e-6)
 
 
-def test_first_biases_are_drawn_in_the_official_code_and_zero_in_recbole() -> None:
+def test_biases_start_at_random_in_the_official_code_and_at_zero_in_recbole() -> None:
     assert all(layer.of_sum.bias.all() and layer.of_product.bias.all() for layer in build().layers)
     assert not any(layer.of_sum.bias.any() for layer in build(variant="recbole").layers)

@@ -36,19 +36,19 @@ def build(**settings: object) -> SGL:
 
 
 def half(graph: BipartiteGraph) -> Tensor:
-    """R with the weights of a graph, dense `[U, I]`."""
+    """The weights of a graph as a dense matrix `[U, I]`."""
     return graph.users_from(torch.eye(NUM_ITEMS))
 
 
 def normalised(kept: Tensor) -> Tensor:
-    """The square graph of a 0/1 matrix `[U, I]`, scaled by its own degrees."""
+    """The symmetrically normalised square graph of a 0/1 matrix `[U, I]`."""
     A = torch.zeros(NUM_USERS + NUM_ITEMS, NUM_USERS + NUM_ITEMS)
     A[:NUM_USERS, NUM_USERS:], A[NUM_USERS:, :NUM_USERS] = kept, kept.T
     return A / (A.sum(1, keepdim=True) * A.sum(0, keepdim=True)).sqrt().clamp(min=1)
 
 
 def dense_loss(model: SGL, batch: Triplets) -> Tensor:
-    """The whole loss on square dense graphs and whole matrices of similarities."""
+    """The loss from dense square graphs and whole matrices of similarities."""
     config = model.config
     E = torch.cat([model.user_table, model.item_table])
 
@@ -58,10 +58,13 @@ def dense_loss(model: SGL, batch: Triplets) -> Tensor:
             layers.append(graph @ layers[-1])
         return torch.stack(layers).mean(0)
 
-    per_layer = [view if len(view) > 1 else view * config.layers for view in (model.first_view, model.second_view)]
-    kept = [[normalised((half(graph) > 0).to(E)) for graph in view] for view in per_layer]
+    def graphs_of_layers(view: tuple[BipartiteGraph, ...]) -> list[Tensor]:
+        graphs = view if len(view) > 1 else view * config.layers
+        return [normalised((half(graph) > 0).to(E)) for graph in graphs]
+
     Z = mean_of_layers([normalised(torch.from_numpy(toy_interactions().csr.toarray()).to(E))] * config.layers)
-    first, second = (torch.nn.functional.normalize(mean_of_layers(view), dim=1) for view in kept)
+    first = torch.nn.functional.normalize(mean_of_layers(graphs_of_layers(model.first_view)), dim=1)
+    second = torch.nn.functional.normalize(mean_of_layers(graphs_of_layers(model.second_view)), dim=1)
     u, i, j = batch.users, NUM_USERS + batch.positives, NUM_USERS + batch.negatives
     total = -((Z[u] * (Z[i] - Z[j])).sum(1)).sigmoid().log().sum()
     total = total + config.regulariser / 2 * sum(E[rows].square().sum() for rows in (u, i, j))
@@ -73,7 +76,7 @@ def dense_loss(model: SGL, batch: Triplets) -> Tensor:
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_loss_and_gradients_are_those_of_the_dense_equations(augmentation: str, float64: None) -> None:
+def test_loss_and_gradients_equal_the_dense_reading(augmentation: str, float64: None) -> None:
     model, batch = build(augmentation=augmentation, regulariser=0.3), toy_batch(toy_interactions())
     loss, plain = torch.stack(list(model(batch).values())).sum(), dense_loss(model, batch)
     torch.testing.assert_close(loss, plain)
@@ -81,27 +84,26 @@ def test_loss_and_gradients_are_those_of_the_dense_equations(augmentation: str, 
     torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters))
 
 
-def test_without_the_contrast_it_is_lightgcn_times_the_batch(float64: None) -> None:
+def test_without_the_contrast_it_is_lightgcn_times_the_batch_size(float64: None) -> None:
     train = toy_interactions()
     model, batch = build(contrast_weight=0, regulariser=0.2), toy_batch(train)
     plain = LightGCN(train, {}, LightGCN.Config(embedding_size=4, regulariser=0.2))
     plain.load_state_dict(model.state_dict())
-    losses = [torch.stack(list(m(batch).values())).sum() for m in (model, plain)]
-    torch.testing.assert_close(losses[0], len(batch) * losses[1])
-    here, there = (
-        torch.autograd.grad(loss, list(m.parameters())) for loss, m in zip(losses, (model, plain), strict=True)
-    )
-    torch.testing.assert_close(here, tuple(len(batch) * gradient for gradient in there))
+    loss = torch.stack(list(model(batch).values())).sum()
+    expected = len(batch) * torch.stack(list(plain(batch).values())).sum()
+    torch.testing.assert_close(loss, expected)
+    expected_gradients = torch.autograd.grad(expected, list(plain.parameters()))
+    torch.testing.assert_close(torch.autograd.grad(loss, list(model.parameters())), expected_gradients)
 
 
-def test_a_mean_is_the_sum_over_the_batch() -> None:
+def test_the_sum_is_the_mean_times_the_batch_size() -> None:
     batch = toy_batch(toy_interactions())
-    summed, mean = (build(reduction=reduction)(batch) for reduction in ("sum", "mean"))
+    summed, mean = build(reduction="sum")(batch), build(reduction="mean")(batch)
     torch.testing.assert_close(summed, {name: len(batch) * term for name, term in mean.items()})
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_nothing_dropped_is_the_graph_itself(augmentation: str) -> None:
+def test_with_a_drop_ratio_of_zero_views_are_the_graph(augmentation: str) -> None:
     model = build(augmentation=augmentation, drop_ratio=0)
     for view in (model.first_view, model.second_view):
         for graph in view:
@@ -129,7 +131,7 @@ def test_node_dropout_removes_an_exact_number_of_nodes_with_all_their_interactio
         assert torch.equal(kept, kept.any(1, keepdim=True) & kept.any(0, keepdim=True))
 
 
-def test_a_random_walk_has_a_graph_of_its_own_for_each_layer() -> None:
+def test_a_random_walk_has_another_graph_in_each_layer() -> None:
     model = build(augmentation="random_walk")
     patterns = [half(graph) > 0 for view in (model.first_view, model.second_view) for graph in view]
     assert len(patterns) == 6
@@ -137,7 +139,7 @@ def test_a_random_walk_has_a_graph_of_its_own_for_each_layer() -> None:
     assert len({tuple(pattern.flatten().tolist()) for pattern in patterns}) == 6
 
 
-def test_a_random_walk_that_stays_on_one_graph_is_edge_dropout() -> None:
+def test_a_random_walk_with_equal_graphs_is_edge_dropout() -> None:
     batch = toy_batch(toy_interactions())
     model = build()
     once = model(batch)
@@ -145,10 +147,10 @@ def test_a_random_walk_that_stays_on_one_graph_is_edge_dropout() -> None:
     torch.testing.assert_close(model(batch), once)
 
 
-def test_views_change_from_epoch_to_epoch_and_not_within() -> None:
+def test_views_change_between_epochs_only() -> None:
     model, batch = build(), toy_batch(toy_interactions())
-    first, again = (model(batch)["contrast"].item() for _ in range(2))
-    assert first == again
+    first = model(batch)["contrast"].item()
+    assert model(batch)["contrast"].item() == first
     model.start_epoch(1, torch.Generator().manual_seed(1))
     assert model(batch)["contrast"].item() != first
     model.start_epoch(0, torch.Generator().manual_seed(0))
@@ -156,7 +158,7 @@ def test_views_change_from_epoch_to_epoch_and_not_within() -> None:
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_evaluation_reads_the_whole_graph(augmentation: str) -> None:
+def test_evaluation_uses_the_complete_graph(augmentation: str) -> None:
     plain = LightGCN(toy_interactions(), {}, LightGCN.Config(embedding_size=4))
     model = build(augmentation=augmentation)
     plain.load_state_dict(model.state_dict())

@@ -1,30 +1,34 @@
 import pytest
 import torch
+from torch import Tensor
 
-from prismrec.ops.cluster import kmeans, nearest
+from prismrec.ops.cluster import kmeans, nearest_centroids
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def inertia(points: torch.Tensor, centroids: torch.Tensor) -> float:
+def inertia(points: Tensor, centroids: Tensor) -> float:
+    """The sum of squared distances to the nearest centroid."""
     return torch.cdist(points, centroids).min(1).values.square().sum().item()
 
 
-def test_nearest_is_the_smallest_euclidean_distance_not_the_largest_cosine() -> None:
+def test_the_nearest_centroid_has_the_smallest_euclidean_distance() -> None:
+    """Not the largest cosine: the centroids have different lengths."""
     torch.manual_seed(0)
     points, centroids = torch.randn(50, 3), torch.randn(7, 3) * torch.arange(1, 8)[:, None]
-    assert torch.equal(nearest(points, centroids), torch.cdist(points, centroids).argmin(1))
+    assert torch.equal(nearest_centroids(points, centroids), torch.cdist(points, centroids).argmin(1))
 
 
-def test_clusters_that_lie_apart_are_found() -> None:
+def test_well_separated_clusters_are_found() -> None:
     torch.manual_seed(0)
     centres = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
     kinds = torch.arange(60) % 3
     points = centres[kinds] + 0.1 * torch.randn(60, 2)
-    centroids = min((kmeans(points, 3, seeded(s)) for s in range(5)), key=lambda found: inertia(points, found))
-    members = nearest(points, centroids)
+    runs = [kmeans(points, 3, seeded(seed)) for seed in range(5)]
+    centroids = min(runs, key=lambda found: inertia(points, found))
+    members = nearest_centroids(points, centroids)
     means = torch.stack([points[kinds == kind].mean(0) for kind in range(3)])
     torch.testing.assert_close(centroids[members], means[kinds])
 
@@ -37,32 +41,32 @@ def test_more_iterations_never_fit_worse() -> None:
     assert fits[-1] < 0.8 * fits[0]
 
 
-def test_an_empty_cluster_takes_half_of_a_populated_one() -> None:
-    # Of 44 points 40 are one and the same, so that most first centroids coincide and all but one stay empty.
+def test_an_empty_cluster_takes_half_of_another_one() -> None:
+    """40 of 44 points are equal, so most first centroids are equal and all but one of their clusters are empty."""
     points = torch.cat([torch.tensor([[5.0, 3.0]]).repeat(40, 1), torch.tensor([[9, 9], [-9, 9], [-9, -9], [9, -9.0]])])
     for seed in range(10):
         centroids = kmeans(points, 4, seeded(seed))
-        assert len(nearest(points, centroids).unique()) > 2
+        assert len(nearest_centroids(points, centroids).unique()) > 2
         assert centroids.isfinite().all()
 
 
-def test_as_many_clusters_as_points_are_the_points() -> None:
+def test_with_one_cluster_per_point_the_centroids_are_the_points() -> None:
     points = torch.randn(6, 2)
     assert torch.equal(kmeans(points, 6, seeded()), points)
 
 
-def test_at_most_256_points_per_cluster_are_looked_at() -> None:
+def test_at_most_256_points_per_cluster_are_used() -> None:
     centroid = kmeans(torch.eye(300), 1, seeded())[0]
     torch.testing.assert_close(centroid[centroid > 0], torch.full((256,), 1 / 256))
 
 
 @pytest.mark.parametrize("clusters", [0, 5])
-def test_a_number_of_clusters_that_cannot_be_is_refused(clusters: int) -> None:
+def test_an_impossible_number_of_clusters_is_refused(clusters: int) -> None:
     with pytest.raises(ValueError, match=f"{clusters} clusters of 4 points"):
         kmeans(torch.randn(4, 2), clusters, seeded())
 
 
-def test_the_generator_decides_and_nothing_else() -> None:
+def test_the_result_depends_on_the_generator_alone() -> None:
     torch.manual_seed(2)
     points = torch.randn(100, 3)
     before = torch.get_rng_state()

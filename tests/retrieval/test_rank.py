@@ -1,4 +1,5 @@
 import threading
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -7,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prismrec.errors import InputError
-from prismrec.evaluation import rank, ranking
+from prismrec.retrieval import rank
+from prismrec.retrieval.rank import map_rankings
 from prismrec.types import Embeddings, Interactions
+
+
+MODULE = import_module("prismrec.retrieval.rank")  # as an attribute of prismrec.retrieval, the name is the function
 
 
 def pairs(matrix: np.ndarray) -> Interactions:
@@ -16,7 +21,7 @@ def pairs(matrix: np.ndarray) -> Interactions:
 
 
 def plain_ranking(scores, masked, user, k):
-    """The definition: sort the candidates by falling score, then rising number."""
+    """The definition: candidates sorted by descending score, then by ascending number."""
     candidates = [item for item in range(len(scores[user])) if not masked[user][item]]
     best = sorted(candidates, key=lambda item: (-scores[user][item], item))[:k]
     return best + [-1] * (k - len(best)), [scores[user][item] for item in best] + [-np.inf] * (k - len(best))
@@ -27,21 +32,24 @@ def plain_ranking(scores, masked, user, k):
     k=st.integers(1, 70),
     density=st.sampled_from([0.0, 0.4, 0.95, 1.0]),
     block_size=st.sampled_from([None, 1, 3]),
-    least_items=st.sampled_from([ranking._LEAST_ITEMS, 1, 7]),
+    least_items=st.sampled_from([MODULE._LEAST_ITEMS, 1, 7]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_is_the_sorted_list_of_unmasked_items_with_ties_by_number(shape, k, density, block_size, least_items, seed):
+def test_a_ranking_is_the_sorted_list_of_unmasked_items_with_ties_by_number(
+    shape, k, density, block_size, least_items, seed
+):
     num_users, num_items, d = shape
     rng = np.random.default_rng(seed)
     # Small integers make exact scores and many ties, both zeros among them.
-    users, items = (rng.integers(-1, 2, (n, d)).astype(np.float32) for n in (num_users, num_items))
+    users = rng.integers(-1, 2, (num_users, d)).astype(np.float32)
+    items = rng.integers(-1, 2, (num_items, d)).astype(np.float32)
     hidden = [rng.random((num_users, num_items)) < density for _ in range(2)]
     wanted = rng.integers(0, num_users, rng.integers(0, 6))
 
     embeddings = Embeddings(torch.from_numpy(users), torch.from_numpy(items))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "_LEAST_ITEMS", least_items)
-        patch.setattr(ranking, "_SCORES_AT_ONCE", 1)  # items too go in blocks, as small as that
+        patch.setattr(MODULE, "_LEAST_ITEMS", least_items)
+        patch.setattr(MODULE, "_SCORES_AT_ONCE", 1)  # blocks of `least_items` items
         found = rank(embeddings, wanted, k, [pairs(h) for h in hidden], block_size=block_size)
 
     expected = [plain_ranking(users @ items.T, hidden[0] | hidden[1], user, k) for user in wanted]
@@ -51,7 +59,7 @@ def test_is_the_sorted_list_of_unmasked_items_with_ties_by_number(shape, k, dens
 
 
 @pytest.mark.parametrize("scale", [1e-40, 1.0, 1e18])
-def test_orders_any_magnitude_and_sign(scale):
+def test_scores_of_any_magnitude_and_sign_are_ordered(scale):
     values = torch.tensor([[-3.0], [2.0], [0.0], [-1.0], [1.0], [-2.0]])
     found = rank(Embeddings(torch.tensor([[scale], [-scale]]), values), [0, 1], 6)
     assert found.items.tolist() == [[1, 4, 2, 3, 5, 0], [0, 5, 3, 2, 4, 1]]
@@ -59,10 +67,12 @@ def test_orders_any_magnitude_and_sign(scale):
 
 def random_embeddings(num_users=300, num_items=2000) -> Embeddings:
     generator = torch.Generator().manual_seed(0)
-    return Embeddings(*(torch.randn(n, 16, generator=generator) for n in (num_users, num_items)))
+    users = torch.randn(num_users, 16, generator=generator)
+    items = torch.randn(num_items, 16, generator=generator)
+    return Embeddings(users, items)
 
 
-def test_repeated_calls_are_bitwise_equal_whatever_the_number_of_threads():
+def test_a_ranking_does_not_depend_on_the_number_of_threads_nor_change_it():
     embeddings = random_embeddings()
     threads = torch.get_num_threads()
     first = rank(embeddings, range(300), 20, block_size=64)
@@ -74,14 +84,30 @@ def test_repeated_calls_are_bitwise_equal_whatever_the_number_of_threads():
         probe = threading.Thread(target=lambda: in_new_thread.append(torch.get_num_threads()))
         probe.start()
         probe.join()
-        assert in_new_thread == [3], "ranking changed torch's setting for threads to come"
+        assert in_new_thread == [3], "ranking changed the number of threads of new threads"
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(first.items, second.items)
     assert torch.equal(first.scores, second.scores)
 
 
-def test_lists_agree_with_torch_topk_where_nothing_ties():
+def test_blocks_of_users_are_passed_on_in_order_with_their_positions():
+    embeddings, users = random_embeddings(), list(range(299, -1, -2))
+    expected = rank(embeddings, users, 5)
+
+    def scores(block, ranking):
+        return block, ranking.scores
+
+    results = map_rankings(embeddings, users, 5, [], scores, block_size=64)
+    assert [block for block, _ in results] == [slice(0, 64), slice(64, 128), slice(128, 150)]
+    torch.testing.assert_close(torch.cat([block_scores for _, block_scores in results]), expected.scores)
+
+
+def test_no_users_have_an_empty_ranking():
+    assert rank(random_embeddings(5, 7), [], 3).items.shape == (0, 3)
+
+
+def test_lists_agree_with_topk_of_pytorch_without_ties():
     embeddings = random_embeddings()
     found = rank(embeddings, range(300), 50)
     expected = embeddings.scores().double().topk(50)
@@ -89,16 +115,17 @@ def test_lists_agree_with_torch_topk_where_nothing_ties():
     torch.testing.assert_close(found.scores.double(), expected.values, rtol=1e-5, atol=1e-5)
 
 
-def test_embeddings_with_gradients_rank_without_them():
+def test_a_ranking_has_no_gradient():
     embeddings = random_embeddings(3, 9)
     embeddings.users.requires_grad_()
     assert not rank(embeddings, [0], 2).scores.requires_grad
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_ranks_like_the_cpu_where_scores_are_exact():
+def test_a_gpu_ranks_exact_scores_like_a_cpu():
     generator = torch.Generator().manual_seed(0)
-    users, items = (torch.randint(-1, 2, (n, 8), generator=generator).float() for n in (50, 700))
+    users = torch.randint(-1, 2, (50, 8), generator=generator).float()
+    items = torch.randint(-1, 2, (700, 8), generator=generator).float()
     masked = pairs(np.random.default_rng(0).random((50, 700)) < 0.3)
     on_cpu = rank(Embeddings(users, items), range(50), 20, [masked])
     on_cuda = rank(Embeddings(users.cuda(), items.cuda()), range(50), 20, [masked])
@@ -108,14 +135,14 @@ def test_cuda_ranks_like_the_cpu_where_scores_are_exact():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_refuses_embeddings_that_are_not_finite_and_names_the_row(bad):
+def test_embeddings_that_are_not_finite_are_refused_with_their_row(bad):
     embeddings = random_embeddings(5, 7)
     embeddings.items[3, 1] = bad
     with pytest.raises(InputError, match="item embeddings, row 3"):
         rank(embeddings, [0], 2)
 
 
-def test_refuses_embeddings_whose_scores_may_overflow():
+def test_embeddings_whose_scores_may_overflow_are_refused():
     with pytest.raises(InputError, match="float32"):
         rank(Embeddings(torch.full((1, 2), 1e20), torch.full((3, 2), 1e20)), [0], 2)
 
@@ -130,11 +157,11 @@ def test_refuses_embeddings_whose_scores_may_overflow():
         ({"mask": [Interactions.from_pairs([0], [0], 5, 8)]}, "mask"),
     ],
 )
-def test_refuses_arguments_that_make_no_list(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         rank(random_embeddings(5, 7), **{"users": [0], "k": 2} | arguments)
 
 
-def test_refuses_sides_of_different_width():
+def test_users_and_items_of_different_width_are_refused():
     with pytest.raises(InputError, match="shapes"):
         rank(Embeddings(torch.zeros(2, 3), torch.zeros(2, 4)), [0], 1)

@@ -1,130 +1,285 @@
+from copy import deepcopy
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prismrec.training.optimizer import Adam
+from prismrec.training import Adam
+from prismrec.training.checkpoint import copy_optimizer_state, restore_optimizer_state
 
 
-def gradients(epoch: int, step: int, like: Tensor) -> Tensor:
-    """Of very different sizes, zeros among them, so that ε matters for some entries and not for others."""
+class TwoWeights(nn.Module):
+    """One weight with a gradient in every step, and one with a gradient in the first step of an epoch."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.always = nn.Parameter(torch.randn(3, 4, dtype=dtype))
+        self.seldom = nn.Parameter(torch.randn(10, 5, dtype=dtype))
+
+
+def gradient(epoch: int, step: int, like: Tensor) -> Tensor:
+    """Entries of very different sizes, zeros among them: ε matters for some of them and not for others."""
     generator = torch.Generator().manual_seed(100 * epoch + step)
     sizes = torch.logspace(-12, 2, like.numel()).to(like).view_as(like)
     return torch.randn(like.shape, generator=generator).to(like) * sizes * (sizes > 1e-11)
 
 
-def train(
-    optimizer: Adam | torch.optim.Adam, always: Tensor, seldom: Tensor, epochs: range, steps: int, zeros: bool
-) -> None:
+def deferring_adam(weights: TwoWeights, weight_decay: float = 0.0) -> Adam:
+    groups = [{"params": [weights.always]}, {"params": [weights.seldom], "absent_is_zero": True}]
+    return Adam(groups, lr=0.01, weight_decay=weight_decay)
+
+
+def train_with_absent_gradients(optimizer: Adam, weights: TwoWeights, epochs: range, steps: int) -> None:
     for epoch in epochs:
-        if isinstance(optimizer, Adam):
-            optimizer.lr = 0.01 * 0.9**epoch
-        else:
-            optimizer.param_groups[0]["lr"] = 0.01 * 0.9**epoch
+        optimizer.set_lr(0.01 * 0.9**epoch)
         for step in range(steps):
             optimizer.zero_grad()
-            always.grad = gradients(epoch, step, always)
+            weights.always.grad = gradient(epoch, step, weights.always)
             if step == 0:
-                seldom.grad = gradients(epoch, 1000, seldom)
-            elif zeros:
-                seldom.grad = torch.zeros_like(seldom)
+                weights.seldom.grad = gradient(epoch, 1000, weights.seldom)
             optimizer.step()
-        if isinstance(optimizer, Adam):
-            optimizer.apply_deferred_steps()
+        optimizer.apply_deferred_steps()
 
 
-def weights(dtype: torch.dtype) -> list[nn.Parameter]:
-    torch.manual_seed(0)
-    return [nn.Parameter(torch.randn(3, 4, dtype=dtype)), nn.Parameter(torch.randn(10, 5, dtype=dtype))]
+def train_with_zero_gradients(optimizer: torch.optim.Adam, weights: TwoWeights, epochs: range, steps: int) -> None:
+    for epoch in epochs:
+        optimizer.param_groups[0]["lr"] = 0.01 * 0.9**epoch
+        for step in range(steps):
+            weights.always.grad = gradient(epoch, step, weights.always)
+            weights.seldom.grad = torch.zeros_like(weights.seldom)
+            if step == 0:
+                weights.seldom.grad = gradient(epoch, 1000, weights.seldom)
+            optimizer.step()
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 2), (1, 4), (3, 7), (4, 40), (2, 260)])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
-def test_steps_put_off_end_where_explicit_zero_gradients_do(
+def test_deferred_steps_equal_steps_with_gradients_of_zero(
     epochs: int, steps: int, weight_decay: float, dtype: torch.dtype, tolerance: float
 ) -> None:
-    start, ours, theirs = weights(dtype), weights(dtype), weights(dtype)
-    optimizer = Adam(ours, ours[1:], lr=0.01, weight_decay=weight_decay)
-    plain = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, fused=True)
-    train(optimizer, *ours, range(epochs), steps, zeros=False)
-    train(plain, *theirs, range(epochs), steps, zeros=True)
-    torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=0)
-    moved = (theirs[1] - start[1]).abs().max().item()
-    torch.testing.assert_close(ours[1], theirs[1], rtol=0, atol=tolerance * moved)
-    found = optimizer.state()
-    for name, moment in plain.state[theirs[1]].items():
-        torch.testing.assert_close(found[f"1.{name}"], moment, rtol=tolerance * steps, atol=1e-30)
+    start, ours, theirs = TwoWeights(dtype), TwoWeights(dtype), TwoWeights(dtype)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, weight_decay=weight_decay, fused=True)
+    deferring = deferring_adam(ours, weight_decay)
+    train_with_absent_gradients(deferring, ours, range(epochs), steps)
+    train_with_zero_gradients(adam, theirs, range(epochs), steps)
+    torch.testing.assert_close(ours.always, theirs.always, rtol=0, atol=0)
+    moved = (theirs.seldom - start.seldom).abs().max().item()
+    torch.testing.assert_close(ours.seldom, theirs.seldom, rtol=0, atol=tolerance * moved)
+    for name, moment in adam.state[theirs.seldom].items():
+        torch.testing.assert_close(deferring.state[ours.seldom][name], moment, rtol=tolerance * steps, atol=1e-30)
+    assert not deferring.state[ours.seldom]["deferred"]
 
 
-def test_a_repeated_step_puts_off_what_the_step_did() -> None:
-    """A GPU that repeats a recorded step moves the weights with a gradient; those put off are counted here."""
-    taken, repeated = weights(torch.float64), weights(torch.float64)
-    for parameters in (taken, repeated):
-        optimizer = Adam(parameters, parameters[1:], lr=0.01, weight_decay=0.0)
-        train(optimizer, *parameters, range(1), 2, zeros=False)
-        for parameter in parameters:
-            parameter.grad = torch.ones_like(parameter)
-        optimizer.step()
-        for step in range(5):
-            optimizer.zero_grad()
-            parameters[0].grad = torch.ones_like(parameters[0])
-            if parameters is taken or step == 0:
-                optimizer.step()
-            else:
-                optimizer.step_repeated()
-        optimizer.apply_deferred_steps()
-    torch.testing.assert_close(repeated[1], taken[1])
-    assert not torch.equal(repeated[0], taken[0])
-
-
-def test_a_weight_that_does_not_drift_stays_while_it_has_no_gradient() -> None:
-    ours = weights(torch.float64)
-    optimizer = Adam(ours, [], lr=0.01, weight_decay=0)
-    train(optimizer, *ours, range(1), 1, zeros=False)
-    before = ours[1].detach().clone()
+def test_weights_without_a_gradient_stay_unless_absent_counts_as_zero() -> None:
+    weights = TwoWeights(torch.float64)
+    optimizer = Adam(weights.parameters(), lr=0.01)
+    train_with_absent_gradients(optimizer, weights, range(1), 1)
+    before = weights.seldom.detach().clone()
     optimizer.zero_grad()
     optimizer.step()
     optimizer.apply_deferred_steps()
-    assert torch.equal(ours[1], before)
+    assert torch.equal(weights.seldom, before)
 
 
-def test_a_state_saved_between_epochs_is_complete() -> None:
-    straight, resumed = weights(torch.float32), weights(torch.float32)
-    optimizer = Adam(straight, straight[1:], lr=0.01, weight_decay=0)
-    train(optimizer, *straight, range(2), 9, zeros=False)
-    for target, source in zip(resumed, straight, strict=True):
-        target.data.copy_(source.data)
-    saved = optimizer.state()
-    train(optimizer, *straight, range(2, 4), 9, zeros=False)
-    again = Adam(resumed, resumed[1:], lr=0.01, weight_decay=0)
-    again.restore(saved)
-    train(again, *resumed, range(2, 4), 9, zeros=False)
-    assert torch.equal(straight[0], resumed[0])
-    assert torch.equal(straight[1], resumed[1])
+def test_a_weight_without_a_first_gradient_has_nothing_to_defer() -> None:
+    weights = TwoWeights(torch.float32)
+    optimizer, before = deferring_adam(weights), weights.seldom.detach().clone()
+    weights.always.grad = torch.ones_like(weights.always)
+    optimizer.step()
+    optimizer.apply_deferred_steps()
+    assert torch.equal(weights.seldom, before)
+    assert weights.seldom not in optimizer.state
 
 
-def test_a_weight_read_before_it_caught_up_is_an_error() -> None:
-    ours = weights(torch.float32)
-    optimizer = Adam(ours, ours[1:], lr=0.01, weight_decay=0)
-    with pytest.raises(RuntimeError, match="before it caught up"):
-        for has_gradient in (True, False, True):
-            ours[1].grad = torch.ones_like(ours[1]) if has_gradient else None
-            optimizer.step()
+def test_the_first_gradient_may_come_after_steps_and_epochs_without_one() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = deferring_adam(ours)
+    ours.always.grad = torch.ones_like(ours.always)
+    optimizer.step()
+    optimizer.apply_deferred_steps()
+    ours.seldom.grad = gradient(0, 0, ours.seldom)
+    optimizer.step()
+    adam = torch.optim.Adam([theirs.seldom], lr=0.01, fused=True)
+    theirs.seldom.grad = gradient(0, 0, theirs.seldom)
+    adam.step()
+    assert torch.equal(ours.seldom, theirs.seldom)
 
 
+def test_a_gradient_before_deferred_steps_are_applied_is_an_error() -> None:
+    weights = TwoWeights(torch.float32)
+    optimizer = deferring_adam(weights)
+    weights.seldom.grad = torch.ones_like(weights.seldom)
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.step()
+    weights.seldom.grad = torch.ones_like(weights.seldom)
+    with pytest.raises(RuntimeError, match="before its deferred steps were applied"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_copied_state_continues_to_the_same_bits(deferred: bool) -> None:
+    """Between two epochs, and also between two steps, when some steps are deferred."""
+    straight, resumed = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = deferring_adam(straight)
+    train_with_absent_gradients(optimizer, straight, range(2), 9)
+    if deferred:
+        straight.seldom.grad = torch.ones_like(straight.seldom)
+        optimizer.step()
+        optimizer.zero_grad()
+        optimizer.step()
+    saved, weights = copy_optimizer_state(straight, optimizer), deepcopy(straight.state_dict())
+    optimizer.apply_deferred_steps()
+    train_with_absent_gradients(optimizer, straight, range(2, 4), 9)
+    resumed.load_state_dict(weights)
+    again = deferring_adam(resumed)
+    again.set_lr(0.01 * 0.9)
+    restore_optimizer_state(resumed, again, saved)
+    again.apply_deferred_steps()
+    train_with_absent_gradients(again, resumed, range(2, 4), 9)
+    assert torch.equal(straight.always, resumed.always)
+    assert torch.equal(straight.seldom, resumed.seldom)
+
+
+def test_the_state_of_another_model_is_refused() -> None:
+    weights = TwoWeights(torch.float32)
+    optimizer = deferring_adam(weights)
+    with pytest.raises(ValueError, match="which the model does not have"):
+        restore_optimizer_state(weights, optimizer, {"other/exp_avg": torch.zeros(3, 4)})
+    with pytest.raises(ValueError, match=r"shape \[4, 4\], not \[3, 4\]"):
+        restore_optimizer_state(weights, optimizer, {"always/exp_avg": torch.zeros(4, 4)})
+    with pytest.raises(ValueError, match=r"shape \[2\], not \[\]"):
+        restore_optimizer_state(weights, optimizer, {"always/step": torch.zeros(2)})
+
+
+@pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_sparse_gradients_move_every_row_as_their_dense_forms_do(
-    implementation: str, weight_decay: float, dtype: torch.dtype
-) -> None:
-    ours, theirs = weights(dtype), weights(dtype)
-    optimizer = Adam(ours, [], lr=0.01, weight_decay=weight_decay)
-    plain = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, fused=True)
-    for step, rows in enumerate([[1, 4, 1], [0, 9], [4], [2, 2, 2]]):  # repeated rows, rows that momentum alone moves
+def test_sparse_gradients_move_all_rows_like_dense_ones(weight_decay: float, dtype: torch.dtype) -> None:
+    """Rows repeat, and some rows move by momentum alone."""
+    ours, theirs = TwoWeights(dtype), TwoWeights(dtype)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, weight_decay=weight_decay, fused=True)
+    optimizer = Adam(ours.parameters(), lr=0.01, weight_decay=weight_decay)
+    for step, rows in enumerate([[1, 4, 1], [0, 9], [4], [2, 2, 2]]):
         targets = torch.randn(len(rows), 5, generator=torch.Generator().manual_seed(step)).to(dtype)
-        for pair, adam in ((ours, optimizer), (theirs, plain)):
-            adam.zero_grad()
-            read = torch.nn.functional.embedding(torch.tensor(rows), pair[1], sparse=pair is ours)
-            ((read * targets).sum() + pair[0].square().sum()).backward()
-            adam.step()
-    torch.testing.assert_close(ours, theirs)
+        for weights, each, sparse in ((ours, optimizer, True), (theirs, adam, False)):
+            each.zero_grad()
+            read = F.embedding(torch.tensor(rows), weights.seldom, sparse=sparse)
+            ((read * targets).sum() + weights.always.square().sum()).backward()
+            each.step()
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
+def loss(weights: TwoWeights, step: int) -> Tensor:
+    return (weights.always - step).square().sum() + weights.seldom.sin().sum()
+
+
+def assert_equal_trajectories(
+    ours: TwoWeights, optimizer: torch.optim.Optimizer, theirs: TwoWeights, adam: torch.optim.Optimizer, first: int
+) -> None:
+    """Five steps of both optimisers with the same loss end at the same bits."""
+    for step in range(first, first + 5):
+        for weights, each in ((ours, optimizer), (theirs, adam)):
+            each.zero_grad()
+            loss(weights, step).backward()
+            each.step()
+    assert torch.equal(ours.always, theirs.always)
+    assert torch.equal(ours.seldom, theirs.seldom)
+
+
+def test_a_learning_rate_scheduler_drives_it_like_the_adam_of_pytorch() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = Adam(ours.parameters(), lr=0.1)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.1, fused=True)
+    schedulers = [torch.optim.lr_scheduler.LambdaLR(each, lambda epoch: 0.5**epoch) for each in (optimizer, adam)]
+    for epoch in range(3):
+        assert_equal_trajectories(ours, optimizer, theirs, adam, 5 * epoch)
+        for scheduler in schedulers:
+            scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == adam.param_groups[0]["lr"] == pytest.approx(0.1 / 8)
+
+
+def test_parameter_groups_keep_their_own_settings() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+
+    def groups(weights: TwoWeights) -> list[dict[str, object]]:
+        return [{"params": weights.always, "lr": 0.3}, {"params": [weights.seldom], "weight_decay": 0.2}]
+
+    optimizer = Adam(groups(ours), lr=0.01)
+    adam = torch.optim.Adam(groups(theirs), lr=0.01, fused=True)
+    assert_equal_trajectories(ours, optimizer, theirs, adam, 0)
+    optimizer.set_lr(0.05)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.05]
+
+
+def test_a_closure_computes_the_loss_of_the_step() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = Adam(ours.parameters(), lr=0.1)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.1, fused=True)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(ours, 0)
+        value.backward()
+        return value
+
+    for _ in range(3):
+        returned = optimizer.step(closure)
+        adam.zero_grad()
+        value = loss(theirs, 0)
+        value.backward()
+        adam.step()
+        assert torch.equal(returned, value)
+    assert torch.equal(ours.always, theirs.always)
+    assert optimizer.step() is None
+
+
+def test_a_state_dict_continues_to_the_same_bits() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = Adam(ours.parameters(), lr=0.1, weight_decay=0.01)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.1, weight_decay=0.01, fused=True)
+    assert_equal_trajectories(ours, optimizer, theirs, adam, 0)
+    resumed = deepcopy(ours)
+    again = Adam(resumed.parameters(), lr=99.0)
+    again.load_state_dict(optimizer.state_dict())
+    assert again.param_groups[0]["lr"] == 0.1
+    assert_equal_trajectories(resumed, again, theirs, adam, 5)
+
+
+def test_a_state_dict_keeps_deferred_steps() -> None:
+    straight = TwoWeights(torch.float32)
+    optimizer = deferring_adam(straight)
+    straight.seldom.grad = torch.ones_like(straight.seldom)
+    optimizer.step()
+    optimizer.zero_grad()
+    for _ in range(4):
+        optimizer.step()
+    resumed = deepcopy(straight)
+    again = deferring_adam(resumed)
+    again.load_state_dict(deepcopy(optimizer.state_dict()))  # PyTorch does not copy the tensors
+    optimizer.apply_deferred_steps()
+    again.apply_deferred_steps()
+    assert torch.equal(straight.seldom, resumed.seldom)
+    assert again.state[resumed.seldom]["step"] == 5
+
+
+def test_zero_grad_drops_gradients() -> None:
+    weights = TwoWeights(torch.float32)
+    optimizer = Adam(weights.parameters())
+    loss(weights, 0).backward()
+    optimizer.zero_grad()
+    assert weights.always.grad is None
+    with pytest.raises(ValueError, match="dropped"):
+        optimizer.zero_grad(set_to_none=False)
+
+
+def test_parameters_may_be_added_later() -> None:
+    ours, theirs = TwoWeights(torch.float32), TwoWeights(torch.float32)
+    optimizer = Adam([ours.always], lr=0.1)
+    optimizer.add_param_group({"params": ours.seldom, "lr": 0.2})
+    adam = torch.optim.Adam([theirs.always], lr=0.1, fused=True)
+    adam.add_param_group({"params": theirs.seldom, "lr": 0.2})
+    assert_equal_trajectories(ours, optimizer, theirs, adam, 0)

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from prismrec.errors import InputError
 from prismrec.models import REGISTRY, Recommender
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.mf_bpr import MFBPR
-from prismrec.ops.device import pick_device
-from prismrec.records import Settings
+from prismrec.records import EpochRecord, Settings
 from prismrec.testing import toy_features, toy_interactions
 from prismrec.training import CheckpointFolder, NonFiniteLossError, Trained, fit
 from prismrec.training.checkpoint import copy_weights
 from prismrec.types import Embeddings
+
+import plain
 
 
 def lgmrec(seed: int = 0, **settings: object) -> LGMRec:
@@ -33,11 +33,11 @@ def losses(trained: Trained) -> list[dict[str, float]]:
     return [record.loss for record in trained.progress.history]
 
 
-def scripted(scores: list[float]) -> Iterator[dict[str, float]]:
+def in_order(scores: list[float]) -> Iterator[dict[str, float]]:
     return iter({"recall@20": score} for score in scores)
 
 
-def test_one_seed_gives_bit_identical_runs_and_another_seed_another() -> None:
+def test_equal_seeds_give_equal_bits_and_other_seeds_other_losses() -> None:
     first, again = train(lgmrec()), train(lgmrec())
     assert losses(first) == losses(again)
     assert torch.equal(first.embeddings.users, again.embeddings.users)
@@ -45,8 +45,8 @@ def test_one_seed_gives_bit_identical_runs_and_another_seed_another() -> None:
     assert losses(first) != losses(other)
 
 
-def test_the_best_validated_epoch_is_the_result_and_patience_counts_validations() -> None:
-    scores, snapshots = scripted([0.1, 0.5, 0.2, 0.3, 0.4, 0.9]), []
+def test_the_result_is_the_best_validated_epoch_and_patience_counts_validations() -> None:
+    scores, snapshots = in_order([0.1, 0.5, 0.2, 0.3, 0.4, 0.9]), []
 
     def validate(embeddings: Embeddings) -> dict[str, float]:
         snapshots.append(embeddings.detached())
@@ -59,7 +59,7 @@ def test_the_best_validated_epoch_is_the_result_and_patience_counts_validations(
     assert torch.equal(trained.embeddings.users, snapshots[1].users)
 
 
-def test_denormal_numbers_are_flushed_while_training_and_not_after() -> None:
+def test_denormal_numbers_are_zero_during_training_only() -> None:
     tiny, seen = torch.full((4,), 1e-30), []
 
     def validate(embeddings: Embeddings) -> dict[str, float]:
@@ -71,7 +71,7 @@ def test_denormal_numbers_are_flushed_while_training_and_not_after() -> None:
     assert int((tiny * 1e-10).count_nonzero()) == 4
 
 
-def test_without_validation_the_last_epoch_is_the_result() -> None:
+def test_without_validation_the_result_is_the_last_epoch() -> None:
     model = lgmrec()
     trained = train(model, epochs=3)
     assert len(trained.progress.history) == 3
@@ -86,58 +86,55 @@ def test_a_model_without_weights_is_not_trained() -> None:
 
 
 def test_the_learning_rate_decays_as_configured() -> None:
-    rates = []
+    tables = []
 
-    class Spy(MFBPR):
+    class Recording(MFBPR):
         def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
-            before = [weight.detach().clone() for weight in self.parameters()]
-            rates.append(before)
+            tables.append(self.user_table.detach().clone())
 
-    config = Spy.Config(embedding_size=6, batch_size=10_000, learning_rate=0.1, lr_decay=0.25, lr_decay_epochs=2)
-    model = Spy(toy_interactions(), {}, config)
-    train(model, epochs=4)
-    steps = [
-        max((b - a).abs().max().item() for a, b in zip(first, second, strict=True)) for first, second in pairwise(rates)
-    ]
-    # Adam's first step is the learning rate itself; with one batch per epoch later ones are at most a little larger.
+    config = Recording.Config(embedding_size=6, batch_size=10_000, learning_rate=0.1, lr_decay=0.25, lr_decay_epochs=2)
+    train(Recording(toy_interactions(), {}, config), epochs=4)
+    steps = [(after - before).abs().max().item() for before, after in pairwise(tables)]
+    # The first step of Adam is the learning rate. With one batch per epoch, later steps are at most a little larger.
     assert steps[0] == pytest.approx(0.1, rel=1e-3)
     assert steps[2] <= 0.25 * 0.1 * 1.5
 
 
 @pytest.mark.parametrize("killed_after", [1, 3])
-def test_a_run_taken_up_from_a_checkpoint_repeats_the_uninterrupted_one(tmp_path: Path, killed_after: int) -> None:
+def test_a_run_resumed_from_a_checkpoint_repeats_the_uninterrupted_run(tmp_path: Path, killed_after: int) -> None:
     class KilledError(Exception):
         pass
 
-    def validation() -> object:
-        scores = scripted([0.3, 0.1, 0.2, 0.25, 0.1, 0.1])
-        return lambda _: next(scores)
+    validation_scores = [0.3, 0.1, 0.2, 0.25, 0.1, 0.1]
 
-    whole = train(lgmrec(), epochs=6, validate=validation(), settings={"patience": 5})
-    folder = CheckpointFolder(tmp_path / "checkpoint")
+    def fit_six_epochs(model: LGMRec, scores: Iterator[dict[str, float]], **kwargs: object) -> Trained:
+        return train(model, epochs=6, validate=lambda _: next(scores), settings={"patience": 5}, **kwargs)
 
-    def die(record: object) -> None:
+    def kill(record: EpochRecord) -> None:
         if record.epoch == killed_after + 1:
             raise KilledError
 
-    scores = validation()
+    uninterrupted = fit_six_epochs(lgmrec(), in_order(validation_scores))
+    folder = CheckpointFolder(tmp_path / "checkpoint")
     with pytest.raises(KilledError):
-        train(lgmrec(), epochs=6, validate=scores, checkpoints=folder, report=die, settings={"patience": 5})
-    resumed_scores = scripted([0.3, 0.1, 0.2, 0.25, 0.1, 0.1])
+        fit_six_epochs(lgmrec(), in_order(validation_scores), checkpoints=folder, report=kill)
     done = len(folder.load().progress.history)
-    for _ in range(done):
-        next(resumed_scores)
-    resumed = train(
-        lgmrec(seed=99), epochs=6, validate=lambda _: next(resumed_scores), checkpoints=folder, settings={"patience": 5}
+    reported: list[int] = []
+    resumed = fit_six_epochs(
+        lgmrec(seed=99),
+        in_order(validation_scores[done:]),
+        checkpoints=folder,
+        report=lambda record: reported.append(record.epoch),
     )
     assert done >= 1
-    assert losses(resumed) == losses(whole)
-    assert resumed.progress.best_epoch == whole.progress.best_epoch == 1
-    assert torch.equal(resumed.embeddings.users, whole.embeddings.users)
-    assert torch.equal(resumed.embeddings.items, whole.embeddings.items)
+    assert reported == [1, 2, 3, 4, 5, 6]  # those before the interruption first
+    assert losses(resumed) == losses(uninterrupted)
+    assert resumed.progress.best_epoch == uninterrupted.progress.best_epoch == 1
+    assert torch.equal(resumed.embeddings.users, uninterrupted.embeddings.users)
+    assert torch.equal(resumed.embeddings.items, uninterrupted.embeddings.items)
 
 
-def test_a_non_finite_loss_names_term_and_epoch() -> None:
+def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_epoch() -> None:
     model = lgmrec()
     with torch.no_grad():
         model.projections[0][0, 0] = float("nan")
@@ -145,27 +142,40 @@ def test_a_non_finite_loss_names_term_and_epoch() -> None:
         train(model)
 
 
-def test_asking_for_a_gpu_that_is_not_there_is_refused() -> None:
-    if torch.cuda.is_available():
-        assert pick_device("cuda").type == "cuda"
-    else:
-        with pytest.raises(InputError, match="no GPU"):
-            pick_device("cuda")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fit_leaves_the_settings_of_the_process_as_they_were(threads: int) -> None:
+    """The global random generator, the number of threads and the default type."""
+    with plain.threads(threads):
+        model = lgmrec()
+        torch.manual_seed(123)
+        before = torch.get_rng_state()
+        train(model, epochs=2, validate=lambda _: {"recall@20": 0.0})
+        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.get_num_threads() == threads
+        assert torch.get_default_dtype() == torch.float32
 
 
-def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "state.safetensors").write_bytes(b"half a file")
-    with pytest.raises(InputError, match=r"state\.safetensors"):
-        CheckpointFolder(tmp_path).load()
+def test_fit_restores_the_random_generator_after_an_error() -> None:
+    model = lgmrec()
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+
+    def stop(embeddings: Embeddings) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, validate=stop)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_training_does_not_import_the_compiler() -> None:
-    """torch.optim's classes do, which takes two seconds and 70 MB."""
+    """The optimisers of PyTorch import it, which takes two seconds and 70 MB."""
     code = """
 import sys, torch
 from prismrec.experiments.synthetic import random_dataset
-from prismrec.models import MFBPR
-from prismrec.training import Settings, fit
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.records import Settings
+from prismrec.training import fit
 data = random_dataset(30, 20, 100, {})
 fit(MFBPR(data.train, {}, MFBPR.Config()), data.train, Settings(epochs=1))
 sys.exit("torch._dynamo" in sys.modules)

@@ -43,12 +43,12 @@ class Adam(torch.optim.Optimizer):
         """
         self._dense_gradients: dict[Tensor, Tensor] = {}  # all zeros between steps
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "absent_is_zero": absent_is_zero})
-        self.set_lr(lr)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; PyTorch's own method would import its compiler, which takes two seconds and 70 MB."""
         params = param_group["params"]
-        self.param_groups.append({**self.defaults, **param_group, "params": list(params)})
+        params = [params] if isinstance(params, Tensor) else list(params)
+        self.param_groups.append({**self.defaults, **param_group, "params": params})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop all gradients; see `add_param_group` for why PyTorch's own method is not used.
@@ -182,7 +182,7 @@ class Adam(torch.optim.Optimizer):
             if not group["absent_is_zero"]:
                 continue
             for parameter in group["params"]:
-                state = self.state[parameter]
+                state = self.state.get(parameter, {})  # reading a missing state would create it
                 steps = int(state["deferred"]) if state else 0
                 if steps:
                     step_with_zero_gradients(parameter, self._moments(parameter), steps, float(group["lr"]))

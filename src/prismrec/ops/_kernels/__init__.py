@@ -61,12 +61,13 @@ def sparse_product(
     """
     offsets, indices, values = stored[0], stored[1], stored[2].contiguous()
     n, d = len(offsets) - 1, x.shape[1]
+    _check(usable(x, values, x if base is None else base), "operand, values and base of one type", x, values, base)
     _check(len(indices) == len(values), "column numbers and values", indices, values)
     _check(len(x if positions is None else positions) == columns, f"{columns} columns and operand", x, positions)
     _check(base is None or base.shape == (n, d), f"base of {n} rows and operand", base, x)
     x = x.contiguous()
     base = None if base is None else base.contiguous()
-    rows = None if rows is None else rows.contiguous()
+    rows = None if rows is None else rows.long().contiguous()
     out = x.new_empty(n if rows is None else len(rows), d)
     operand = positions, columns, x, len(x), base, scale, d
     call("product", x.dtype, offsets, indices, values, n, rows, len(out), *operand, out)
@@ -126,7 +127,8 @@ def triplet_gradient(
     """
     users, items = users.contiguous(), items.contiguous()
     user_rows, item_rows, batch = _checked_triplets(users, items, rows)
-    _check(weights.shape == (batch,) and scales.shape == (3,), f"{batch} triplets and weights", weights, scales)
+    matches = weights.shape == (batch,) and scales.shape == (3,) and usable(users, weights, scales)
+    _check(matches, f"{batch} triplets and weights", weights, scales)
     weights, scales = weights.contiguous(), scales.contiguous()
     table_rows = len(items if of_items else users) if dense and rows is not None else 0
     out = users.new_empty(table_rows or (2 * batch if of_items else batch), users.shape[1])
@@ -140,7 +142,7 @@ def _checked_triplets(
     users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor | None, Tensor | None, int]:
     """Rows of users and of items, contiguous int64, and B."""
-    _check(users.shape[1] == items.shape[1], "users and items", users, items)
+    _check(users.shape[1] == items.shape[1] and usable(users, items), "users and items", users, items)
     if rows is None:
         _check(len(items) == 2 * len(users), "users and items", users, items)
         return None, None, len(users)
@@ -176,7 +178,8 @@ def contrast(
     """
     (A, d), C = anchors.shape, len(candidates)
     _check(d <= WIDEST_CONTRAST, f"rows of at most {WIDEST_CONTRAST} columns", anchors)
-    _check(candidates.shape[1] == d, "anchors and candidates", anchors, candidates)
+    numbers = [x for x in (anchors, candidates, masses, counts, others) if x is not None]
+    _check(candidates.shape[1] == d and usable(*numbers), "anchors, candidates and weights", *numbers)
     for x, count in ((masses, A), (counts, C), (excluded, A), (others, A)):
         _check(x is None or x.shape == (count,), f"{count} numbers", x)
     width = next(width for width in _CONTRAST_WIDTHS if width >= d)
@@ -233,7 +236,7 @@ def adam(
     _check(gradients.shape == (len(rows), d), "rows and gradients", rows, gradients)
     contiguous = weight.is_contiguous() and mean.is_contiguous() and square.is_contiguous()
     _check(contiguous and usable(weight, mean, square, gradients), "contiguous tensors of one type", weight, gradients)
-    rows, gradients = rows.contiguous(), gradients.contiguous()
+    rows, gradients = rows.long().contiguous(), gradients.contiguous()
     step_size, inverse_root = lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** -0.5
     constants = *betas, epsilon, weight_decay, step_size, inverse_root
     call("adam", weight.dtype, weight, mean, square, n, d, rows, gradients, len(rows), *constants)
