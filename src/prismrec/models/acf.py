@@ -14,7 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.nn import Features, bpr, normal_table, sum_of_squares, xavier_table
-from prismrec.ops import distinct_rows, edges_of_rows, narrow_softmax, segment_softmax, segment_sum, take_rows
+from prismrec.ops import distinct_rows, narrow_softmax, segment_softmax, take_rows
+from prismrec.ops.softmax import edges_of_rows, segment_sum
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _EDGES_PER_BLOCK = 1 << 16
