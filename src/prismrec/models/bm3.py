@@ -39,17 +39,17 @@ class BM3Config(ModelConfig):
 
 
 class BM3(Recommender):
-    """Users, items and modalities predict copies of each other with dropout and without gradient; no negatives.
+    """Predicts users, items and modalities from each other. Targets are constants with dropout; there are no negatives.
 
-    With h the propagated IDs, z_m = Φ_m W_m + b_m the projected features of a modality, g the predictor and drop(·)
-    the targets, which have no gradient, the loss is built from costs C = 1 - cosine:
+    With h the propagated IDs, z_m = Φ_m W_m + b_m the projected features of a modality, g the predictor, drop(·) a
+    target without gradient, and the cost C one minus the cosine, the loss of a pair (u, i) has two terms:
 
     - reconstruction: C(g(h_u), drop(h_i)) + C(g(h_i), drop(h_u));
-    - modal: Σ_m C(g(z_m), drop(h_i)) + C(g(z_m), drop(z_m)).
+    - modal: Σ_m C(g(z_m), drop(h_i)) + C(g(z_m), drop(z_m)), for the features of item i: `_modal_costs`.
 
-    `plain_loss` in tests/models/test_bm3.py writes it for all rows. Here each distinct user and item of the batch is
-    projected, predicted and masked once. The cosines with the targets of a node are added up before the product:
-    Σ_b y_b·t_b = Σ_n y_n·(Σ_{b: n_b = n} t_b). The negatives of a batch are not used.
+    `plain_loss` in tests/models/test_bm3.py computes the loss pair by pair. Here each distinct user or item n of the
+    batch is projected, predicted and masked once, and its targets t are added up before the product with its prediction
+    y: Σ_b y_n(b)·t_b = Σ_n y_n·Σ_{b: n(b) = n} t_b. The negatives of a batch are not used.
     """
 
     name = "BM3"

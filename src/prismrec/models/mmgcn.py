@@ -161,12 +161,12 @@ class _Network(nn.Module):
         for layer in self.layers:
             assert isinstance(layer, _Layer)
             is_last = layer is self.layers[-1]
-            new_users = user_rows if is_last else slice(None)
-            new_items = item_rows if is_last else slice(None)
-            own_users, own_user_ids = take_rows(users, new_users), take_rows(user_ids, new_users)
-            own_items, own_item_ids = take_rows(items, new_items), take_rows(item_ids, new_items)
-            to_users = layer.messages(graph.users_from, items, mean_of_items, new_users, len(own_users))
-            to_items = layer.messages(graph.items_from, users, mean_of_users, new_items, len(own_items))
+            needed_users = user_rows if is_last else slice(None)
+            needed_items = item_rows if is_last else slice(None)
+            own_users, own_user_ids = take_rows(users, needed_users), take_rows(user_ids, needed_users)
+            own_items, own_item_ids = take_rows(items, needed_items), take_rows(item_ids, needed_items)
+            to_users = layer.messages(graph.users_from, items, mean_of_items, needed_users, len(own_users))
+            to_items = layer.messages(graph.items_from, users, mean_of_users, needed_items, len(own_items))
             users = layer(to_users, own_users, own_user_ids)
             items = layer(to_items, own_items, own_item_ids)
             mean_of_users = mean_of_items = None
@@ -230,7 +230,7 @@ class MMGCN(Recommender):
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
         (user_rows, item_rows), positions = distinct_rows_of_batch(batch, self.num_users, self.num_items)
         preferences = self._constant_preferences or self._preferences()
-        if self.training and not self.config.is_paper:
+        if self.training and not self.config.is_paper:  # the tables do not change within an epoch
             self._constant_preferences = preferences
         users, items = self._final(preferences, user_rows, item_rows)  # [n_U, d], [n_I, d]
         ranking, _ = bpr_and_squares(users, items, positions)

@@ -36,9 +36,9 @@ class VBPRConfig(ModelConfig):
 class VBPR(Recommender):
     """Matrix factorisation where item vectors have a free part and a part projected linearly from content.
 
-    With the features F of all modalities side by side, users are Θ = [Γ_U ‖ T_U] and items are [Γ_I ‖ F Wᵀ + c]. In
-    the variant `paper`, the biases of items, β + F β', are one more column, which meets a column of ones at the users.
-    The bias c does not exist there.
+    With the features F of all modalities side by side, users are Θ = [Γ_U ‖ T_U] and items are [Γ_I ‖ F Wᵀ + c]. The
+    variant `paper` has item biases β + F β' instead of c. They are the last column of items, and users have a column of
+    ones there.
     """
 
     name = "VBPR"
