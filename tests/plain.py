@@ -34,8 +34,9 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        tensors = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
-        self.entries = max([self.entries, *(x.numel() for x in tensors if x.layout == torch.strided)])
+        for x in tree_leaves(result):
+            if isinstance(x, Tensor) and x.layout == torch.strided:
+                self.entries = max(self.entries, x.numel())
         return result
 
 

@@ -139,7 +139,8 @@ def test_bad_input_gives_one_line_and_exit_code_2(
     prismrec: Prismrec, shop: Path, run: Path, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     places = {"shop": shop, "run": run, "tmp": tmp_path}
-    done = prismrec(*(word.format(**places) for word in words))
+    filled = [word.format(**places) for word in words]
+    done = prismrec(*filled)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     last = done.stderr.splitlines()[-1]

@@ -12,7 +12,6 @@ from prismrec.retrieval import rank
 from prismrec.retrieval.rank import map_rankings
 from prismrec.types import Embeddings, Interactions
 
-
 MODULE = import_module("prismrec.retrieval.rank")  # as an attribute of prismrec.retrieval, the name is the function
 
 
