@@ -37,7 +37,7 @@ def describe(model: "type[Recommender]") -> dict[str, Any]:
     return {
         "name": model.name,
         "paper": model.paper,
-        "idea": inspect.getdoc(model) or "",
+        "idea": (inspect.getdoc(model) or "").split("\n\n")[0],
         "modalities": f"any number from {model.min_modalities}" if model.takes_features else "not used",
         "cost": model.cost,
         "hyperparameters": {
@@ -69,7 +69,7 @@ def _show_all(described: dict[str, dict[str, Any]]) -> None:
 
     table = Table("model", "modalities", "paper", "idea")
     for name, facts in described.items():
-        table.add_row(name, facts["modalities"], facts["paper"], facts["idea"].split("\n")[0])
+        table.add_row(name, facts["modalities"], facts["paper"], facts["idea"])
     Console().print(table)
 
 

@@ -38,9 +38,7 @@ _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 
 Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")
-]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
 Patience = Annotated[int, typer.Option("--patience", help=_PATIENCE_HELP, min=1)]

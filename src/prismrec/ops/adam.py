@@ -51,19 +51,19 @@ def step_by_rows(weight: Tensor, moments: Moments, gradient: Tensor, lr: float, 
         lr: η.
         weight_decay: an L2 penalty, added to the gradient of all rows.
     """
-    moments.step.add_(1)
     _kernels.adam(
         weight,
         moments.exp_avg,
         moments.exp_avg_sq,
         gradient._indices()[0],
         gradient._values(),
-        step=int(moments.step),
+        step=int(moments.step) + 1,
         lr=lr,
         betas=BETAS,
         epsilon=EPSILON,
         weight_decay=weight_decay,
     )
+    moments.step.add_(1)
 
 
 def step_with_zero_gradients(weight: Tensor, moments: Moments, steps: int, lr: float) -> None:

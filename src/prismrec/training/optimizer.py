@@ -45,9 +45,16 @@ class Adam(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "absent_is_zero": absent_is_zero})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; PyTorch's own method would import its compiler, which takes two seconds and 70 MB."""
+        """Add a group; PyTorch's own method would import its compiler, which takes two seconds and 70 MB.
+
+        Raises:
+            ValueError: a parameter is already in a group.
+        """
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
+        known = {parameter for group in self.param_groups for parameter in group["params"]}
+        if known & set(params):
+            raise ValueError("a parameter is in two groups")
         self.param_groups.append({**self.defaults, **param_group, "params": params})
 
     def zero_grad(self, set_to_none: bool = True) -> None:

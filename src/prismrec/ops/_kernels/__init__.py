@@ -68,6 +68,7 @@ def sparse_product(
     x = x.contiguous()
     base = None if base is None else base.contiguous()
     rows = None if rows is None else rows.long().contiguous()
+    positions = None if positions is None else positions.int().contiguous()
     out = x.new_empty(n if rows is None else len(rows), d)
     operand = positions, columns, x, len(x), base, scale, d
     call("product", x.dtype, offsets, indices, values, n, rows, len(out), *operand, out)
