@@ -1,4 +1,4 @@
-"""The one thing that leaves this room: a data set, immutable and valid."""
+"""A data set, immutable and valid: what readers produce and everything else uses."""
 
 import hashlib
 from collections.abc import Mapping

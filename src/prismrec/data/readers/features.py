@@ -1,0 +1,114 @@
+"""Where the features of a layout are, which of them are read, and which files are not."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prismrec.data import check
+from prismrec.data.readers.boundary import entries, exists, is_folder
+from prismrec.data.readers.feature_table import read_feature_table
+from prismrec.data.readers.formats import read_npy, read_npz, read_safetensors
+from prismrec.data.readers.raw import RawFeatures, ReadOptions, require_unicode_name
+from prismrec.data.readers.tabular import Table
+from prismrec.errors import InputError
+
+_READERS = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".parquet": read_feature_table,
+    ".safetensors": read_safetensors,
+}
+_FEATURE_ENDINGS = (
+    *_READERS, ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".bin", ".feather", ".arrow", ".emb"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """One modality before it is read.
+
+    Attributes:
+        name: the modality.
+        path: the file.
+        read: reads it.
+    """
+
+    name: str
+    path: Path
+    read: Callable[[], RawFeatures]
+
+
+def sources_in(folder: Path, options: ReadOptions, items: Table | None) -> list[FeatureSource]:
+    """The modalities in `folder/NAME.{npy,npz,parquet,safetensors}`, each with the ids of its rows.
+
+    Args:
+        folder: usually `features`; it may be missing.
+        options: the parameters of `load`.
+        items: the item table with its ids in column `item_id`, if there is one.
+
+    Raises:
+        InputError: the path is a dangling link or not a folder, or it may not be read.
+    """
+    if not exists(folder):
+        return []
+    if not is_folder(folder):
+        raise InputError(folder, "a file", "a folder with one file for each modality")
+
+    def source(path: Path) -> FeatureSource:
+        require_unicode_name(path, path.stem)
+        return FeatureSource(path.stem, path, lambda: _READERS[path.suffix](path, options, items))
+
+    return [source(path) for path in entries(folder) if path.suffix in _READERS]
+
+
+def read_features(
+    sources: Sequence[FeatureSource], folder: Path, wanted: Sequence[str] | None
+) -> dict[str, RawFeatures]:
+    """Read the wanted modalities, or all.
+
+    Raises:
+        InputError: a wanted modality is missing, one is in two files, or a file that cannot be used.
+    """
+    features: dict[str, RawFeatures] = {}
+    for name in check.modality_names(wanted, {source.name for source in sources}, folder):
+        found = [source for source in sources if source.name == name]
+        check.only_one([source.path for source in found], folder, f"file for {name!r}")
+        features[name] = found[0].read()
+    return features
+
+
+def notes_of(features: Mapping[str, RawFeatures]) -> tuple[str, ...]:
+    """The notes of all modalities."""
+    return tuple(note for modality in features.values() for note in modality.notes)
+
+
+def unread(folder: Path, used: Collection[Path], hint: str) -> list[str]:
+    """Notes on the files in a folder that were not read, and on feature files in the folders in it.
+
+    Args:
+        folder: the folder of the source.
+        used: the files that were read, or left out by the user.
+        hint: where the layout reads features from.
+    """
+    found = [path for path in _files_in(folder) if path not in used]
+    features = [path for path in found if path.suffix.lower() in _FEATURE_ENDINGS or path.parent.name == "features"]
+    others = [path for path in found if path not in features and path.parent == folder]
+    notes = [f"{path.relative_to(folder)}: not read; {hint}" for path in features[:8]]
+    if len(features) > 8:
+        notes.append(f"{len(features) - 8} more feature files were not read")
+    if others:
+        notes.append(f"files not read: {check.listed(path.name for path in others)}")
+    return notes
+
+
+def _files_in(folder: Path) -> Iterable[Path]:
+    for path in entries(folder):
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            inside = entries(path)
+        except InputError:
+            yield path
+            continue
+        yield from (child for child in inside if not child.is_dir())
