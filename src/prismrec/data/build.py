@@ -17,11 +17,11 @@ from prismrec.data.readers.boundary import printable
 from prismrec.data.readers.raw import (
     LABELS_SET_ASIDE,
     ColumnNames,
-    Condition,
     RawData,
     RawFeatures,
     ReadOptions,
     UnknownItems,
+    parse_conditions,
 )
 from prismrec.data.split import SPLIT_NAMES, TEST, TRAIN, VALID, SplitSpec, split_labels
 from prismrec.errors import InputError, ParameterError
@@ -59,8 +59,7 @@ def load(
     Args:
         source: a folder in one of the layouts, or the file of interactions in it.
         format: `table`, `mmrec`, `recbole` or `lattice`. None recognises the layout.
-        split: the protocol. None uses the labels of the file; a file without labels is split 8:1:1 within each user,
-            with seed 0.
+        split: the protocol. None uses the labels of the file, or without labels 8:1:1 within each user, seed 0.
         fill: the features of an item that lacks a modality: the mean of the modality, or zero.
         k_core: keep only users and items with at least k interactions with each other; 0 keeps all.
         columns: names of columns, if they are not the usual ones.
@@ -76,9 +75,7 @@ def load(
         InputError: the source cannot be used; the message says where, what was found and what was expected.
         ParameterError: a parameter has an unknown or impossible value.
     """
-    conditions = [Condition.parse(text) for text in where]
-    if min_rating is not None:
-        conditions.append(Condition(None, ">=", f"{min_rating:g}"))
+    _check_fill_and_core(fill, k_core)
     options = ReadOptions(
         columns=columns or ColumnNames(),
         modalities=None if modalities is None else tuple(modalities),
@@ -86,10 +83,9 @@ def load(
         npy_order=npy_order,
         split_by=None if split is None else split.by,
         ignore_columns=tuple(ignore_columns),
-        where=tuple(conditions),
+        where=parse_conditions(where, min_rating),
         unknown_items=unknown_items,
     )
-    _check_fill_and_core(fill, k_core)
     return build(read_source(Path(source), format, options), split=split, fill=fill, k_core=k_core)
 
 

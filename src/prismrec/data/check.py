@@ -12,20 +12,21 @@ from prismrec.types import FloatArray
 
 
 def listed(names: Iterable[object], limit: int = 8) -> str:
-    """Names as a message shows them: `'a', 'b' and 3 more`."""
-    shown = [repr(str(name)) for name in names]
+    """Names as a message shows them: `'a', 'b' and 3 more`. Bytes of file names that are not UTF-8 are escaped."""
+    shown = [repr(str(name)).replace("\\udc", "\\x") for name in names]
     if len(shown) > limit:
         return f"{', '.join(shown[:limit])} and {len(shown) - limit} more"
     return ", ".join(shown) or "none"
 
 
-def unpacked_size(path: Path, size: int, limit: int | None) -> None:
+def unpacked_size(path: Path, size: int, limit: int | None, bound: str = "") -> None:
     """Refuse a file whose content, unpacked, is larger than the memory limit.
 
     Args:
         path: the file.
         size: bytes of its content.
         limit: the largest size, in bytes. None accepts every size.
+        bound: "at least " if the size is not yet known.
 
     Raises:
         InputError: the content is larger.
@@ -33,7 +34,7 @@ def unpacked_size(path: Path, size: int, limit: int | None) -> None:
     if limit is not None and size > limit:
         raise InputError(
             path,
-            f"{size:,} bytes",
+            f"{bound}{size:,} bytes of content",
             f"at most {limit:,} bytes, the memory limit (raise memory_limit, --memory-limit)",
         )
 

@@ -107,13 +107,13 @@ def require_file(path: Path, expected: str = "a regular file") -> None:
         raise InputError(path, kind, expected)
 
 
-def is_folder(path: Path) -> bool:
+def is_folder(path: Path, expected: str) -> bool:
     """Whether the path is a folder.
 
     Raises:
-        InputError: the path is missing, or a dangling link.
+        InputError: the path is missing, a dangling link, or a loop of links.
     """
-    return _kind_of(path, "a file or a folder") == "a folder"
+    return _kind_of(path, expected) == "a folder"
 
 
 def _kind_of(path: Path, expected: str) -> str:

@@ -51,8 +51,9 @@ def sources_in(folder: Path, options: ReadOptions, items: Table | None) -> list[
     """
     if not exists(folder):
         return []
-    if not is_folder(folder):
-        raise InputError(folder, "a file", "a folder with one file for each modality")
+    expected = "a folder with one file for each modality"
+    if not is_folder(folder, expected):
+        raise InputError(folder, "a file", expected)
 
     def source(path: Path) -> FeatureSource:
         require_unicode_name(path, path.stem)

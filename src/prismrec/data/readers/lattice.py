@@ -1,7 +1,7 @@
 """The layout of LATTICE and MMSSL: `train.json`, `val.json` and `test.json`, and `MODALITY_feat.npy`.
 
-Each JSON file is an object: user number → list of item numbers. The features are beside the JSON files, or one folder above
-if these are in a folder `5-core` (or any `*-core`).
+Each JSON file is an object: user number → list of item numbers. The features are beside the JSON files, or one folder
+above if these are in a folder `5-core` (or any `*-core`).
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from prismrec.data import check
-from prismrec.data.readers.boundary import foreign_errors
+from prismrec.data.readers.boundary import foreign_errors, require_file
 from prismrec.data.readers.features import unread
 from prismrec.data.readers.numbered import FEATURES_HINT, feature_paths, with_features
 from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
@@ -63,6 +63,7 @@ def _feature_files(files: SourceFiles) -> list[Path]:
 
 def _read_split(path: Path, label: int, options: ReadOptions) -> pl.DataFrame:
     """The pairs of one JSON file: `user`, `item` and `label`."""
+    require_file(path, f"{', '.join(FILES)} side by side")
     text = read_text(path, options.memory_limit)
     try:
         lists = json.loads(text)

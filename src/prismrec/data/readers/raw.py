@@ -1,7 +1,8 @@
 """What a reader may be told, and what it returns."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -56,6 +57,20 @@ class Condition:
         if operator not in ("=", "!=") and not is_number(value):
             raise ParameterError("where", repr(text), f"a number after {operator}")
         return cls(column, operator, value)
+
+
+def parse_conditions(where: Sequence[str], min_rating: float | None) -> tuple[Condition, ...]:
+    """The conditions of the parameters `where` and `min_rating` of `load`.
+
+    Raises:
+        ParameterError: text that is not a condition, or a rating that is not finite.
+    """
+    conditions = [Condition.parse(text) for text in where]
+    if min_rating is not None:
+        if not math.isfinite(min_rating):
+            raise ParameterError("min_rating", str(min_rating), "a finite number")
+        conditions.append(Condition(None, ">=", f"{min_rating:.17g}"))
+    return tuple(conditions)
 
 
 def is_number(text: str) -> bool:

@@ -1,7 +1,8 @@
 """RecBole's atomic files: tables with `name:type` headers, tab separated.
 
 `NAME.inter` holds the interactions, or `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter` hold a split.
-`NAME.item` describes items. A column of type `float_seq` holds features, in `NAME.item` or in any other `NAME.*` with item ids.
+`NAME.item` describes items. A column of type `float_seq` holds features, in `NAME.item` or in any other `NAME.*` with
+item ids.
 """
 
 from pathlib import Path

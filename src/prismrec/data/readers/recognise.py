@@ -28,7 +28,7 @@ def recognise(source: Path, layout: str | None) -> tuple[str, SourceFiles]:
     Raises:
         InputError: nothing to read there, or several candidates.
     """
-    folder = is_folder(source)
+    folder = is_folder(source, f"a folder with {LOOKED_FOR}")
     found: dict[str, list[SourceFiles]] = {}
     for name, candidates in (_IN_FOLDER if folder else _OF_FILE).items():
         if layout in (None, name):
@@ -127,8 +127,6 @@ def _root_of(folder: Path) -> Path:
 
 
 def _json_files(folder: Path, root: Path) -> SourceFiles:
-    for name in lattice.FILES:
-        require_file(folder / name, f"{', '.join(lattice.FILES)} side by side")
     parts = tuple((label, folder / name) for label, name in enumerate(lattice.FILES))
     return SourceFiles(root.resolve().name, root, parts)
 

@@ -40,7 +40,7 @@ def _unzip(path: Path, file: io.BufferedReader, limit: int | None) -> bytes:
         with gzip.GzipFile(fileobj=file) as unzipped:
             while chunk := unzipped.read(_CHUNK):
                 content.write(chunk)
-                check.unpacked_size(path, content.tell(), limit)
+                check.unpacked_size(path, content.tell(), limit, "at least ")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(path, f"a broken gzip file ({error})", "a complete gzip file") from None
     return content.getvalue()
