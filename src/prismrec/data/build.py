@@ -66,7 +66,7 @@ def load(
         modalities: the modalities to read. None reads all, an empty sequence none.
         npy_order: "items" if row i of each `features/*.npy` belongs to row i of the item table.
         memory_limit: refuse a file whose content, unpacked, is larger than this, in bytes.
-        ignore_columns: names of columns to leave out of every table, also of tables of features.
+        ignore_columns: columns to leave out: "COLUMN" in every table, also in feature tables, or "FILE:COLUMN" in one.
         where: conditions such as "label=1" or "rating>=4". Interactions that do not meet all of them are left out.
         min_rating: the lowest value in the column of ratings; interactions below it are left out.
         unknown_items: "drop" leaves out interactions with items that the item table lacks; "refuse" refuses them.

@@ -1,5 +1,6 @@
 """Which rows are interactions, and which split they belong to."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -211,9 +212,6 @@ def test_ids_that_look_alike_are_different_and_noted(alike, folder):
 
 def test_ids_that_differ_in_case_and_from_those_of_features_are_noted(folder):
     source = folder({"interactions.csv": "user,item\nAnna,7\nanna,8\n", "features/a.ids.txt": "007\n8\n"})
-    (source / "features" / "a.npy").write_bytes(b"")
-    import numpy as np
-
     np.save(source / "features" / "a.npy", np.ones((2, 2)))
     notes = load(source).notes
     assert any(note.startswith("2 user ids differ") for note in notes)

@@ -22,12 +22,6 @@ def members(path):
     path.write_bytes(gzip.compress(text) + gzip.compress(b"b,x\n"))
 
 
-def lying_gzip(path):
-    """A gzip file that declares a size of 1."""
-    content = gzip.compress(b"user,item\n" + b"a,x\n" * ITEMS)
-    path.write_bytes(content[:-4] + (1).to_bytes(4, "little"))
-
-
 def repeated(path):
     """A Parquet file that stores a repeated value once."""
     pl.DataFrame({"user": ["a"] * ITEMS, "item": ["x"] * ITEMS}).write_parquet(path)
@@ -60,7 +54,6 @@ def matrix(path):
         ("interactions.csv", members),
         ("items.tsv.gz", members),
         ("features/image.ids.txt", members),
-        ("interactions.csv.gz", lying_gzip),
         ("interactions.parquet", repeated),
         ("interactions.parquet", repeated_numbers),
         ("users.parquet", repeated),

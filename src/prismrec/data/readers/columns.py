@@ -62,7 +62,7 @@ def require_column(table: Table, role: str, given: str | None = None) -> str:
         raise InputError(
             f"{table.path}, line 1",
             f"columns {check.listed(table.frame.columns)}",
-            f"a column with the {role}s, called {', '.join(USUAL_NAMES[role])}, or named by {_OPTIONS[role]}",
+            f"a column for the {role}, called {', '.join(USUAL_NAMES[role])}, or named by {_OPTIONS[role]}",
         )
     return found
 

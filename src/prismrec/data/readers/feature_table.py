@@ -60,7 +60,7 @@ def _id_name(path: Path, columns: Sequence[str], given: str | None) -> str:
         raise InputError(
             path,
             f"{len(found)} columns that could hold the item ids: {check.listed(found)}",
-            "one; leave the others out with ignore_columns (--ignore-column)",
+            f"one; leave others out, for example with ignore_columns=['{path.name}:{found[-1]}'] (--ignore-column)",
         )
     if not found:
         raise InputError(path, f"columns {check.listed(columns)}", "an id column: item_id, itemID, item or id")

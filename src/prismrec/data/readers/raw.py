@@ -88,7 +88,7 @@ class ReadOptions:
         memory_limit: the largest size of an unpacked file, in bytes; None is no limit.
         npy_order: "items" says that row i of every `features/*.npy` belongs to row i of the item table.
         split_by: the protocol of the split; None takes the labels of the file if it has any.
-        ignore_columns: columns that are read in no table.
+        ignore_columns: columns to leave out, `COLUMN` in every table or `FILE:COLUMN` in one.
         where: conditions that interactions must meet.
         unknown_items: what becomes of interactions with items that the item table lacks.
         ignored_columns: the columns that were found and ignored; the reader of tables fills it.

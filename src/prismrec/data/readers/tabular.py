@@ -64,9 +64,10 @@ def read_table(path: Path, options: ReadOptions) -> Table:
     if _is_atomic(path):
         frame, types = _without_types(path, frame)
     notes = []
-    ignored = [name for name in frame.columns if name in options.ignore_columns]
+    entries = {name: {name, f"{path.name}:{name}"}.intersection(options.ignore_columns) for name in frame.columns}
+    ignored = [name for name, found in entries.items() if found]
     if ignored:
-        options.ignored_columns.update(ignored)
+        options.ignored_columns.update(*entries.values())
         notes.append(f"{path.name}: columns ignored: {', '.join(ignored)}")
         frame = frame.drop(ignored)
     broken = sum(_line_breaks(frame))
