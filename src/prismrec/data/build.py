@@ -22,6 +22,7 @@ from prismrec.data.readers.raw import (
     ReadOptions,
     UnknownItems,
     parse_conditions,
+    several,
 )
 from prismrec.data.split import SPLIT_NAMES, TEST, TRAIN, VALID, SplitSpec, split_labels
 from prismrec.errors import InputError, ParameterError
@@ -78,11 +79,11 @@ def load(
     _check_fill_and_core(fill, k_core)
     options = ReadOptions(
         columns=columns or ColumnNames(),
-        modalities=None if modalities is None else tuple(modalities),
+        modalities=None if modalities is None else several("modalities", modalities),
         memory_limit=memory_limit,
         npy_order=npy_order,
         split_by=None if split is None else split.by,
-        ignore_columns=tuple(ignore_columns),
+        ignore_columns=several("ignore_columns", ignore_columns),
         where=parse_conditions(where, min_rating),
         unknown_items=unknown_items,
     )

@@ -95,14 +95,16 @@ def test_a_folder_is_no_file(place, folder):
         assert "\n" not in str(error)
         assert "a folder" in error.found or "no interactions" in error.found
     else:
-        assert place in ("items.csv", "users.parquet", "shop.item")
+        assert place == "shop.inter"
         assert len(dataset.train)
 
 
 def test_a_folder_beside_the_interactions_does_no_harm(folder):
     source = folder(TABLE)
     (source / "x.inter").mkdir()
-    assert len(load(source).users) == 2
+    dataset = load(source)
+    assert len(dataset.users) == 2
+    assert "files not read: 'x.inter'" in dataset.notes
 
 
 def test_a_name_that_is_too_long_is_refused(tmp_path):

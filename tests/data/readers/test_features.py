@@ -180,6 +180,7 @@ UNREAD = [
     (ATOMIC, "shop.user"),
     (ATOMIC, "shop.useremb"),
     (ATOMIC, "other.itememb"),
+    (TABLE, "features/clip/large/image.npy"),
     (FLAT, "image_feat.pkl"),
     (FLAT, "features/image.npz"),
     (FLAT, "train_mat"),
@@ -231,3 +232,34 @@ def test_a_quotation_mark_in_tsv_swallows_no_lines(quoted, folder):
 def test_line_breaks_in_quoted_fields_of_csv_are_counted(folder):
     dataset = load(folder({"interactions.csv": 'user,item,note\na,x,"two\nlines"\nb,x,one\n'}))
     assert "interactions.csv: 1 fields contain line breaks" in dataset.notes
+
+
+def test_arrays_beside_ids_and_features_are_noted(folder):
+    arrays = {"ids": np.array(IDS), "features": RANDOM, "raw": RANDOM}
+    source = folder(TABLE | {"features/image.npz": arrays})
+    save_file(
+        {"features": torch.ones(6, 2), "mean": torch.ones(2)},
+        source / "features" / "text.safetensors",
+        {"ids": json.dumps(IDS)},
+    )
+    notes = load(source).notes
+    assert "image.npz: arrays not used: 'raw'" in notes
+    assert "text.safetensors: tensors not used: 'mean'" in notes
+
+
+@pytest.mark.parametrize(
+    ("train", "found"),
+    [('{"0": [0], "0": [1]}', "user '0' twice"), ('{"00": [0]}', "user '00'"), ('{"²": [0]}', "user '²'")],
+)
+def test_users_of_json_files_are_plain_numbers_and_come_once(train, found, folder):
+    with pytest.raises(InputError, match=found):
+        load(folder(FLAT | {"train.json": train}))
+
+
+def test_items_beyond_the_feature_rows_are_refused_or_dropped_and_counted(folder):
+    source = folder(MMREC | {"image_feat.npy": np.eye(2)})
+    with pytest.raises(InputError, match="--unknown-items drop"):
+        load(source)
+    dataset = load(source, unknown_items="drop")
+    assert len(dataset.items) == 2
+    assert "1 interactions with items beyond the rows of image_feat.npy were left out" in dataset.notes

@@ -1,8 +1,11 @@
 """The memory limit counts what a file holds, not what it takes on disk."""
 
+import bz2
 import gzip
 import io
+import lzma
 import zipfile
+import zlib
 
 import numpy as np
 import polars as pl
@@ -133,4 +136,21 @@ def test_an_array_longer_than_its_header_declares_is_refused(change, place, fold
     path = source / place
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(InputError, match="damaged, or two files in one"):
+        load(source)
+
+
+@pytest.mark.parametrize(
+    "pack", [zlib.compress, bz2.compress, lzma.compress, lambda b: gzip.compress(gzip.compress(b))]
+)
+def test_other_compression_is_refused_and_not_unpacked(pack, folder):
+    with pytest.raises(InputError, match="content compressed with"):
+        load(folder({"interactions.csv": pack(b"user,item\na,x\n")}))
+
+
+def test_zstd_is_refused_and_not_unpacked(folder):
+    source = folder({"readme": ""})
+    content = io.BytesIO()
+    pl.DataFrame({"user": ["a"], "item": ["x"]}).write_parquet(content, compression="zstd")
+    (source / "interactions.csv").write_bytes(bytes.fromhex("28b52ffd") + content.getvalue())
+    with pytest.raises(InputError, match="content compressed with zstd"):
         load(source)

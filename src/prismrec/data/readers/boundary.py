@@ -70,7 +70,8 @@ def quiet_panics() -> Iterator[None]:
     Rust prints a backtrace before a panic becomes an exception. If the block succeeds, its output is written as usual.
     """
     with _STDERR_LOCK, tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         try:
             original = os.dup(2)
         except OSError:  # the process has no standard error
@@ -93,7 +94,11 @@ def exists(path: Path) -> bool:
         InputError: the system refuses to say, for example because the name is too long.
     """
     with foreign_errors(path, "a file or folder that can be read"):
-        return os.path.lexists(path)
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
 
 def require_file(path: Path, expected: str = "a regular file") -> None:

@@ -45,11 +45,10 @@ def read_feature_table(path: Path, options: ReadOptions, _items: Table | None) -
     else:
         columns = check.listed(f"{name}: {dtype}" for name, dtype in rest.schema.items())
         raise InputError(path, f"columns {columns}", f"only {_WAY_OUT} ignore_columns (--ignore-column)")
-    features = checked(values, path, ids)
-    notes = list(table.notes)
+    notes = table.notes
     if index:
-        notes.append(f"{path.name}: left out {check.listed(index)}, the row index of pandas")
-    return RawFeatures(path, features.ids, features.values, tuple(notes))
+        notes = (*notes, f"{path.name}: left out {check.listed(index)}, the row index of pandas")
+    return checked(values, path, ids, notes)
 
 
 def _id_name(path: Path, columns: Sequence[str], given: str | None) -> str:
@@ -151,5 +150,4 @@ def sequence_column(table: Table, column: str, ids: pl.Series) -> RawFeatures:
             f"{widths[0]} numbers separated by blanks, as for the first item",
         )
     values = numbers.explode().to_numpy().reshape(len(cells), int(widths[0])).astype(np.float64)
-    features = checked(values, table.path, ids.filter(filled))
-    return RawFeatures(features.path, features.ids, features.values, table.notes)
+    return checked(values, table.path, ids.filter(filled), table.notes)

@@ -1,5 +1,6 @@
 """Where the features of a layout are, which of them are read, and which files are not."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,14 +103,12 @@ def unread(folder: Path, used: Collection[Path], hint: str) -> list[str]:
     return notes
 
 
-def _files_in(folder: Path) -> Iterable[Path]:
+def _files_in(folder: Path, depth: int = 3) -> Iterable[Path]:
+    """The files in a folder and, to a depth, in the folders in it; also folders that are called like files."""
     for path in entries(folder):
         if not path.is_dir():
             yield path
-            continue
-        try:
-            inside = entries(path)
-        except InputError:
+        elif path.suffix in (".inter", ".item", ".json", *_FEATURE_ENDINGS) or not os.access(path, os.R_OK | os.X_OK):
             yield path
-            continue
-        yield from (child for child in inside if not child.is_dir())
+        elif depth > 1 and not path.is_symlink():
+            yield from _files_in(path, depth - 1)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def read_npz(path: Path, options: ReadOptions, _items: Table | None) -> RawFeatu
             found = f"ids of dtype {ids.dtype} and shape {ids.shape}"
             raise InputError(path, found, "one row of text or whole numbers")
         features = _array_in(archive, "features", sizes["features"], path)
-        return checked(features, path, _as_text(ids.tolist()))
+        return checked(features, path, _as_text(ids.tolist()), _others(path, "arrays", sizes))
 
 
 def _array_in(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> npt.NDArray[Any]:
@@ -82,6 +82,12 @@ def _array_in(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> npt
         file.seek(0)
         array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return array
+
+
+def _others(path: Path, kind: str, names: Iterable[str]) -> tuple[str, ...]:
+    """A note on the arrays of a file that are neither ids nor features."""
+    others = [name for name in names if name not in ("ids", "features")]
+    return (f"{path.name}: {kind} not used: {check.listed(others)}",) if others else ()
 
 
 def _as_text(ids: Sequence[str | int]) -> pl.Series:
@@ -119,4 +125,4 @@ def read_safetensors(path: Path, options: ReadOptions, _items: Table | None) -> 
             expected = 'a list such as ["a", "b"]'
             raise InputError(path, "ids that are no JSON list of text or whole numbers", expected)
         numbers = values.float() if values.is_floating_point() else values
-        return checked(numbers.numpy(), path, _as_text(ids))
+        return checked(numbers.numpy(), path, _as_text(ids), _others(path, "tensors", names))

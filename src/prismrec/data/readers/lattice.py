@@ -5,8 +5,10 @@ above if these are in a folder `5-core` (or any `*-core`).
 """
 
 import json
+import re
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -61,19 +63,32 @@ def _feature_files(files: SourceFiles) -> list[Path]:
     return beside or above
 
 
+def _distinct_users(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """A JSON object whose names are distinct; JSON itself would keep the last of equal names."""
+    lists = dict(pairs)
+    if len(lists) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in lists if names.count(name) > 1)
+        raise InputError(path, f"user {twice!r} twice", "each user once")
+    return lists
+
+
 def _read_split(path: Path, label: int, options: ReadOptions) -> pl.DataFrame:
     """The pairs of one JSON file: `user`, `item` and `label`."""
     require_file(path, f"{', '.join(FILES)} side by side")
     text = read_text(path, options.memory_limit)
     try:
-        lists = json.loads(text)
+        lists = json.loads(text, object_pairs_hook=lambda pairs: _distinct_users(pairs, path))
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"broken JSON ({error})", _EXPECTED) from None
     if not isinstance(lists, dict):
         raise InputError(path, f"a JSON {type(lists).__name__}", _EXPECTED)
     for user, items in lists.items():
-        if not (user.isascii() and user.isdigit() and len(user) <= 9):
-            raise InputError(path, f"user {user!r}", "a user number: a whole number from 0 on")
+        if not re.fullmatch("0|[1-9][0-9]{0,8}", user):
+            found = f"user {user!r}"[:60]
+            raise InputError(path, found, "a user number: a whole number from 0 on, without leading zeros")
         if not isinstance(items, list):
             raise InputError(f"{path}, user {user!r}", repr(items)[:40], "a list of item numbers")
         for item in items:

@@ -74,8 +74,14 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str = "") -> tuple
     return shape, dtype
 
 
-def checked(values: npt.NDArray[Any], path: Path, ids: pl.Series) -> RawFeatures:
+def checked(values: npt.NDArray[Any], path: Path, ids: pl.Series, notes: tuple[str, ...] = ()) -> RawFeatures:
     """Features as finite float32 with one distinct id for each row.
+
+    Args:
+        values: the features.
+        path: the file.
+        ids: the id of each row, String.
+        notes: what was left out.
 
     Raises:
         InputError: the wrong shape, number of rows or kind of numbers, a repeated id, NaN or infinity.
@@ -87,4 +93,4 @@ def checked(values: npt.NDArray[Any], path: Path, ids: pl.Series) -> RawFeatures
     with foreign_errors(path, "a file that can be read"), np.errstate(over="ignore"):
         numbers = np.array(values, dtype=np.float32, order="C")
     check.finite(numbers, path, ids)
-    return RawFeatures(path, ids, numbers)
+    return RawFeatures(path, ids, numbers, notes)

@@ -51,10 +51,13 @@ def with_features(
     num_items = int(raw.pairs["item"].to_numpy().max()) + 1
     if arrays:
         first = next(iter(arrays))
-        for name, values in arrays.items():
-            check.feature_rows(paths[name], len(values), len(arrays[first]), f"row of {paths[first].name}")
-        _refuse_items_beyond(raw.pairs["item"], len(arrays[first]), paths[first], place)
         num_items = len(arrays[first])
+        for name, values in arrays.items():
+            check.feature_rows(paths[name], len(values), num_items, f"row of {paths[first].name}")
+        if options.unknown_items == "drop":
+            raw = _drop_items_beyond(raw, num_items, paths[first])
+        else:
+            _refuse_items_beyond(raw.pairs["item"], num_items, paths[first], place)
     users = pl.int_range(num_users, eager=True).cast(pl.String)
     items = pl.int_range(num_items, eager=True).cast(pl.String)
     return replace(
@@ -66,6 +69,17 @@ def with_features(
     )
 
 
+def _drop_items_beyond(raw: RawData, rows: int, path: Path) -> RawData:
+    known = raw.pairs["item"] < rows
+    dropped = int((~known).sum())
+    if not dropped:
+        return raw
+    if not known.any():
+        raise InputError(path, "no row for an item with interactions", "the items of the interactions")
+    note = f"{dropped:,} interactions with items beyond the rows of {path.name} were left out"
+    return replace(raw, pairs=raw.pairs.filter(known), notes=(*raw.notes, note))
+
+
 def _refuse_items_beyond(items: pl.Series, rows: int, path: Path, place: Callable[[int], str]) -> None:
     beyond = items >= rows
     if beyond.any():
@@ -73,5 +87,6 @@ def _refuse_items_beyond(items: pl.Series, rows: int, path: Path, place: Callabl
         raise InputError(
             place(row),
             f"item number {items[row]}",
-            f"at most {rows - 1}: row i of {path.name} belongs to item i, and it has {rows:,} rows",
+            f"at most {rows - 1}: row i of {path.name} belongs to item i, and it has {rows:,} rows "
+            "(unknown_items='drop', --unknown-items drop, leaves such interactions out)",
         )

@@ -59,13 +59,24 @@ class Condition:
         return cls(column, operator, value)
 
 
+def several(parameter: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The values of a parameter that takes several strings.
+
+    Raises:
+        ParameterError: one string alone, which would be taken for a sequence of letters.
+    """
+    if isinstance(values, str):
+        raise ParameterError(parameter, repr(values), f"a list such as [{values!r}]")
+    return tuple(values)
+
+
 def parse_conditions(where: Sequence[str], min_rating: float | None) -> tuple[Condition, ...]:
     """The conditions of the parameters `where` and `min_rating` of `load`.
 
     Raises:
         ParameterError: text that is not a condition, or a rating that is not finite.
     """
-    conditions = [Condition.parse(text) for text in where]
+    conditions = [Condition.parse(text) for text in several("where", where)]
     if min_rating is not None:
         if not math.isfinite(min_rating):
             raise ParameterError("min_rating", str(min_rating), "a finite number")

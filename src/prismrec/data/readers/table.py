@@ -20,13 +20,13 @@ FEATURES_HINT = "features are read from features/NAME with .npy, .npz, .parquet 
 
 
 def candidates(folder: Path, stem: str) -> list[Path]:
-    """The files of a folder that hold the table of this name. Folders are none, dangling links are.
+    """The paths in a folder that should hold the table of this name; a reader refuses those that are not files.
 
     Raises:
         InputError: the folder cannot be read.
     """
     paths = [folder / f"{stem}{ending}" for ending in TABLE_ENDINGS]
-    return [path for path in paths if exists(path) and not path.is_dir()]
+    return [path for path in paths if exists(path)]
 
 
 def read(files: SourceFiles, options: ReadOptions) -> RawData:

@@ -20,6 +20,16 @@ from prismrec.errors import InputError
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip twice",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"x\x01": "zlib",
+    b"x\x9c": "zlib",
+    b"x\xda": "zlib",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +99,13 @@ def read_text(path: Path, limit: int | None) -> str:
     return _decode(path, read_bytes(path, limit))
 
 
+def _refuse_compressed(path: Path, content: bytes) -> None:
+    """Refuse compressed content. polars would unpack some of it without regard to the memory limit."""
+    for magic, name in _COMPRESSED.items():
+        if content.startswith(magic):
+            raise InputError(path, f"content compressed with {name}", "plain text, or text compressed once with gzip")
+
+
 def _decode(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -144,6 +161,7 @@ def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
 
 def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
     content = read_bytes(path, options.memory_limit)
+    _refuse_compressed(path, content)
     separator = _separator(path)
     if not content.strip():
         raise InputError(path, "an empty file", "a header and at least one row")
