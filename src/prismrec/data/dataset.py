@@ -17,16 +17,19 @@ class Dataset:
     """Interactions in three splits, item features per modality, and the ids behind the numbers.
 
     Attributes:
-        name: what to call it in a table.
-        train: pairs to learn from; `valid` and `test` have the same U and I, and no pair in common with it.
-        valid: pairs to choose hyperparameters and the epoch by.
-        test: pairs to report on.
-        features: modality → float32 `[I, F_m]`; the rows of items without that modality are filled.
+        name: the name of the data set.
+        train: pairs for training. The three splits have the same U and I, and no pair in common.
+        valid: pairs for choosing hyperparameters and the epoch.
+        test: pairs for reporting results.
+        features: modality → float32 `[I, F_m]`. Rows of items without the modality are filled.
         present: modality → bool `[I]`, False where the row of `features` was filled.
-        users: user ids; position is number.
-        items: item ids; position is number.
-        catalog: row i describes item number i, for people: `item_id`, then whatever the item table held.
-        notes: what was counted and decided while reading, one sentence each.
+        users: user ids in the order of their numbers.
+        items: item ids in the order of their numbers.
+        catalog: descriptions for people: `item_id`, then the other columns of the item table. Row i is item number i.
+        notes: what was counted, left out and decided while reading, one sentence each.
+
+    Raises:
+        ValueError: the parts do not fit together.
     """
 
     name: str
@@ -57,7 +60,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over ids, pairs of each split and features: equal data, equal fingerprint."""
+        """SHA-256 (hex) of the ids, the pairs of each split and the features. Equal data have equal fingerprints."""
         digest = hashlib.sha256()
         for vocabulary in (self.users, self.items):
             digest.update(vocabulary.ids.str.len_bytes().to_numpy().astype("<u4").tobytes())

@@ -1,7 +1,7 @@
 """Where the features of a layout are, which of them are read, and which files are not."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ _READERS = {
 _FEATURE_ENDINGS = (
     *_READERS, ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".bin", ".feather", ".arrow", ".emb"
 )  # fmt: skip
+_ENDINGS = (".inter", ".item", ".json", ".csv", ".tsv", *_FEATURE_ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,17 @@ def unread(folder: Path, used: Collection[Path], hint: str) -> list[str]:
     return notes
 
 
-def _files_in(folder: Path, depth: int = 3) -> Iterable[Path]:
-    """The files in a folder and, to a depth, in the folders in it; also folders that are called like files."""
-    for path in entries(folder):
-        if not path.is_dir():
-            yield path
-        elif path.suffix in (".inter", ".item", ".json", *_FEATURE_ENDINGS) or not os.access(path, os.R_OK | os.X_OK):
-            yield path
-        elif depth > 1 and not path.is_symlink():
-            yield from _files_in(path, depth - 1)
+def _files_in(folder: Path) -> list[Path]:
+    """The files in a folder and in the folders in it, to a depth of three; also folders that are called like files."""
+    found: list[Path] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        here = Path(place)
+        like_files = [name for name in folders if Path(name).suffix in _ENDINGS]
+        found += [here / name for name in sorted([*names, *like_files]) if not name.startswith(".")]
+        is_deep = len(here.relative_to(folder).parts) >= 3
+        folders[:] = [] if is_deep else sorted(n for n in folders if n not in like_files and not n.startswith("."))
+    return found
