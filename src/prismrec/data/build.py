@@ -142,7 +142,8 @@ def _number(raw: RawData, split: SplitSpec | None, notes: list[str]) -> _Numbere
     users = number_ids([raw.pairs["user"], raw.users])
     items = number_ids([raw.pairs["item"], raw.items, _in_all_features(raw)])
     notes += notes_on_ids(users, "user")
-    notes += notes_on_ids(number_ids([items, *(features.ids for features in raw.features.values())]), "item")
+    with_features = [features.ids for features in raw.features.values()]
+    notes += notes_on_ids(number_ids([items, *with_features]), "item")
     if "label" in raw.pairs.columns and split is not None and split.by != "label":
         notes.append(LABELS_SET_ASIDE)
         raw = replace(raw, pairs=raw.pairs.drop("label"))

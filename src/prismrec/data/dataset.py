@@ -62,9 +62,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the ids, the pairs of each split and the features. Equal data have equal fingerprints."""
         digest = hashlib.sha256()
-        for vocabulary in (self.users, self.items):
-            digest.update(vocabulary.ids.str.len_bytes().to_numpy().astype("<u4").tobytes())
-            digest.update("".join(vocabulary.ids).encode())
+        digest.update(_bytes_of(self.users))
+        digest.update(_bytes_of(self.items))
         for split in (self.train, self.valid, self.test):
             digest.update(np.uint64(len(split)).astype("<u8").tobytes())
             digest.update(split.users.astype("<i4").tobytes())
@@ -75,3 +74,9 @@ class Dataset:
             digest.update(np.ascontiguousarray(values, dtype="<f4").data)
             digest.update(self.present[name].tobytes())
         return digest.hexdigest()
+
+
+def _bytes_of(vocabulary: Vocabulary) -> bytes:
+    """The lengths of all ids, then the ids."""
+    lengths = vocabulary.ids.str.len_bytes().to_numpy().astype("<u4")
+    return lengths.tobytes() + "".join(vocabulary.ids).encode()

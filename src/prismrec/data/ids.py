@@ -1,5 +1,6 @@
 """The order of ids, and ids that look alike."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import polars as pl
@@ -22,19 +23,26 @@ def positions(ids: pl.Series, known: pl.Series) -> pl.Series:
 
 
 def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
-    """Notes on ids that are probably one: they differ only in blanks, case, leading zeros or `.0`."""
+    """Notes on ids that are probably one: they differ only in blanks, case, leading zeros, `.0` or Unicode form."""
     notes = []
     padded = ids.filter(ids.str.contains(r"^\s|\s$"))
     if len(padded):
         notes.append(f"{len(padded):,} {kind} ids begin or end with a space, such as {padded[0]!r}")
-    plain = ids.str.strip_chars().str.to_lowercase().str.replace(r"\s+", " ")
+    plain = _normal_form(ids).str.strip_chars().str.to_lowercase().str.replace(r"\s+", " ")
     plain = plain.str.replace(r"^(\d+)\.0+$", "$1").str.replace(r"^0+(\d)", "$1")
     alike = plain.is_duplicated()
     if alike.any():
         first = alike.arg_max() or 0
         same = ids.filter(plain == plain[first])
         notes.append(
-            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros or '.0', "
-            f"such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
+            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros, '.0' or Unicode "
+            f"form, such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
         )
     return notes
+
+
+def _normal_form(ids: pl.Series) -> pl.Series:
+    """Ids in the Unicode form NFKC, in which accents and wide letters are written in one way only."""
+    if not ids.str.contains(r"[^\x00-\x7f]").any():
+        return ids
+    return pl.Series([unicodedata.normalize("NFKC", identifier) for identifier in ids], dtype=pl.String)

@@ -203,7 +203,7 @@ def test_the_columns_that_are_used_are_noted(folder):
     assert "interactions.csv: columns used: reviewer_id (user), asin (item), date (time)" in notes
 
 
-@pytest.mark.parametrize("alike", ["007", "7.0", " 7", "7 ", "7.00"])
+@pytest.mark.parametrize("alike", ["007", "7.0", " 7", "7 ", "7.00", "\uff17", "7\xa0"])
 def test_ids_that_look_alike_are_different_and_noted(alike, folder):
     dataset = load(folder({"interactions.csv": f"user,item\na,7\nb,{alike}\nc,8\n"}))
     assert len(dataset.items) == 3
@@ -216,6 +216,11 @@ def test_ids_that_differ_in_case_and_from_those_of_features_are_noted(folder):
     notes = load(source).notes
     assert any(note.startswith("2 user ids differ") for note in notes)
     assert any(note.startswith("2 item ids differ") and "'007'" in note for note in notes)
+
+
+def test_a_column_without_a_name_is_not_used(folder):
+    dataset = load(folder({"interactions.csv": ",user,item\n0,a,x\n1,b,y\n"}))
+    assert "interactions.csv: columns not used: ''" in dataset.notes
 
 
 def test_users_and_items_cannot_be_one_column(folder):

@@ -120,7 +120,7 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
         notes.append(LABELS_SET_ASIDE)
     used = ", ".join(f"{name} ({role})" for name, role in roles.items())
     notes.append(f"{table.path.name}: columns used: {used}")
-    unused = [name for name in table.frame.columns if name not in roles]
+    unused = [name or "''" for name in table.frame.columns if name not in roles]
     if unused:
         notes.append(f"{table.path.name}: columns not used: {', '.join(unused)}")
     return pl.DataFrame(columns)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from prismrec.data.readers.boundary import entries, require_file
+from prismrec.data.readers.boundary import entries
 from prismrec.data.readers.columns import USUAL_NAMES, id_column, plain_name
 from prismrec.data.readers.feature_table import sequence_column
 from prismrec.data.readers.features import FeatureSource, notes_of, read_features, sources_in, unread
@@ -65,9 +65,8 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
 
 def _has_item_features(path: Path) -> bool:
     """Whether a file has a header with a `float_seq` column and item ids."""
-    if path.is_dir() or not path.exists():
+    if not path.is_file():
         return False
-    require_file(path)
     with path.open("rb") as file:
         header = file.readline(2**16).decode("utf-8-sig", "replace").strip().split("\t")
     fields = [field.partition(":") for field in header]
