@@ -35,8 +35,8 @@ def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
         first = alike.arg_max() or 0
         same = ids.filter(plain == plain[first])
         notes.append(
-            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros, '.0' or Unicode "
-            f"form, such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
+            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros, '.0' or "
+            f"Unicode form, such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
         )
     return notes
 

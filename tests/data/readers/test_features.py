@@ -69,8 +69,8 @@ def test_the_column_of_ids_can_be_named(shop):
     assert load(source, columns=ColumnNames(item="sku")).features["image"].shape == (6, 2)
 
 
-@pytest.mark.parametrize("running", [[0, 1, 2, 3, 4, 5], [6, 5, 4, 3, 2, 1], [103, 101, 102, 100, 105, 104]])
-def test_a_running_number_is_no_feature(running, shop):
+@pytest.mark.parametrize("running", [[0, 1, 2, 3, 4, 5], [6.0, 5.0, 4.0, 3.0, 2.0, 1.0], [1003, 7, 88, 10025, 4, 5]])
+def test_distinct_whole_numbers_may_be_ids_and_are_no_features(running, shop):
     source = shop({"item_id": IDS, "place": running, "price": RANDOM[:, 0]})
     with pytest.raises(InputError, match="may be no features: 'place' beside 'price'"):
         load(source)
@@ -227,6 +227,22 @@ def test_a_quotation_mark_in_tsv_swallows_no_lines(quoted, folder):
     rows[4] = 'u4\tx4\tend"'
     with pytest.raises(InputError, match="line 3"):
         load(folder({"interactions.tsv": "\n".join(["user\titem\ttitle", *rows]) + "\n"}))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("text", ['"x" y "z"', '"x"y', '"x" ', '"x""y" z', '"x"\'y"'])
+def test_text_after_a_quoted_part_is_refused_and_not_joined(text, ending, folder):
+    separator = "," if ending == "csv" else "\t"
+    rows = [("user", "title", "item"), ("a", "fine", "x"), ("b", text, "y"), ("c", '"fine, "" too"', "z")]
+    source = folder({f"interactions.{ending}": "".join(f"{separator.join(row)}\n" for row in rows)})
+    with pytest.raises(InputError, match="line 3: found a record that cannot be parsed"):
+        load(source)
+
+
+@pytest.mark.parametrize("text", ['"a,"" b"', 'say "hi"', '""', '"a"""', '""""', '","', '"a\r\nb"', "'"])
+def test_well_formed_quotation_marks_are_read(text, folder):
+    source = folder({"interactions.csv": f"user,title,item\na,{text},x\nb,fine,y\nc,{text},z"})
+    assert load(source).items.ids.to_list() == ["x", "y", "z"]
 
 
 def test_line_breaks_in_quoted_fields_of_csv_are_counted(folder):

@@ -76,7 +76,7 @@ def _refuse_ambiguous(path: Path, columns: pl.DataFrame) -> None:
         members = zip(columns.columns, families, strict=True)
         odd = [name for name, family in members if family != largest or name not in numbered]
     else:
-        odd = [name for name in columns.columns if _counts_rows(columns[name]) or _names_no_feature(name)]
+        odd = [name for name in columns.columns if _may_be_ids(columns[name]) or _names_no_feature(name)]
     if odd:
         others = [name for name in columns.columns if name not in odd]
         raise InputError(
@@ -86,12 +86,10 @@ def _refuse_ambiguous(path: Path, columns: pl.DataFrame) -> None:
         )
 
 
-def _counts_rows(column: pl.Series) -> bool:
-    """Whether the values are distinct and consecutive whole numbers, like a running number."""
-    if not column.dtype.is_integer() or len(column) < 3:
-        return False
-    span = int(column.to_numpy().max()) - int(column.to_numpy().min()) + 1
-    return span == len(column) == column.n_unique()
+def _may_be_ids(column: pl.Series) -> bool:
+    """Whether the values are distinct whole numbers, like ids or a running number."""
+    numbers = column.cast(pl.Float64)
+    return len(column) >= 3 and bool((numbers == numbers.round()).all()) and column.n_unique() == len(column)
 
 
 def _names_no_feature(name: str) -> bool:

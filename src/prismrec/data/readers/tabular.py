@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from prismrec.errors import InputError
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+_TEXT_AFTER_QUOTE = re.compile(rb'(?:^|[,\t\n])"[^"]*(?:""[^"]*)*"(?![,\t\r\n"]|\Z)')
+"""A field whose closing quotation mark is not at its end. polars drops the marks; other matches are false alarms."""
 _COMPRESSED = {
     b"\x1f\x8b": "gzip twice",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -179,8 +182,11 @@ def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
         with foreign_errors(path, "a complete text file"):
             raise error
     _check_header(path, frame.columns, content)
-    if separator == "\t" and not _is_atomic(path) and any(_line_breaks(frame)):
-        _refuse_record_of_two_lines(path, content)
+    if not _is_atomic(path) and b'"' in content:
+        if _TEXT_AFTER_QUOTE.search(content):
+            _blank_rows(path, content)  # parses strictly, and refuses the record with its line
+        if separator == "\t" and any(_line_breaks(frame)):
+            _refuse_record_of_two_lines(path, content)
     # A short row and a blank line both read as a null in the last column: only then is a closer look due.
     if frame.height and frame[:, -1].null_count():
         blank = _blank_rows(path, content)
