@@ -1,4 +1,4 @@
-"""Whatever is in place of a file, it is refused in one line; nothing waits, and nothing foreign is raised."""
+"""Everything that is not a file is refused in one line. Nothing waits, and no foreign exception is raised."""
 
 import os
 import socket

@@ -18,7 +18,7 @@ from prismrec.errors import InputError
 
 _ID_NAMES = ("itemid", "item", "id", "iid", "asin", "parentasin", "movieid")
 _WAY_OUT = "numbered columns such as f0, f1, … or one column of lists beside the ids; leave others out with"
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 
 
 def read_feature_table(path: Path, options: ReadOptions, _items: Table | None) -> RawFeatures:

@@ -7,10 +7,8 @@ item ids.
 
 from pathlib import Path
 
-import polars as pl
-
-from prismrec.data.readers.boundary import entries
-from prismrec.data.readers.columns import USUAL_NAMES, id_column, plain_name
+from prismrec.data.readers.boundary import entries, exists
+from prismrec.data.readers.columns import USUAL_NAMES, id_column, plain_name, require_column
 from prismrec.data.readers.feature_table import sequence_column
 from prismrec.data.readers.features import FeatureSource, notes_of, read_features, sources_in, unread
 from prismrec.data.readers.interactions import read_interactions
@@ -32,26 +30,17 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     """
     folder = files.folder
     interactions = read_interactions(files, options)
-    used = {path for _, path in files.parts}
-    sources: list[FeatureSource] = []
-    items: Table | None = None
-    items_path = folder / f"{files.name}.item"
     notes = list(interactions.notes)
-    for path in entries(folder):
-        if path in used or not path.name.startswith(f"{files.name}.") or path.suffix == ".inter":
-            continue
-        if path != items_path and not _has_item_features(path):
-            continue
-        used.add(path)
-        table = read_table(path, options)
-        if path == items_path:
-            items = id_table(table, "item", options.columns.item)
-            notes += items.notes
-            table = items
-        sources += _sequences(table, options)
+    tables = [read_table(path, options) for path in _embedding_files(files)]
+    items = _read_items(folder / f"{files.name}.item", options)
+    if items is not None:
+        notes += items.notes
+        tables.append(items)
+    sources = [source for table in tables for source in _sequences(table, options)]
     sources += sources_in(folder / "features", options, items)
     features = read_features(sources, folder, options.modalities)
-    catalog = None if items is None else _without_sequences(items)
+    catalog = None if items is None else items.frame.drop(_sequence_names(items))
+    used = {table.path for table in (*interactions.tables, *tables)} | feature_paths(folder / "features")
     return RawData(
         name=files.name,
         path=files.path,
@@ -59,8 +48,18 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         features=features,
         items=None if catalog is None else catalog["item_id"],
         catalog=catalog,
-        notes=(*notes, *notes_of(features), *unread(folder, used | feature_paths(folder / "features"), _HINT)),
+        notes=(*notes, *notes_of(features), *unread(folder, used, _HINT)),
     )
+
+
+def _read_items(path: Path, options: ReadOptions) -> Table | None:
+    return id_table(read_table(path, options), "item", options.columns.item) if exists(path) else None
+
+
+def _embedding_files(files: SourceFiles) -> list[Path]:
+    """The files `NAME.*` with features, other than `NAME.item`."""
+    named = [path for path in entries(files.folder) if path.name.startswith(f"{files.name}.")]
+    return [path for path in named if path.suffix not in (".inter", ".item") and _has_item_features(path)]
 
 
 def _has_item_features(path: Path) -> bool:
@@ -84,8 +83,7 @@ def _sequence_names(table: Table) -> list[str]:
 def _sequences(table: Table, options: ReadOptions) -> list[FeatureSource]:
     """The `float_seq` columns of a file with item ids, as modalities of the same names."""
     given = options.columns.item
-    named = table.frame.columns
-    id_name = given if given in named else next(name for name in named if _is_item(name))
+    id_name = require_column(table, "item", given if given in table.frame.columns else None)
 
     def source(name: str) -> FeatureSource:
         def read() -> RawFeatures:
@@ -94,7 +92,3 @@ def _sequences(table: Table, options: ReadOptions) -> list[FeatureSource]:
         return FeatureSource(name, table.path, read)
 
     return [source(name) for name in _sequence_names(table)]
-
-
-def _without_sequences(items: Table) -> pl.DataFrame:
-    return items.frame.drop(_sequence_names(items))
