@@ -71,6 +71,7 @@ def test_a_least_rating_leaves_out_lower_ones_and_counts_them(name, folder):
     dataset = load(source, min_rating=4)
     assert sum(counts(dataset)) == 2
     assert f"interactions.csv: 2 of 4 rows do not meet {name} >= 4 and were left out" in dataset.notes
+    assert f"interactions.csv: columns used: {name} (condition), user (user), item (item)" in dataset.notes
     with pytest.raises(InputError, match="no row that meets the conditions"):
         load(source, min_rating=6)
 
@@ -86,7 +87,17 @@ def test_a_least_rating_needs_one_column_of_numbers(folder):
 
 @pytest.mark.parametrize(
     ("condition", "left"),
-    [("n=2", 1), ("n!=2", 2), ("n<2", 1), ("n <= 2", 2), ("n>2.5", 1), ("n>=1", 3), ("kind=buy", 2), ("kind!=buy", 1)],
+    [
+        ("n=2", 1),
+        ("n == 2", 1),
+        ("n!=2", 2),
+        ("n<2", 1),
+        ("n <= 2", 2),
+        ("n>2.5", 1),
+        ("n>=1", 3),
+        ("kind=buy", 2),
+        ("kind!=buy", 1),
+    ],
 )
 def test_conditions_compare_numbers_and_text(condition, left, folder):
     source = folder({"interactions.csv": "user,item,n,kind\na,x,1,buy\na,y,2,view\na,z,3,buy\n"})

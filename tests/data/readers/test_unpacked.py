@@ -82,6 +82,12 @@ def test_packed_files_beyond_the_limit_are_refused(name, write, folder):
     assert refusal.value.where == str(source / name)
 
 
+def test_a_modality_beyond_the_limit_can_be_left_out(folder):
+    source = folder({"shop.inter": "userID\titemID\n0\t0\n", "a_feat.npy": np.ones((1, 2))})
+    matrix(source / "image_feat.npy")
+    assert set(load(source, memory_limit=LIMIT, modalities=["a"]).features) == {"a"}
+
+
 def test_unzipping_stops_at_the_limit(tmp_path):
     """A gigabyte of zeros in a megabyte of gzip is not unpacked."""
     source = tmp_path / "interactions.csv.gz"

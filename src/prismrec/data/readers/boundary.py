@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -69,22 +69,21 @@ def quiet_panics() -> Iterator[None]:
 
     Rust prints a backtrace before a panic becomes an exception. If the block succeeds, its output is written as usual.
     """
-    with _STDERR_LOCK, tempfile.TemporaryFile() as held:
-        if sys.stderr is not None:
-            sys.stderr.flush()
+    with _STDERR_LOCK, ExitStack() as stack:
         try:
+            held = stack.enter_context(tempfile.TemporaryFile())
             original = os.dup(2)
-        except OSError:  # the process has no standard error
+        except OSError:  # there is no folder for temporary files, or no standard error
             yield
             return
+        stack.callback(os.close, original)
+        if sys.stderr is not None:
+            sys.stderr.flush()
         os.dup2(held.fileno(), 2)
-        try:
-            yield
-            held.seek(0)
-            os.write(original, held.read())
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
+        stack.callback(os.dup2, original, 2)
+        yield
+        held.seek(0)
+        os.write(original, held.read())
 
 
 def exists(path: Path) -> bool:

@@ -101,7 +101,8 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
         raise InputError(f"{table.path}, line 1", f"column {user!r} for users and items", "two columns")
     read_ids = row_numbers if numbered else id_column
     columns = [read_ids(table, user, "user"), read_ids(table, item, "item")]
-    roles = {user: "user", item: "item"}
+    conditional = [_column_of(table, condition, options) for condition in options.where]
+    roles = dict.fromkeys(conditional, "condition") | {user: "user", item: "item"}
     if options.needs_times:
         timestamp = find_column(table, "timestamp", names.timestamp)
         if timestamp is not None:
@@ -112,7 +113,7 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
     if label is not None:
         columns.append(pl.Series("label", [label], dtype=pl.Int8).new_from_index(0, len(table.frame)))
     elif options.needs_labels:
-        split = find_split_column(table, names.split, _conditional_columns(table, options))
+        split = find_split_column(table, names.split, conditional)
         if split is not None:
             columns.append(label_column(table, split))
             roles[split] = "split"
@@ -124,10 +125,6 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
     if unused:
         notes.append(f"{table.path.name}: columns not used: {', '.join(unused)}")
     return pl.DataFrame(columns)
-
-
-def _conditional_columns(table: Table, options: ReadOptions) -> list[str]:
-    return [_column_of(table, condition, options) for condition in options.where]
 
 
 def _column_of(table: Table, condition: Condition, options: ReadOptions) -> str:

@@ -45,8 +45,9 @@ def with_features(
     paths = {path.name.removesuffix(_SUFFIX): path for path in files}
     for name, path in paths.items():
         require_unicode_name(path, name)
-    arrays = {name: open_npy(path, options.memory_limit) for name, path in paths.items()}
     wanted = check.modality_names(options.modalities, paths, folder)
+    limits = {name: options.memory_limit if name in wanted else None for name in paths}
+    arrays = {name: open_npy(path, limits[name]) for name, path in paths.items()}
     num_users = int(raw.pairs["user"].to_numpy().max()) + 1
     num_items = int(raw.pairs["item"].to_numpy().max()) + 1
     if arrays:

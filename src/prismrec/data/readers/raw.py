@@ -15,7 +15,7 @@ from prismrec.types import FloatArray
 
 UnknownItems = Literal["refuse", "drop"]
 LABELS_SET_ASIDE = "the file's own split labels were set aside"
-_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*")
+_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==?|<|>)\s*(.*?)\s*")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Condition:
         if match is None:
             raise ParameterError("where", repr(text), "a condition such as rating>=4 or label=1")
         column, operator, value = match.groups()
+        operator = "=" if operator == "==" else operator
         if operator not in ("=", "!=") and not is_number(value):
             raise ParameterError("where", repr(text), f"a number after {operator}")
         return cls(column, operator, value)
