@@ -1,4 +1,4 @@
-"""Folders of input, and what it means to refuse one."""
+"""Folders of input, and the check that one is refused."""
 
 import os
 from collections.abc import Callable, Mapping

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from prismrec.data import ColumnNames, SplitSpec, load
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
 
 LABELLED = "user,item,split\nb,10,train\na,9,train\na,10,valid\nb,9,test\n"
 
@@ -132,17 +132,26 @@ def test_a_named_column_that_is_missing_is_refused(folder, refused):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("parameters", "message"),
     [
-        ({"format": "xml"}, "--format: found 'xml'; expected one of: table"),
-        ({"fill": "median"}, "--fill: found 'median'; expected one of: mean, zero"),
-        ({"k_core": -1}, "--k-core: found -1"),
-        ({"npy_order": "users"}, "--npy-order: found 'users'"),
+        ({"format": "xml"}, "format: found 'xml'; expected one of: table"),
+        ({"fill": "median"}, "fill: found 'median'; expected one of: mean, zero"),
+        ({"k_core": -1}, "k_core: found -1"),
+        ({"npy_order": "users"}, "npy_order: found 'users'"),
+        ({"unknown_items": "keep"}, "unknown_items: found 'keep'; expected one of: refuse, drop"),
+        ({"memory_limit": 0}, "memory_limit: found 0"),
+        ({"min_rating": float("nan")}, "min_rating: found nan"),
+        ({"where": "n=1"}, r"where: found 'n=1'; expected a list such as \['n=1'\]"),
+        ({"modalities": "image"}, "modalities: found 'image'; expected a list"),
+        ({"ignore_columns": "label"}, "ignore_columns: found 'label'; expected a list"),
+        ({"where": ["rating"]}, "where: found 'rating'; expected a condition such as"),
+        ({"where": ["rating>high"]}, "where: found 'rating>high'; expected a number after >"),
+        ({"ignore_columns": ["ranks"]}, "ignore_columns: found 'ranks'; expected columns of a table"),
     ],
 )
-def test_unknown_options_are_refused(options, message, folder):
-    with pytest.raises(InputError, match=message):
-        load(folder({"interactions.csv": LABELLED}), **options)
+def test_impossible_values_of_parameters_are_refused(parameters, message, folder):
+    with pytest.raises(ParameterError, match=message):
+        load(folder({"interactions.csv": LABELLED}), **parameters)
 
 
 def test_users_and_items_without_interactions_keep_their_numbers(folder):

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from prismrec.data import SplitSpec
+
 INTERACTIONS = "user_id,item_id\na,x\nb,y\nc,z\n"
 NUMBERED = "userID\titemID\tx_label\n0\t0\t0\n0\t2\t1\n1\t1\t2\n"
 IDS = np.array(["x", "y", "z"])
@@ -128,10 +130,10 @@ TABLES = {
         "user,item,time\na,x,1\nb,y,noon\n",
         ", line 3, column 'time'",
         "'noon'",
-        "a number or a date",
+        "a number or an ISO date",
     ),
-    "broken gzip": ("interactions.csv.gz", gzip.compress(b"user,item\na,x\n")[:-9], "", "broken gzip", "whole"),
-    "broken parquet": ("interactions.parquet", b"PAR1 and nothing more", "", "unreadable", "a whole file"),
+    "broken gzip": ("interactions.csv.gz", gzip.compress(b"user,item\na,x\n")[:-9], "", "broken gzip", "complete"),
+    "broken parquet": ("interactions.parquet", b"PAR1 and nothing more", "", "unreadable", "a complete Parquet file"),
     "negative number": (
         "shop.inter",
         "userID\titemID\n0\t1\n0\t-1\n",
@@ -166,7 +168,11 @@ TABLES = {
 @pytest.mark.parametrize("case", TABLES)
 def test_refuses_interactions(case, folder, refused):
     name, content, place, found, expected = TABLES[case]
-    refused(folder({name: content}), name + place, found, expected)
+    source = folder({name: content})
+    if "timestamp" in case:
+        refused(source, name + place, found, expected, "--by", "last", split=SplitSpec(by="last"))
+    else:
+        refused(source, name + place, found, expected)
 
 
 # Name of the case: file of the features, content, place, found, expected; beside interactions with x, y, z.
@@ -178,7 +184,7 @@ FEATURES = {
         "20 bytes of numbers",
         "24 for float32 [3, 2]",
     ),
-    "npy cut in the header": ("0_feat.npy", npy(ONES)[:40], "", "broken npy header", "whole npy file"),
+    "npy cut in the header": ("0_feat.npy", npy(ONES)[:40], "", "broken npy header", "complete npy file"),
     "no npy at all": ("0_feat.npy", b"hello, world", "", "starts with b'hello,'", "numpy.save"),
     "pickle": ("0_feat.npy", pickle.dumps([1.0]), "", "a pickle, which is never loaded", "array of numbers"),
     "objects in npy": ("0_feat.npy", npy(np.array([[1, None]] * 3)), "", "dtype object", "never loaded"),
@@ -270,7 +276,7 @@ WITH_IDS = {
         "items of interactions.csv, such as 'x'",
     ),
     "npy without ids": ("image.npy", ONES, "", "no ids for its rows", "image.ids.txt"),
-    "not safetensors": ("image.safetensors", b"hello, world", "", "something unreadable", "a safetensors file"),
+    "not safetensors": ("image.safetensors", b"hello, world", "", "unreadable content", "a safetensors file"),
 }
 
 
@@ -283,7 +289,7 @@ def test_refuses_features_with_ids(case, folder, refused):
 
 def test_refuses_item_numbers_beyond_the_feature_rows(folder, refused):
     source = folder({"shop.inter": NUMBERED, "text_feat.npy": ONES[:2]})
-    refused(source, "shop.inter, line 3, column 'itemID'", "item number 2", "at most 1: row i of text_feat.npy")
+    refused(source, "shop.inter, line 3", "item number 2", "at most 1: row i of text_feat.npy")
 
 
 def test_refuses_modalities_of_unequal_rows(folder, refused):
@@ -316,7 +322,7 @@ def test_refuses_npy_rows_that_do_not_match_the_item_table(folder, refused):
 def test_refuses_one_modality_in_two_files(folder, refused):
     arrays = {"ids": IDS, "features": ONES}
     source = folder({"interactions.csv": INTERACTIONS, "features/a.npz": arrays, "features/a.npy": ONES})
-    refused(source, "features", "'a.npy', 'a.npz'", "one file for 'a'")
+    refused(source, "", "'features/a.npy', 'features/a.npz'", "one file for 'a'")
 
 
 def test_refuses_lists_of_unequal_length_in_parquet(folder, refused):
@@ -343,7 +349,9 @@ def test_refuses_parquet_ids_with_a_point(folder, refused):
 def test_refuses_parquet_columns_of_another_type(column, values, expected, folder, refused):
     source = folder({"features/none": ""})
     pl.DataFrame({"user": [1], "item": [2], column: values}).write_parquet(source / "interactions.parquet")
-    refused(source, f"interactions.parquet, column {column!r}", f"type {values.dtype}", expected)
+    by = "last" if column == "time" else "label"
+    place = f"interactions.parquet, column {column!r}"
+    refused(source, place, f"type {values.dtype}", expected, "--by", by, split=SplitSpec(by=by))
 
 
 def test_refuses_a_damaged_npz(folder, refused):
@@ -351,7 +359,7 @@ def test_refuses_a_damaged_npz(folder, refused):
     path = source / "features" / "a.npz"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"\x93NUMPY", b"\x00NUMPY"))
-    refused(source, "features/a.npz", "something unreadable", "arrays 'ids' and 'features'")
+    refused(source, "features/a.npz", "Bad CRC-32 for file 'ids.npy'", "arrays 'ids' and 'features'")
 
 
 def test_names_the_row_of_an_empty_id_in_parquet(folder, refused):
@@ -429,7 +437,9 @@ def test_refuses_a_gzip_file_whose_content_is_larger_than_the_memory_limit(folde
     text = "user,item\n" + "a,x\n" * 5000
     source = folder({"interactions.csv.gz": gzip.compress(text.encode())})
     flags = ("--memory-limit", "10K")
-    refused(source, "interactions.csv.gz", f"{len(text):,} bytes", "at most 10,240", *flags, memory_limit=10240)
+    refused(
+        source, "interactions.csv.gz", f"at least {len(text):,} bytes", "at most 10,240", *flags, memory_limit=10240
+    )
 
 
 def test_refuses_an_unknown_modality(folder, refused):

@@ -9,9 +9,8 @@ PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5), st.integers(-3,
 
 
 def pairs_from(rows, labels=None):
-    users, items, times = (np.array(column, np.int32) for column in zip(*rows, strict=True)) if rows else [[]] * 3
-    users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-    return Pairs(users, items, 7, 6, timestamps=np.asarray(times, np.int64), labels=labels)
+    table = np.array(rows, np.int32).reshape(-1, 3)
+    return Pairs(table[:, 0], table[:, 1], 7, 6, timestamps=table[:, 2].astype(np.int64), labels=labels)
 
 
 @given(PAIRS)
@@ -37,7 +36,7 @@ def test_distinct_accepts_a_repeated_label_and_refuses_a_second_one():
 
 
 def slow_core(pairs, k):
-    """Remove one user or item at a time, until none has fewer than k."""
+    """The k-core by definition: remove one user or item at a time, until none has fewer than k."""
     while True:
         for side in (0, 1):
             counts = {}

@@ -1,4 +1,4 @@
-"""Files in, `Dataset` out: layouts, splits, and every refusal of bad data."""
+"""From files to a `Dataset`: layouts, checks of the input, and splits."""
 
 from prismrec.data.build import build, load
 from prismrec.data.dataset import Dataset

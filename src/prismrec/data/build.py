@@ -1,22 +1,42 @@
-"""From raw ids to a `Dataset`: numbering, k-core, split, filled features."""
+"""From raw ids to a `Dataset`: numbers, k-core, split, filled features."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
 
 from prismrec.data.dataset import Dataset
-from prismrec.data.pairs import LabelConflictError, Pairs, distinct, renumber
+from prismrec.data.ids import notes_on_ids, number_ids, positions
+from prismrec.data.pairs import LabelArray, LabelConflictError, Pairs, distinct, renumber
 from prismrec.data.pairs import k_core as largest_core
 from prismrec.data.readers import read_source
-from prismrec.data.readers.raw import ColumnNames, RawData, RawFeatures, ReadOptions
-from prismrec.data.split import SPLIT_NAMES, SplitSpec, split_labels
-from prismrec.errors import InputError
+from prismrec.data.readers.boundary import printable
+from prismrec.data.readers.raw import (
+    LABELS_SET_ASIDE,
+    ColumnNames,
+    RawData,
+    RawFeatures,
+    ReadOptions,
+    UnknownItems,
+    parse_conditions,
+    several,
+)
+from prismrec.data.split import SPLIT_NAMES, TEST, TRAIN, VALID, SplitSpec, split_labels
+from prismrec.errors import InputError, ParameterError
 from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
 
 Fill = Literal["mean", "zero"]
+
+
+class _Numbered(NamedTuple):
+    """Pairs of numbers, and the ids behind the numbers of users and items."""
+
+    pairs: Pairs
+    users: pl.Series
+    items: pl.Series
 
 
 def load(
@@ -30,117 +50,135 @@ def load(
     modalities: Sequence[str] | None = None,
     npy_order: Literal["items"] | None = None,
     memory_limit: int | None = None,
+    ignore_columns: Sequence[str] = (),
+    where: Sequence[str] = (),
+    min_rating: float | None = None,
+    unknown_items: UnknownItems = "refuse",
 ) -> Dataset:
     """Read a source, check it, and split it.
 
     Args:
         source: a folder in one of the layouts, or the file of interactions in it.
-        format: `table`, `mmrec`, `recbole` or `lattice`; None recognises it.
-        split: the protocol; None takes the file's own labels or, without any, 8:1:1 within each user, seed 0.
-        fill: what the features of an item without a modality become: the modality's mean, or zero.
+        format: `table`, `mmrec`, `recbole` or `lattice`. None recognises the layout.
+        split: the protocol. None uses the labels of the file, or without labels 8:1:1 within each user, seed 0.
+        fill: the features of an item that lacks a modality: the mean of the modality, or zero.
         k_core: keep only users and items with at least k interactions with each other; 0 keeps all.
-        columns: names of columns where they are not the usual ones.
-        modalities: which to read; None for all, empty for none.
+        columns: names of columns, if they are not the usual ones.
+        modalities: the modalities to read. None reads all, an empty sequence none.
         npy_order: "items" if row i of each `features/*.npy` belongs to row i of the item table.
-        memory_limit: refuse any file larger than this, in bytes.
+        memory_limit: refuse a file whose content, unpacked, is larger than this, in bytes.
+        ignore_columns: columns to leave out: "COLUMN" in every table, also in feature tables, or "FILE:COLUMN" in one.
+        where: conditions such as "label=1" or "rating>=4". Interactions that do not meet all of them are left out.
+        min_rating: the lowest value in the column of ratings; interactions below it are left out.
+        unknown_items: "drop" leaves out interactions with items that the item table lacks; "refuse" refuses them.
 
     Raises:
-        InputError: for input that cannot be used as it is; the message says where, what and what to do.
+        InputError: the source cannot be used; the message says where, what was found and what was expected.
+        ParameterError: a parameter has an unknown or impossible value.
     """
-    if fill not in get_args(Fill):
-        raise InputError("--fill", repr(fill), f"one of: {', '.join(get_args(Fill))}")
-    if k_core < 0:
-        raise InputError("--k-core", str(k_core), "a whole number from 0 on")
+    _check_fill_and_core(fill, k_core)
     options = ReadOptions(
         columns=columns or ColumnNames(),
-        modalities=None if modalities is None else tuple(modalities),
+        modalities=None if modalities is None else several("modalities", modalities),
         memory_limit=memory_limit,
         npy_order=npy_order,
+        split_by=None if split is None else split.by,
+        ignore_columns=several("ignore_columns", ignore_columns),
+        where=parse_conditions(where, min_rating),
+        unknown_items=unknown_items,
     )
     return build(read_source(Path(source), format, options), split=split, fill=fill, k_core=k_core)
 
 
+def _check_fill_and_core(fill: str, k_core: int) -> None:
+    if fill not in get_args(Fill):
+        raise ParameterError("fill", repr(fill), f"one of: {', '.join(get_args(Fill))}")
+    if k_core < 0:
+        raise ParameterError("k_core", str(k_core), "a whole number from 0 on")
+
+
 def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", k_core: int = 0) -> Dataset:
-    """Number, filter, split and fill what a reader returned; arguments and errors as for `load`.
+    """Number, filter, split and fill what a reader returned. The arguments are those of `load`.
 
     Ids are numbered in ascending order: as numbers if all of them are whole numbers without leading zeros, else
-    as text, by code point. Users and items without interactions keep a number, unless a k-core is asked for.
+    as text, by code point. Users and items without interactions keep a number, except with a k-core.
+
+    Raises:
+        InputError: the data cannot be split or filtered in this way, or features belong to other items.
+        ParameterError: an unknown `fill` or a negative `k_core`.
     """
-    users = _numbered([raw.pairs["user"], raw.users])
-    items = _numbered([raw.pairs["item"], raw.items, _in_all_features(raw)])
-    notes = [*raw.notes, *_padded(users, "user"), *_padded(items, "item")]
-    pairs = _distinct_pairs(raw, users, items, notes)
+    _check_fill_and_core(fill, k_core)
+    notes = list(raw.notes)
+    numbered = _number(raw, split, notes)
     if k_core:
-        before = pairs
-        pairs, kept_users, kept_items = renumber(largest_core(pairs, k_core))
-        if not len(pairs):
-            raise InputError(raw.path, f"no {k_core}-core among {len(before):,} pairs", "a smaller --k-core")
-        notes.append(
-            f"{k_core}-core: {len(users) - len(kept_users):,} users, {len(items) - len(kept_items):,} items and "
-            f"{len(before) - len(pairs):,} pairs left out"
-        )
-        users, items = users.gather(kept_users), items.gather(kept_items)
+        numbered = _reduce_to_core(raw, numbered, k_core, notes)
+    pairs, users, items = numbered
     spec = split or SplitSpec(by="user" if pairs.labels is None else "label")
     labels = split_labels(pairs, spec, str(raw.path))
     notes.append(f"split: {spec}")
     notes += [f"no {name} pair" for label, name in enumerate(SPLIT_NAMES) if not (labels == label).any()]
-    if pairs.labels is not None and spec.by != "label":
-        notes.append("the file's own split labels were set aside")
     features, present = _align(raw, items, np.bincount(pairs.items, minlength=len(items)) > 0, fill, notes)
-    train, valid, test = (
-        Interactions(pairs.users[labels == label], pairs.items[labels == label], len(users), len(items))
-        for label in range(len(SPLIT_NAMES))
-    )
     return Dataset(
-        name=raw.name,
-        train=train,
-        valid=valid,
-        test=test,
+        name=printable(raw.name),
+        train=_pairs_with(pairs, labels, TRAIN),
+        valid=_pairs_with(pairs, labels, VALID),
+        test=_pairs_with(pairs, labels, TEST),
         features=features,
         present=present,
         users=Vocabulary(users, "user"),
         items=Vocabulary(items, "item"),
         catalog=_aligned_catalog(raw.catalog, items),
-        notes=tuple(notes),
+        notes=tuple(map(printable, notes)),
     )
 
 
-def _numbered(parts: Sequence[pl.Series | None]) -> pl.Series:
-    """The distinct ids of all parts in the order of their numbers."""
-    ids = pl.concat([part.unique().rename("id") for part in parts if part is not None]).unique()
-    if ids.str.contains(r"^(0|[1-9][0-9]{0,17})$").all():
-        return ids.cast(pl.Int64).sort().cast(pl.String)
-    return ids.sort()
+def _pairs_with(pairs: Pairs, labels: LabelArray, label: int) -> Interactions:
+    chosen = labels == label
+    return Interactions(pairs.users[chosen], pairs.items[chosen], pairs.num_users, pairs.num_items)
 
 
-def _padded(ids: pl.Series, kind: str) -> list[str]:
-    """A note if ids begin or end with a space: they are told apart from those that do not."""
-    padded = ids.filter(ids.str.contains(r"^\s|\s$"))
-    return [f"{len(padded):,} {kind} ids begin or end with a space, such as {padded[0]!r}"] if len(padded) else []
+def _number(raw: RawData, split: SplitSpec | None, notes: list[str]) -> _Numbered:
+    """Number users and items, and keep each pair once."""
+    users = number_ids([raw.pairs["user"], raw.users])
+    items = number_ids([raw.pairs["item"], raw.items, _in_all_features(raw)])
+    notes += notes_on_ids(users, "user")
+    with_features = [features.ids for features in raw.features.values()]
+    notes += notes_on_ids(number_ids([items, *with_features]), "item")
+    if "label" in raw.pairs.columns and split is not None and split.by != "label":
+        notes.append(LABELS_SET_ASIDE)
+        raw = replace(raw, pairs=raw.pairs.drop("label"))
+    return _Numbered(_distinct_pairs(raw, users, items, notes), users, items)
+
+
+def _reduce_to_core(raw: RawData, numbered: _Numbered, k: int, notes: list[str]) -> _Numbered:
+    before = numbered.pairs
+    pairs, kept_users, kept_items = renumber(largest_core(before, k))
+    if not len(pairs):
+        raise InputError(raw.path, f"no {k}-core among {len(before):,} pairs", "a smaller k_core (--k-core)")
+    notes.append(
+        f"{k}-core: {len(numbered.users) - len(kept_users):,} users, {len(numbered.items) - len(kept_items):,} items "
+        f"and {len(before) - len(pairs):,} pairs left out"
+    )
+    return _Numbered(pairs, numbered.users.gather(kept_users), numbered.items.gather(kept_items))
 
 
 def _in_all_features(raw: RawData) -> pl.Series | None:
-    """Items that every modality has, also those without an interaction."""
+    """Items that every modality has, with or without an interaction."""
     modalities = [features.ids for features in raw.features.values()]
     if not modalities:
         return None
     common = modalities[0]
     for ids in modalities[1:]:
-        common = common.filter(_positions(common, ids).is_not_null())
+        common = common.filter(positions(common, ids).is_not_null())
     return common
-
-
-def _positions(ids: pl.Series, known: pl.Series) -> pl.Series:
-    """The position of each id in `known`, null where it has none."""
-    return ids.cast(pl.Enum(known), strict=False).to_physical()
 
 
 def _distinct_pairs(raw: RawData, users: pl.Series, items: pl.Series, notes: list[str]) -> Pairs:
     given = raw.pairs
     columns = {name: given[name].to_numpy() for name in ("timestamp", "label") if name in given.columns}
     pairs = Pairs(
-        users=_positions(given["user"], users).to_numpy().astype(np.int32),
-        items=_positions(given["item"], items).to_numpy().astype(np.int32),
+        users=positions(given["user"], users).to_numpy().astype(np.int32),
+        items=positions(given["item"], items).to_numpy().astype(np.int32),
         num_users=len(users),
         num_items=len(items),
         timestamps=columns.get("timestamp"),
@@ -153,7 +191,7 @@ def _distinct_pairs(raw: RawData, users: pl.Series, items: pl.Series, notes: lis
         raise InputError(
             f"{raw.path}, user {users[conflict.user]!r} with item {items[conflict.item]!r}",
             f"the same pair in {labels}",
-            "each pair in one split",
+            "each pair in one split, or another protocol than the file's labels (--by)",
         ) from None
     if len(once) < len(pairs):
         notes.append(f"{len(pairs) - len(once):,} duplicate interactions: each pair was kept once")
@@ -163,7 +201,7 @@ def _distinct_pairs(raw: RawData, users: pl.Series, items: pl.Series, notes: lis
 def _align(
     raw: RawData, items: pl.Series, interacted: BoolArray, fill: Fill, notes: list[str]
 ) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
-    """Features `[I, F_m]` in the order of the items, and which rows were there."""
+    """Features `[I, F_m]` in the order of the items, and which rows the files have."""
     features: dict[str, FloatArray] = {}
     present: dict[str, BoolArray] = {}
     for name, modality in raw.features.items():
@@ -182,16 +220,17 @@ def _align(
         surplus = len(modality.ids) - int(has.sum())
         if surplus:
             notes.append(f"{name}: {surplus:,} rows belong to no item of the data set and were left out")
-        features[name], present[name] = values, has
+        features[name] = values
+        present[name] = has
     return features, present
 
 
 def _align_one(modality: RawFeatures, items: pl.Series) -> tuple[FloatArray, BoolArray]:
     if modality.ids.equals(items):
         return modality.values, np.ones(len(items), dtype=np.bool_)
-    positions = _positions(modality.ids, items)
-    known = positions.is_not_null().to_numpy()
-    rows = positions.drop_nulls().to_numpy()
+    places = positions(modality.ids, items)
+    known = places.is_not_null().to_numpy()
+    rows = places.drop_nulls().to_numpy()
     values = np.zeros((len(items), modality.values.shape[1]), dtype=np.float32)
     values[rows] = modality.values[known]
     has = np.zeros(len(items), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Every refusal of bad data that more than one reader needs: one line each, with file and place."""
+"""Checks that more than one reader needs. Each refuses bad data in one line, with file and place."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,31 +12,39 @@ from prismrec.types import FloatArray
 
 
 def listed(names: Iterable[object], limit: int = 8) -> str:
-    """'a', 'b' and 3 more: names as a message shows them."""
-    shown = [repr(str(name)) for name in names]
+    """Names as a message shows them: `'a', 'b' and 3 more`. Bytes of file names that are not UTF-8 are escaped."""
+    shown = [repr(str(name)).replace("\\udc", "\\x") for name in names]
     if len(shown) > limit:
         return f"{', '.join(shown[:limit])} and {len(shown) - limit} more"
     return ", ".join(shown) or "none"
 
 
-def memory(path: Path, limit: int | None) -> None:
-    """Refuse a file larger than the limit in bytes.
+def unpacked_size(path: Path, size: int, limit: int | None, bound: str = "") -> None:
+    """Refuse a file whose content, unpacked, is larger than the memory limit.
 
-    For a gzip file the size that it declares for its content counts, if that is larger.
+    Args:
+        path: the file.
+        size: bytes of its content.
+        limit: the largest size, in bytes. None accepts every size.
+        bound: "at least " if the size is not yet known.
+
+    Raises:
+        InputError: the content is larger.
     """
-    if limit is None:
-        return
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size >= 18 and file.read(2) == b"\x1f\x8b":
-            file.seek(-4, 2)
-            size = max(size, int.from_bytes(file.read(4), "little"))
-    if size > limit:
-        raise InputError(path, f"{size:,} bytes", f"at most {limit:,} bytes, the memory limit (raise --memory-limit)")
+    if limit is not None and size > limit:
+        raise InputError(
+            path,
+            f"{bound}{size:,} bytes of content",
+            f"at most {limit:,} bytes, the memory limit (raise memory_limit, --memory-limit)",
+        )
 
 
 def only_one(found: Sequence[Path], folder: Path, wanted: str) -> Path:
-    """The single file for a purpose; of several, none is guessed to be the right one."""
+    """The single file for a purpose.
+
+    Raises:
+        InputError: there are several.
+    """
     if len(found) > 1:
         raise InputError(
             folder,
@@ -47,7 +55,11 @@ def only_one(found: Sequence[Path], folder: Path, wanted: str) -> Path:
 
 
 def modality_names(wanted: Sequence[str] | None, found: Iterable[str], folder: Path) -> list[str]:
-    """The modalities to read: all that were found, or the wanted ones if each of them exists."""
+    """The modalities to read: the wanted ones, or all that were found.
+
+    Raises:
+        InputError: a wanted modality was not found.
+    """
     available = sorted(found)
     if wanted is None:
         return available
@@ -58,11 +70,15 @@ def modality_names(wanted: Sequence[str] | None, found: Iterable[str], folder: P
 
 
 def distinct_ids(ids: pl.Series, where: str | Path, kind: str = "item") -> None:
-    """Refuse missing, empty and repeated ids; the message names the first and its row (from 1)."""
+    """Refuse missing, empty and repeated ids, and ids with a NUL character. The message names the row, from 1."""
     empty = (ids.is_null() | (ids.str.len_bytes() == 0)).fill_null(True)
     if empty.any():
         row = empty.arg_max() or 0
         raise InputError(f"{where}, row {row + 1}", f"an empty {kind} id", f"an id on each of {len(ids):,} rows")
+    nul = has_nul(ids)
+    if nul.any():
+        row = nul.arg_max() or 0
+        raise InputError(f"{where}, row {row + 1}", f"{kind} id {ids[row]!r}", "an id without NUL characters")
     repeated = ids.is_duplicated()
     if repeated.any():
         identifier = ids[repeated.arg_max() or 0]
@@ -74,6 +90,11 @@ def distinct_ids(ids: pl.Series, where: str | Path, kind: str = "item") -> None:
         )
 
 
+def has_nul(ids: pl.Series) -> pl.Series:
+    """Which ids contain a NUL character. NumPy's text arrays drop it at the end, so two ids would become one."""
+    return ids.str.contains("\0", literal=True)
+
+
 def feature_rows(path: Path, rows: int, expected: int, of_what: str) -> None:
     """Refuse a feature matrix whose number of rows is not the number of its ids."""
     if rows != expected:
@@ -81,7 +102,7 @@ def feature_rows(path: Path, rows: int, expected: int, of_what: str) -> None:
 
 
 def feature_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
-    """Refuse anything but a two-dimensional array of real numbers with at least one row and column."""
+    """Refuse everything but a two-dimensional array of real numbers with at least one row and one column."""
     if dtype.hasobject:
         raise InputError(path, "Python objects (dtype object)", "real numbers; pickled objects are never loaded")
     if dtype.kind not in "fiub":
@@ -96,7 +117,7 @@ def feature_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> 
 
 def finite(values: FloatArray, path: Path, ids: pl.Series) -> None:
     """Refuse NaN and infinity in features `[n, F]`; `ids` names the item of each row."""
-    # A sum is not finite if a term is not; it costs [n] of memory where isfinite(values) costs [n, F].
+    # The sum of a row is finite only if all its terms are. It takes memory [n], where isfinite(values) takes [n, F].
     with np.errstate(over="ignore", invalid="ignore"):
         suspects = np.flatnonzero(~np.isfinite(values.sum(axis=1)))
     for row in suspects:
@@ -110,8 +131,9 @@ def finite(values: FloatArray, path: Path, ids: pl.Series) -> None:
 
 
 def plausible_rows(numbers: pl.Series, where: str, kind: str) -> None:
-    """Refuse numbers that would make a table far longer than what it describes: they are ids, not rows."""
-    highest, distinct = int(numbers.to_numpy().max()), numbers.n_unique()
+    """Refuse numbers that are ids, not rows: the table of their rows would be almost empty."""
+    highest = int(numbers.to_numpy().max())
+    distinct = numbers.n_unique()
     if highest > 1_000_000 + 10 * distinct:
         raise InputError(
             where,

@@ -1,4 +1,4 @@
-"""The one thing that leaves this room: a data set, immutable and valid."""
+"""A data set, immutable and valid: what readers produce and everything else uses."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,16 +17,19 @@ class Dataset:
     """Interactions in three splits, item features per modality, and the ids behind the numbers.
 
     Attributes:
-        name: what to call it in a table.
-        train: pairs to learn from; `valid` and `test` have the same U and I, and no pair in common with it.
-        valid: pairs to choose hyperparameters and the epoch by.
-        test: pairs to report on.
-        features: modality → float32 `[I, F_m]`; the rows of items without that modality are filled.
+        name: the name of the data set.
+        train: pairs for training. The three splits have the same U and I, and no pair in common.
+        valid: pairs for choosing hyperparameters and the epoch.
+        test: pairs for reporting results.
+        features: modality → float32 `[I, F_m]`. Rows of items without the modality are filled.
         present: modality → bool `[I]`, False where the row of `features` was filled.
-        users: user ids; position is number.
-        items: item ids; position is number.
-        catalog: row i describes item number i, for people: `item_id`, then whatever the item table held.
-        notes: what was counted and decided while reading, one sentence each.
+        users: user ids in the order of their numbers.
+        items: item ids in the order of their numbers.
+        catalog: descriptions for people: `item_id`, then the other columns of the item table. Row i is item number i.
+        notes: what was counted, left out and decided while reading, one sentence each.
+
+    Raises:
+        ValueError: the parts do not fit together.
     """
 
     name: str
@@ -57,11 +60,10 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over ids, pairs of each split and features: equal data, equal fingerprint."""
+        """SHA-256 (hex) of the ids, the pairs of each split and the features. Equal data have equal fingerprints."""
         digest = hashlib.sha256()
-        for vocabulary in (self.users, self.items):
-            digest.update(vocabulary.ids.str.len_bytes().to_numpy().astype("<u4").tobytes())
-            digest.update("".join(vocabulary.ids).encode())
+        digest.update(_bytes_of(self.users))
+        digest.update(_bytes_of(self.items))
         for split in (self.train, self.valid, self.test):
             digest.update(np.uint64(len(split)).astype("<u8").tobytes())
             digest.update(split.users.astype("<i4").tobytes())
@@ -72,3 +74,9 @@ class Dataset:
             digest.update(np.ascontiguousarray(values, dtype="<f4").data)
             digest.update(self.present[name].tobytes())
         return digest.hexdigest()
+
+
+def _bytes_of(vocabulary: Vocabulary) -> bytes:
+    """The lengths of all ids, then the ids."""
+    lengths = vocabulary.ids.str.len_bytes().to_numpy().astype("<u4")
+    return lengths.tobytes() + "".join(vocabulary.ids).encode()

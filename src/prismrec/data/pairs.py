@@ -1,4 +1,4 @@
-"""Distinct (user, item) pairs with what a split may go by, before they are split."""
+"""Distinct (user, item) pairs with their timestamps and split labels, before the split."""
 
 from dataclasses import dataclass, replace
 
@@ -20,8 +20,8 @@ class Pairs:
         items: item numbers `[E]`.
         num_users: U.
         num_items: I.
-        timestamps: when, in any unit, `[E]`; the earliest where a pair was given several times.
-        labels: the split of each pair as the file has it, 0 train, 1 valid, 2 test, `[E]`.
+        timestamps: in any unit, `[E]`; the earliest one of a repeated pair.
+        labels: the split of each pair in the file: 0 train, 1 valid, 2 test, `[E]`.
     """
 
     users: IntArray
@@ -46,10 +46,12 @@ class Pairs:
 
 
 class LabelConflictError(ValueError):
-    """One pair carries two split labels; `user` and `item` are its numbers."""
+    """A pair has two split labels; `user` and `item` are its numbers."""
 
     def __init__(self, user: int, item: int, labels: tuple[int, int]) -> None:
-        self.user, self.item, self.labels = user, item, labels
+        self.user = user
+        self.item = item
+        self.labels = labels
         super().__init__(f"user {user}, item {item}: labels {labels}")
 
 
@@ -57,7 +59,7 @@ def distinct(pairs: Pairs) -> Pairs:
     """Sort the pairs and keep each once, with its earliest timestamp.
 
     Raises:
-        LabelConflictError: a pair carries two different split labels.
+        LabelConflictError: a pair has two different split labels.
     """
     keys = pairs.users.astype(np.int64) * pairs.num_items + pairs.items
     order = np.argsort(keys, kind="stable")
@@ -65,9 +67,11 @@ def distinct(pairs: Pairs) -> Pairs:
     is_first = np.ones(len(keys), dtype=np.bool_)
     is_first[1:] = keys[1:] != keys[:-1]
     starts = np.flatnonzero(is_first)
-    labels, timestamps = pairs.labels, pairs.timestamps
+    labels = pairs.labels
+    timestamps = pairs.timestamps
     if labels is not None:
-        labels, highest = (reduce.reduceat(labels[order], starts) for reduce in (np.minimum, np.maximum))
+        highest = np.maximum.reduceat(labels[order], starts)
+        labels = np.minimum.reduceat(labels[order], starts)
         conflicts = np.flatnonzero(labels != highest)
         if len(conflicts):
             at = conflicts[0]
@@ -96,7 +100,8 @@ def renumber(pairs: Pairs) -> tuple[Pairs, IntArray, IntArray]:
     Returns:
         The pairs, and the old numbers of the kept users and of the kept items.
     """
-    users, items = np.unique(pairs.users), np.unique(pairs.items)
+    users = np.unique(pairs.users)
+    items = np.unique(pairs.items)
     kept = replace(
         pairs,
         users=np.searchsorted(users, pairs.users).astype(np.int32),

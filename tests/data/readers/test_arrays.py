@@ -80,7 +80,7 @@ def test_npy_rows_follow_the_item_table_if_told_so(folder):
         ({"features": VALUES}, None, "no ids"),
         ({"image": VALUES}, {"ids": json.dumps(IDS)}, "tensors 'image'"),
         ({"features": VALUES}, {"ids": '{"x": 0}'}, "no JSON list"),
-        ({"features": VALUES}, {"ids": "[x"}, "something unreadable"),
+        ({"features": VALUES}, {"ids": "[x"}, "unreadable content"),
     ],
 )
 def test_safetensors_without_ids_or_features_are_refused(tensors, metadata, found, folder, refused):
@@ -100,4 +100,4 @@ def test_parquet_with_text_beside_the_numbers_is_refused(folder, refused):
     source = folder({"interactions.csv": "user,item\na,x\na,z\n", "features/readme.txt": ""})
     table = pl.DataFrame({"id": IDS, "title": ["Z", "X"], "f0": VALUES[:, 0]})
     table.write_parquet(source / "features" / "clip.parquet")
-    refused(source, "features/clip.parquet", "'title: String', 'f0: Float32'", "only numeric columns")
+    refused(source, "features/clip.parquet", "'title: String', 'f0: Float32'", "only numbered columns")

@@ -1,8 +1,9 @@
 import polars as pl
 import pytest
 
-from prismrec.data.readers.columns import find_column, id_column, label_column, row_numbers, timestamp_column
+from prismrec.data.readers.columns import find_column, id_column, label_column, row_numbers
 from prismrec.data.readers.tabular import Table
+from prismrec.data.readers.times import timestamp_column
 
 
 def table(tmp_path, **columns):

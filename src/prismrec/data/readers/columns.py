@@ -1,9 +1,11 @@
-"""Which column means what, and its content as ids, labels, timestamps or numbers."""
+"""Which column has which role, and its content as ids, row numbers, split labels or numbers."""
+
+from collections.abc import Collection
 
 import polars as pl
 
 from prismrec.data import check
-from prismrec.data.readers.raw import ColumnNames
+from prismrec.data.readers.raw import is_number
 from prismrec.data.readers.tabular import Table
 from prismrec.data.split import SPLIT_NAMES
 from prismrec.errors import InputError
@@ -12,7 +14,15 @@ USUAL_NAMES = {
     "user": ("user_id", "user", "uid", "reviewer_id"),
     "item": ("item_id", "item", "iid", "asin", "parent_asin", "movie_id"),
     "timestamp": ("timestamp", "time", "ts", "datetime", "date"),
-    "split": ("split", "x_label", "label"),
+    "split": ("split", "x_label"),
+    "rating": ("rating", "score", "stars", "overall"),
+}
+_OPTIONS = {
+    "user": "ColumnNames.user, --user-column",
+    "item": "ColumnNames.item, --item-column",
+    "timestamp": "ColumnNames.timestamp, --time-column",
+    "split": "ColumnNames.split, --split-column",
+    "rating": "ColumnNames.rating, --rating-column",
 }
 _LABELS = {name: number for number, name in enumerate(SPLIT_NAMES)} | {"0": 0, "1": 1, "2": 2}
 
@@ -30,34 +40,69 @@ def find_column(table: Table, role: str, given: str | None = None) -> str | None
         if given not in columns:
             raise InputError(f"{table.path}, line 1", f"columns {check.listed(columns)}", f"a column {given!r}")
         return given
-    usual = {_plain(name) for name in USUAL_NAMES[role]}
-    found = [name for name in columns if _plain(name) in usual]
+    usual = {plain_name(name) for name in USUAL_NAMES[role]}
+    found = [name for name in columns if plain_name(name) in usual]
     if len(found) > 1:
         raise InputError(
             f"{table.path}, line 1",
             f"{len(found)} columns that could hold the {role}: {check.listed(found)}",
-            f"one, chosen with {_flag(role)}",
+            f"one, chosen with {_OPTIONS[role]}",
         )
     return found[0] if found else None
 
 
 def require_column(table: Table, role: str, given: str | None = None) -> str:
-    """As `find_column`, but refuse a table without it."""
+    """The column for a role, as `find_column` finds it.
+
+    Raises:
+        InputError: there is none, or several have a usual name.
+    """
     found = find_column(table, role, given)
     if found is None:
         raise InputError(
             f"{table.path}, line 1",
             f"columns {check.listed(table.frame.columns)}",
-            f"a column with the {role} ids, called {', '.join(USUAL_NAMES[role])}, or named by {_flag(role)}",
+            f"a column for the {role}, called {', '.join(USUAL_NAMES[role])}, or named by {_OPTIONS[role]}",
         )
     return found
 
 
-def _flag(role: str) -> str:
-    return f"--{'time' if role == 'timestamp' else role}-column"
+def find_split_column(table: Table, given: str | None, conditions: Collection[str]) -> str | None:
+    """The column with split labels: the given name, else the one with a usual name, else a `label` with split names.
+
+    Many click logs have a column `label` with 1 for a click and 0 for none.
+
+    Args:
+        table: the interactions.
+        given: the name that the user gave.
+        conditions: columns that the user gave conditions for; they hold no split.
+
+    Raises:
+        InputError: the given column is missing, several have a usual name, or `label` holds numbers.
+    """
+    found = find_column(table, "split", given)
+    if found is not None:
+        return found
+    for column in table.frame.columns:
+        if plain_name(column) != "label" or column in conditions or table.frame[column].dtype.is_nested():
+            continue
+        values = table.frame[column].cast(pl.String, strict=False).unique().drop_nulls().to_list()
+        if any(value in SPLIT_NAMES for value in values):
+            return column
+        if all(is_number(value) or value.lower() in ("true", "false") for value in values):
+            shown = check.listed(sorted(values), 3)
+            raise InputError(
+                f"{table.path}, column {column!r}",
+                f"{shown}, which may be clicks or a split",
+                f"a choice: columns=ColumnNames(split={column!r}) (--split-column {column}) if it is the split, "
+                f"where=['{column}=1'] (--where {column}=1) if 1 marks a click, or ignore_columns=['{column}'] "
+                f"(--ignore-column {column}) to count every row",
+            )
+    return None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A column name without case, blanks around it, underscores and hyphens."""
     return name.strip().lower().replace("_", "").replace("-", "")
 
 
@@ -65,7 +110,8 @@ def id_column(table: Table, column: str, kind: str) -> pl.Series:
     """Ids as strings; whole numbers in Parquet become their decimal digits.
 
     Raises:
-        InputError: an empty id, with its place; a column that holds neither text nor whole numbers.
+        InputError: an empty id or one with a NUL character, with its place; a column that holds neither text nor
+            whole numbers.
     """
     ids = table.frame[column]
     if ids.dtype in (pl.Categorical, pl.Enum) or ids.dtype.is_integer():
@@ -75,6 +121,10 @@ def id_column(table: Table, column: str, kind: str) -> pl.Series:
     empty = (ids.is_null() | (ids.str.len_bytes() == 0)).fill_null(True)
     if empty.any():
         raise InputError(table.place(empty.arg_max() or 0, column), f"an empty {kind} id", f"a {kind} id on every row")
+    nul = check.has_nul(ids)
+    if nul.any():
+        row = nul.arg_max() or 0
+        raise InputError(table.place(row, column), f"{kind} id {ids[row]!r}", "an id without NUL characters")
     return ids.alias(kind)
 
 
@@ -82,7 +132,7 @@ def row_numbers(table: Table, column: str, kind: str) -> pl.Series:
     """Row numbers as Int64.
 
     Raises:
-        InputError: something that is not a whole number from 0 on, or numbers that cannot be rows.
+        InputError: a value that is not a whole number from 0 on, or numbers that cannot be rows.
     """
     ids = id_column(table, column, kind)
     # More than 9 digits would not fit into the 32-bit numbers used everywhere.
@@ -114,53 +164,18 @@ def label_column(table: Table, column: str) -> pl.Series:
     return labels.alias("label")
 
 
-def timestamp_column(table: Table, column: str) -> pl.Series:
-    """Timestamps as numbers: whole or decimal numbers as they are, dates as microseconds.
+def number_column(table: Table, column: str) -> pl.Series:
+    """Numbers as Float64, null where a cell is empty.
 
     Raises:
-        InputError: a value that is neither, with its place.
+        InputError: a value that is not a number, with its place.
     """
     raw = table.frame[column]
-    times = raw
-    if raw.dtype == pl.String:
-        times = raw.cast(pl.Int64, strict=False)
-        if times.null_count():
-            times = raw.cast(pl.Float64, strict=False)
-        if times.null_count() == len(raw):
-            times = raw.str.to_datetime(strict=False, time_unit="us", ambiguous="null")
-    if times.dtype in (pl.Date, pl.Datetime):
-        times = times.cast(pl.Datetime("us")).dt.timestamp("us")
-    if not times.dtype.is_numeric():
-        raise InputError(f"{table.path}, column {column!r}", f"type {raw.dtype}", "numbers or dates")
-    bad = ~times.is_finite().fill_null(False)
+    if not (raw.dtype == pl.String or raw.dtype.is_numeric() or raw.dtype == pl.Boolean):
+        raise InputError(f"{table.path}, column {column!r}", f"type {raw.dtype}", "numbers")
+    numbers = raw.cast(pl.Float64, strict=False)
+    bad = (numbers.is_null() & raw.is_not_null()) | numbers.is_nan().fill_null(False)
     if bad.any():
         row = bad.arg_max() or 0
-        raise InputError(
-            table.place(row, column), f"timestamp {raw[row]!r}", "a number or a date such as 2024-05-31T12:00:00"
-        )
-    return (times if times.dtype.is_float() else times.cast(pl.Int64)).alias("timestamp")
-
-
-def interactions(table: Table, names: ColumnNames, *, numbered: bool = False) -> tuple[pl.DataFrame, list[str]]:
-    """The columns of `RawData.pairs`, and notes on what was read and what was not.
-
-    Args:
-        table: the table of interactions.
-        names: columns named by the user.
-        numbered: ids are row numbers; `user` and `item` are then Int64.
-    """
-    user = require_column(table, "user", names.user)
-    item = require_column(table, "item", names.item)
-    timestamp = find_column(table, "timestamp", names.timestamp)
-    split = find_column(table, "split", names.split)
-    ids = row_numbers if numbered else id_column
-    columns = [ids(table, user, "user"), ids(table, item, "item")]
-    if timestamp is not None:
-        columns.append(timestamp_column(table, timestamp))
-    if split is not None:
-        columns.append(label_column(table, split))
-    notes = [] if split is None else [f"{table.path.name}: split labels are in column {split!r}"]
-    unread = [name for name in table.frame.columns if name not in (user, item, timestamp, split)]
-    if unread:
-        notes.append(f"{table.path.name}: columns not used: {', '.join(unread)}")
-    return pl.DataFrame(columns), notes
+        raise InputError(table.place(row, column), repr(raw[row]), "a number")
+    return numbers

@@ -1,21 +1,23 @@
 """The MMRec layout: `NAME.inter` with row numbers for ids, and `MODALITY_feat.npy` beside it."""
 
-from pathlib import Path
+from prismrec.data.readers.features import unread
+from prismrec.data.readers.interactions import read_interactions
+from prismrec.data.readers.numbered import FEATURES_HINT, feature_paths, with_features
+from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
 
-from prismrec.data.readers.columns import interactions, require_column
-from prismrec.data.readers.numbered import with_features
-from prismrec.data.readers.raw import RawData, ReadOptions
-from prismrec.data.readers.tabular import read_table
+_MAPPINGS = ("u_id_mapping.csv", "i_id_mapping.csv")
 
 
-def read(path: Path, options: ReadOptions) -> RawData:
+def read(files: SourceFiles, options: ReadOptions) -> RawData:
     """Read `NAME.inter` (tab separated; userID, itemID, x_label) and the features in its folder.
 
     Raises:
-        InputError: for anything that is not as described.
+        InputError: a file that cannot be used.
     """
-    table = read_table(path, options.memory_limit)
-    pairs, notes = interactions(table, options.columns, numbered=True)
-    item = require_column(table, "item", options.columns.item)
-    raw = RawData(name=path.stem, path=path, pairs=pairs, notes=tuple(notes))
-    return with_features(raw, path.parent, lambda row: table.place(row, item), options)
+    folder = files.folder
+    interactions = read_interactions(files, options, numbered=True)
+    paths = feature_paths(folder)
+    used = {path for _, path in files.parts} | set(paths) | {folder / name for name in _MAPPINGS}
+    notes = (*interactions.notes, *unread(folder, used, FEATURES_HINT))
+    raw = RawData(name=files.name, path=files.path, pairs=interactions.pairs, notes=notes)
+    return with_features(raw, folder, paths, interactions.place, options)

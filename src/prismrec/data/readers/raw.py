@@ -1,73 +1,195 @@
-"""What every reader returns, and what it may be told."""
+"""What a reader may be told, and what it returns."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
-from prismrec.errors import InputError
+from prismrec.data.split import Protocol
+from prismrec.errors import InputError, ParameterError
 from prismrec.types import FloatArray
+
+UnknownItems = Literal["refuse", "drop"]
+LABELS_SET_ASIDE = "the file's own split labels were set aside"
+_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==?|<|>)\s*(.*?)\s*")
 
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The names of columns in the file, where they are not among the usual ones (None: look for those)."""
+    """Names of columns in the file. None looks for the usual names."""
 
     user: str | None = None
     item: str | None = None
     timestamp: str | None = None
     split: str | None = None
+    rating: str | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on a column of the interactions, such as `rating >= 4`.
+
+    Attributes:
+        column: the name of the column; None is the column of ratings.
+        operator: `=`, `!=`, `<`, `<=`, `>` or `>=`.
+        value: the other side: a number, or for `=` and `!=` also text.
+    """
+
+    column: str | None
+    operator: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Parse text such as `label=1` or `rating>=4`.
+
+        Raises:
+            ParameterError: the text is not a condition.
+        """
+        match = _CONDITION.fullmatch(text)
+        if match is None:
+            raise ParameterError("where", repr(text), "a condition such as rating>=4 or label=1")
+        column, operator, value = match.groups()
+        operator = "=" if operator == "==" else operator
+        if operator not in ("=", "!=") and not is_number(value):
+            raise ParameterError("where", repr(text), f"a number after {operator}")
+        return cls(column, operator, value)
+
+
+def several(parameter: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The values of a parameter that takes several strings.
+
+    Raises:
+        ParameterError: one string alone, which would be taken for a sequence of letters.
+    """
+    if isinstance(values, str):
+        raise ParameterError(parameter, repr(values), f"a list such as [{values!r}]")
+    return tuple(values)
+
+
+def parse_conditions(where: Sequence[str], min_rating: float | None) -> tuple[Condition, ...]:
+    """The conditions of the parameters `where` and `min_rating` of `load`.
+
+    Raises:
+        ParameterError: text that is not a condition, or a rating that is not finite.
+    """
+    conditions = [Condition.parse(text) for text in several("where", where)]
+    if min_rating is not None:
+        if not math.isfinite(min_rating):
+            raise ParameterError("min_rating", str(min_rating), "a finite number")
+        conditions.append(Condition(None, ">=", f"{min_rating:.17g}"))
+    return tuple(conditions)
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a finite number."""
+    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", text, re.ASCII) is not None
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader may be told.
+    """What a reader may be told; the parameters of `load`.
 
     Attributes:
         columns: names of columns.
-        modalities: which modalities to read; None for all.
-        memory_limit: refuse any file larger than this, in bytes; None for no limit.
+        modalities: the modalities to read; None reads all.
+        memory_limit: the largest size of an unpacked file, in bytes; None is no limit.
         npy_order: "items" says that row i of every `features/*.npy` belongs to row i of the item table.
+        split_by: the protocol of the split; None takes the labels of the file if it has any.
+        ignore_columns: columns to leave out, `COLUMN` in every table or `FILE:COLUMN` in one.
+        where: conditions that interactions must meet.
+        unknown_items: what becomes of interactions with items that the item table lacks.
+        ignored_columns: the columns that were found and ignored; the reader of tables fills it.
 
     Raises:
-        InputError: another order.
+        ParameterError: a value that is not one of these.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
     modalities: tuple[str, ...] | None = None
     memory_limit: int | None = None
     npy_order: Literal["items"] | None = None
+    split_by: Protocol | None = None
+    ignore_columns: tuple[str, ...] = ()
+    where: tuple[Condition, ...] = ()
+    unknown_items: UnknownItems = "refuse"
+    ignored_columns: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.npy_order not in (None, "items"):
-            raise InputError("--npy-order", repr(self.npy_order), "items, or nothing")
+            raise ParameterError("npy_order", repr(self.npy_order), "items, or nothing")
+        if self.unknown_items not in get_args(UnknownItems):
+            expected = f"one of: {', '.join(get_args(UnknownItems))}"
+            raise ParameterError("unknown_items", repr(self.unknown_items), expected)
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            raise ParameterError("memory_limit", str(self.memory_limit), "a number of bytes above 0")
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the split uses the labels of the file."""
+        return self.split_by in (None, "label")
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether the split uses timestamps."""
+        return self.split_by in ("last", "time")
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files of interactions that a layout consists of.
+
+    Attributes:
+        name: what to call the data set.
+        folder: the folder that everything else is looked for in.
+        parts: the files; if there are several, each has its split label (0 train, 1 valid, 2 test).
+    """
+
+    name: str
+    folder: Path
+    parts: tuple[tuple[int | None, Path], ...]
+
+    @property
+    def path(self) -> Path:
+        """The file of interactions, or of several the folder; for messages."""
+        return self.parts[0][1] if len(self.parts) == 1 else self.parts[0][1].parent
 
 
 @dataclass(frozen=True, eq=False)
 class RawFeatures:
-    """One modality as read: finite float32 values `[n, F]` and the distinct id of each row, String `[n]`."""
+    """One modality as read.
+
+    Attributes:
+        path: the file.
+        ids: the distinct id of each row, String `[n]`.
+        values: finite, float32 `[n, F]`.
+        notes: what was left out.
+    """
 
     path: Path
     ids: pl.Series
     values: FloatArray
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Valid content of a source, still in ids, not yet split.
+    """Valid content of a source, with ids, before the split.
 
     Attributes:
         name: what to call the data set.
-        path: the file with the interactions.
+        path: the file or folder with the interactions.
         pairs: columns `user`, `item` (String, never empty), optionally `timestamp` (a number) and `label`
             (Int8: 0 train, 1 valid, 2 test). Pairs may repeat.
-        features: by modality.
-        users: ids of users that exist, with or without a pair; None if only pairs tell.
-        items: likewise for items.
-        catalog: `item_id` (distinct) and any other columns.
-        notes: what was counted and decided while reading.
+        features: features by modality.
+        users: ids of users that exist without a pair; None if all users have one.
+        items: ids of items that exist without a pair; None if all items have one.
+        catalog: `item_id` (distinct) and other columns.
+        notes: what the reader counted and decided, one sentence each.
     """
 
     name: str
@@ -78,3 +200,13 @@ class RawData:
     items: pl.Series | None = None
     catalog: pl.DataFrame | None = None
     notes: tuple[str, ...] = ()
+
+
+def require_unicode_name(path: Path, name: str) -> None:
+    """Refuse a modality whose file name is not UTF-8: the name would not survive in a run.
+
+    Raises:
+        InputError: the name is not UTF-8.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise InputError(path, "a file name that is not UTF-8", "a file with another name")

@@ -1,45 +1,94 @@
-"""RecBole's atomic files: `NAME.inter` and optionally `NAME.item`, with `name:type` headers, tab separated."""
+"""RecBole's atomic files: tables with `name:type` headers, tab separated.
 
-from dataclasses import replace
+`NAME.inter` holds the interactions, or `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter` hold a split.
+`NAME.item` describes items. A column of type `float_seq` holds features, in `NAME.item` or in any other `NAME.*` with
+item ids.
+"""
+
 from pathlib import Path
 
-from prismrec.data.readers.arrays import features_with_ids, unread
-from prismrec.data.readers.columns import interactions
-from prismrec.data.readers.raw import RawData, ReadOptions
-from prismrec.data.readers.table import id_table
+from prismrec.data.readers.boundary import entries, exists
+from prismrec.data.readers.columns import USUAL_NAMES, id_column, plain_name, require_column
+from prismrec.data.readers.feature_table import sequence_column
+from prismrec.data.readers.features import FeatureSource, notes_of, read_features, sources_in, unread
+from prismrec.data.readers.interactions import read_interactions
+from prismrec.data.readers.raw import RawData, RawFeatures, ReadOptions, SourceFiles
+from prismrec.data.readers.table import FEATURES_HINT, feature_paths, id_table
 from prismrec.data.readers.tabular import Table, read_table
-from prismrec.errors import InputError
+
+_FLOAT_SEQ = "float_seq"
+_HINT = f"{FEATURES_HINT}, or from float_seq columns beside item ids"
 
 
-def read(path: Path, options: ReadOptions) -> RawData:
-    """Read `NAME.inter`, `NAME.item` if it is there, and features in `features/` as in the tabular layout.
+def read(files: SourceFiles, options: ReadOptions) -> RawData:
+    """Read the interactions, `NAME.item` if it is there, embedding files, and features in `features/`.
 
-    The items of `NAME.item` describe; interactions may name others, as RecBole allows.
+    Interactions may name items that `NAME.item` lacks, as in RecBole.
 
     Raises:
-        InputError: for anything that is not as described.
+        InputError: a file that cannot be used.
     """
-    table = _untyped(read_table(path, options.memory_limit))
-    pairs, notes = interactions(table, options.columns)
-    items_path = path.with_suffix(".item")
-    items: Table | None = None
-    if items_path.is_file():
-        items = id_table(_untyped(read_table(items_path, options.memory_limit)), "item", options.columns.item)
+    folder = files.folder
+    interactions = read_interactions(files, options)
+    notes = list(interactions.notes)
+    tables = [read_table(path, options) for path in _embedding_files(files)]
+    items = _read_items(folder / f"{files.name}.item", options)
+    if items is not None:
+        notes += items.notes
+        tables.append(items)
+    sources = [source for table in tables for source in _sequences(table, options)]
+    sources += sources_in(folder / "features", options, items)
+    features = read_features(sources, folder, options.modalities)
+    catalog = None if items is None else items.frame.drop(_sequence_names(items))
+    used = {table.path for table in (*interactions.tables, *tables)} | feature_paths(folder / "features")
     return RawData(
-        name=path.stem,
-        path=path,
-        pairs=pairs,
-        features=features_with_ids(path.parent / "features", options, items),
-        items=None if items is None else items.frame["item_id"],
-        catalog=None if items is None else items.frame,
-        notes=(*notes, *unread(path.parent)),
+        name=files.name,
+        path=files.path,
+        pairs=interactions.pairs,
+        features=features,
+        items=None if catalog is None else catalog["item_id"],
+        catalog=catalog,
+        notes=(*notes, *notes_of(features), *unread(folder, used, _HINT)),
     )
 
 
-def _untyped(table: Table) -> Table:
-    """Column names without the type after the colon; every column is read as text anyway."""
-    names = [name.partition(":")[0] for name in table.frame.columns]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(f"{table.path}, line 1", f"column {twice[0]!r} twice", "each column once")
-    return replace(table, frame=table.frame.rename(dict(zip(table.frame.columns, names, strict=True))))
+def _read_items(path: Path, options: ReadOptions) -> Table | None:
+    return id_table(read_table(path, options), "item", options.columns.item) if exists(path) else None
+
+
+def _embedding_files(files: SourceFiles) -> list[Path]:
+    """The files `NAME.*` with features, other than `NAME.item`."""
+    named = [path for path in entries(files.folder) if path.name.startswith(f"{files.name}.")]
+    return [path for path in named if path.suffix not in (".inter", ".item") and _has_item_features(path)]
+
+
+def _has_item_features(path: Path) -> bool:
+    """Whether a file has a header with a `float_seq` column and item ids."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        header = file.readline(2**16).decode("utf-8-sig", "replace").strip().split("\t")
+    fields = [field.partition(":") for field in header]
+    return any(kind == _FLOAT_SEQ for _, _, kind in fields) and any(_is_item(name) for name, _, _ in fields)
+
+
+def _is_item(name: str) -> bool:
+    return plain_name(name) in {plain_name(usual) for usual in USUAL_NAMES["item"]}
+
+
+def _sequence_names(table: Table) -> list[str]:
+    return [name for name in table.frame.columns if table.types.get(name) == _FLOAT_SEQ]
+
+
+def _sequences(table: Table, options: ReadOptions) -> list[FeatureSource]:
+    """The `float_seq` columns of a file with item ids, as modalities of the same names."""
+    given = options.columns.item
+    id_name = require_column(table, "item", given if given in table.frame.columns else None)
+
+    def source(name: str) -> FeatureSource:
+        def read() -> RawFeatures:
+            return sequence_column(table, name, id_column(table, id_name, "item"))
+
+        return FeatureSource(name, table.path, read)
+
+    return [source(name) for name in _sequence_names(table)]

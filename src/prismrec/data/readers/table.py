@@ -1,52 +1,79 @@
 """The tabular layout: `interactions.csv`, and optionally `items.csv`, `users.csv` and `features/`.
 
-Every table may be `.csv`, `.tsv` (each also `.gz`) or `.parquet`.
+Every table may be `.csv`, `.tsv` (each also `.gz`) or `.parquet`. Instead of `interactions.csv` there may be one table
+for each split: `train.csv`, `valid.csv` and `test.csv`.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
-
 from prismrec.data import check
-from prismrec.data.readers.arrays import features_with_ids, unread
-from prismrec.data.readers.columns import id_column, interactions, require_column
-from prismrec.data.readers.raw import RawData, ReadOptions
-from prismrec.data.readers.tabular import Table, read_table
+from prismrec.data.readers.boundary import exists
+from prismrec.data.readers.columns import id_column, require_column
+from prismrec.data.readers.features import notes_of, read_features, sources_in, unread
+from prismrec.data.readers.interactions import InteractionTable, drop_unknown, is_unknown, read_interactions
+from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
+from prismrec.data.readers.tabular import TABLE_ENDINGS, Table, read_table
 from prismrec.errors import InputError
 
-TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
+FEATURES_HINT = "features are read from features/NAME with .npy, .npz, .parquet or .safetensors"
 
 
 def candidates(folder: Path, stem: str) -> list[Path]:
-    """The files of a folder that hold the table of this name."""
-    return [path for ending in TABLE_ENDINGS if (path := folder / f"{stem}{ending}").is_file()]
-
-
-def read(path: Path, options: ReadOptions) -> RawData:
-    """Read the interactions at `path` and what lies in their folder.
+    """The paths in a folder that should hold the table of this name; a reader refuses those that are not files.
 
     Raises:
-        InputError: for anything that is not as described.
+        InputError: the folder cannot be read.
     """
-    folder = path.parent
-    table = read_table(path, options.memory_limit)
-    pairs, notes = interactions(table, options.columns)
+    paths = [folder / f"{stem}{ending}" for ending in TABLE_ENDINGS]
+    return [path for path in paths if exists(path)]
+
+
+def read(files: SourceFiles, options: ReadOptions) -> RawData:
+    """Read the interactions and what lies in their folder.
+
+    Raises:
+        InputError: a file that cannot be used, or ids that a table lacks.
+    """
+    folder = files.folder
+    interactions = read_interactions(files, options)
     items = _id_table(folder, "item", options.columns.item, options)
     users = _id_table(folder, "user", options.columns.user, options)
-    for side, known in (("user", users), ("item", items)):
-        if known is not None:
-            _refuse_unknown(table, pairs[side], known, side)
+    notes = list(interactions.notes)
+    if users is not None:
+        notes += users.notes
+        _refuse_unknown(interactions, users, "user")
+    if items is not None:
+        notes += items.notes
+        interactions = _known_items(interactions, items, options, notes)
+    features = read_features(sources_in(folder / "features", options, items), folder, options.modalities)
+    used = _paths_used(files, items, users, folder / "features")
     return RawData(
-        name=folder.resolve().name if path.name.startswith("interactions.") else path.name.partition(".")[0],
-        path=path,
-        pairs=pairs,
-        features=features_with_ids(folder / "features", options, items),
+        name=files.name,
+        path=files.path,
+        pairs=interactions.pairs,
+        features=features,
         users=None if users is None else users.frame["user_id"],
         items=None if items is None else items.frame["item_id"],
         catalog=None if items is None else items.frame,
-        notes=(*notes, *unread(folder)),
+        notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT)),
     )
+
+
+def _paths_used(files: SourceFiles, items: Table | None, users: Table | None, features: Path) -> set[Path]:
+    used = {path for _, path in files.parts}
+    used |= {table.path for table in (items, users) if table is not None}
+    return used | feature_paths(features)
+
+
+def feature_paths(folder: Path) -> set[Path]:
+    """The feature files in a folder, with the lists of ids beside npy files; also those that the user left out."""
+    if not exists(folder):
+        return set()
+    options = ReadOptions()
+    paths = {source.path for source in sources_in(folder, options, None)}
+    listings = {path.with_suffix(".ids.txt") for path in paths if path.suffix == ".npy"}
+    return paths | listings
 
 
 def _id_table(folder: Path, kind: str, name: str | None, options: ReadOptions) -> Table | None:
@@ -55,7 +82,7 @@ def _id_table(folder: Path, kind: str, name: str | None, options: ReadOptions) -
     if not found:
         return None
     path = check.only_one(found, folder, f"table of {kind}s")
-    return id_table(read_table(path, options.memory_limit), kind, name)
+    return id_table(read_table(path, options), kind, name)
 
 
 def id_table(table: Table, kind: str, name: str | None = None) -> Table:
@@ -79,12 +106,30 @@ def id_table(table: Table, kind: str, name: str | None = None) -> Table:
     return replace(table, frame=rest.insert_column(0, ids.alias(target)))
 
 
-def _refuse_unknown(table: Table, ids: pl.Series, known: Table, kind: str) -> None:
-    unknown = ids.cast(pl.Enum(known.frame[f"{kind}_id"]), strict=False).is_null()
+def _known_items(
+    interactions: InteractionTable, items: Table, options: ReadOptions, notes: list[str]
+) -> InteractionTable:
+    """The interactions with items of the item table; others are dropped or refused, as the user said."""
+    if options.unknown_items == "refuse":
+        _refuse_unknown(interactions, items, "item")
+        return interactions
+    known, count = drop_unknown(interactions, items.frame["item_id"], "item")
+    dropped = len(interactions.rows) - len(known.rows)
+    if dropped:
+        notes.append(f"{dropped:,} interactions with {count:,} items that {items.path.name} lacks were left out")
+    if known.pairs.is_empty():
+        raise InputError(items.path, "none of the items that have interactions", "the items of the interactions")
+    return known
+
+
+def _refuse_unknown(interactions: InteractionTable, known: Table, kind: str) -> None:
+    ids = interactions.pairs[kind]
+    unknown = is_unknown(ids, known.frame[f"{kind}_id"])
     if unknown.any():
         row = unknown.arg_max() or 0
+        way_out = ", or unknown_items='drop' (--unknown-items drop)" if kind == "item" else ""
         raise InputError(
-            table.place(row),
+            interactions.place(row),
             f"{kind} {ids[row]!r}, one of {ids.filter(unknown).n_unique():,} that {known.path.name} lacks",
-            f"only {kind}s that {known.path.name} lists",
+            f"only {kind}s that {known.path.name} lists{way_out}",
         )

@@ -1,72 +1,115 @@
-"""Tables on disk (CSV, TSV, Parquet, atomic files), read strictly: a crooked row is refused, with its line."""
+"""Tables on disk: CSV, TSV, Parquet and atomic files. A row that does not fit its header is refused, with its line."""
 
 import csv
-import gzip
 import io
+import re
 import sys
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from prismrec.data import check
+from prismrec.data.readers.boundary import foreign_errors, quiet_panics, require_file
+from prismrec.data.readers.raw import ReadOptions
+from prismrec.data.readers.unpacked import parquet_size, read_bytes
 from prismrec.errors import InputError
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
-_ATOMIC = (".inter", ".item")  # these layouts know no quoting: a quotation mark is a letter
+_TEXT_AFTER_QUOTE = re.compile(rb'(?:^|[,\t\n])"[^"]*(?:""[^"]*)*"(?![,\t\r\n"]|\Z)')
+"""A field whose closing quotation mark is not at its end. polars drops the marks; other matches are false alarms."""
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip twice",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"x\x01": "zlib",
+    b"x\x9c": "zlib",
+    b"x\xda": "zlib",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table and where it came from; the columns of text files are all String."""
+    """A table and where it came from. The columns of text files are all String.
+
+    Attributes:
+        path: the file.
+        frame: its content.
+        types: the type that an atomic file declares for a column (`float_seq` in `image:float_seq`), if it does.
+        notes: what was counted while reading.
+    """
 
     path: Path
     frame: pl.DataFrame
+    types: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def place(self, row: int, column: str | None = None) -> str:
-        """File, line (text) or row (Parquet) and column, for messages; `row` is 0-based."""
+        """The file, line (text) or row (Parquet), and column of a cell, for messages; `row` is 0-based."""
         suffix = "" if column is None else f", column {column!r}"
         if _kind(self.path) == ".parquet":
             return f"{self.path}, row {row + 1}{suffix}"
-        for index, (line, _) in enumerate(_records(self.path)):
+        for index, (line, _) in enumerate(_records(self.path, read_bytes(self.path, None))):
             if index == row + 1:
                 return f"{self.path}, line {line}{suffix}"
         return f"{self.path}{suffix}"
 
 
-def read_table(path: Path, memory_limit: int | None = None) -> Table:
-    """Read a table, by its ending `.csv`, `.tsv`, `.inter`, `.item` (each also with `.gz`) or `.parquet`.
+def read_table(path: Path, options: ReadOptions) -> Table:
+    """Read a table without the columns to ignore. The ending says the format; every unknown ending is an atomic file.
 
     Raises:
-        InputError: missing, too large, not UTF-8, truncated, without rows, or a row with another number of
-            fields than the header.
+        InputError: not a readable file, too large, not UTF-8, truncated, without rows, or a row with another number
+            of fields than the header.
     """
-    if not path.is_file():
-        raise InputError(path, "no such file", "a readable file")
-    check.memory(path, memory_limit)
-    try:
-        frame = pl.read_parquet(path) if _kind(path) == ".parquet" else _read_text(path)
-    except pl.exceptions.NoDataError:
-        raise InputError(path, "an empty file", "a header and at least one row") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(path, f"something unreadable ({str(error).splitlines()[0]})", "a whole file") from None
+    require_file(path)
+    frame = _read_parquet(path, options) if _kind(path) == ".parquet" else _read_text(path, options)
     if frame.is_empty():
         raise InputError(path, "a header without rows", "at least one row")
-    return Table(path, frame)
+    types: dict[str, str] = {}
+    if _is_atomic(path):
+        frame, types = _without_types(path, frame)
+    notes = []
+    entries = {name: {name, f"{path.name}:{name}"}.intersection(options.ignore_columns) for name in frame.columns}
+    ignored = [name for name, found in entries.items() if found]
+    if ignored:
+        options.ignored_columns.update(*entries.values())
+        notes.append(f"{path.name}: columns ignored: {', '.join(ignored)}")
+        frame = frame.drop(ignored)
+    broken = sum(_line_breaks(frame))
+    if broken:
+        notes.append(f"{path.name}: {broken:,} fields contain line breaks")
+    return Table(path, frame, types, tuple(notes))
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int | None) -> str:
     """The content of a text file, unzipped, without a byte order mark.
 
+    Args:
+        path: the file.
+        limit: the largest size of the content in bytes; None is no limit.
+
     Raises:
-        InputError: broken gzip, or a byte that is not UTF-8, with its line and offset.
+        InputError: not a readable file, too large, broken gzip, or a byte that is not UTF-8, with its line and offset.
     """
-    content = _content(path)
+    return _decode(path, read_bytes(path, limit))
+
+
+def _refuse_compressed(path: Path, content: bytes) -> None:
+    """Refuse compressed content. polars would unpack some of it without regard to the memory limit."""
+    for magic, name in _COMPRESSED.items():
+        if content.startswith(magic):
+            raise InputError(path, f"content compressed with {name}", "plain text, or text compressed once with gzip")
+
+
+def _decode(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -86,48 +129,91 @@ def _kind(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
-def _read_text(path: Path) -> pl.DataFrame:
-    separator = _SEPARATORS[_kind(path)]
-    source: Path | bytes = _content(path) if _is_gzip(path) else path
+def _is_atomic(path: Path) -> bool:
+    """Whether the file is one of RecBole's atomic files or MMRec's `.inter`. They have no quotation marks."""
+    return _kind(path) not in (".csv", ".tsv", ".parquet")
+
+
+def _separator(path: Path) -> str:
+    return _SEPARATORS.get(_kind(path), "\t")
+
+
+def _without_types(path: Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """A frame without the types in its header (`user_id:token` becomes `user_id`), and the types."""
+    types: dict[str, str] = {}
+    for column in frame.columns:
+        name, _, kind = column.partition(":")
+        if name in types:
+            raise InputError(f"{path}, line 1", f"column {name!r} twice", "each column once")
+        types[name] = kind
+    return frame.rename(dict(zip(frame.columns, types, strict=True))), types
+
+
+def _line_breaks(frame: pl.DataFrame) -> list[int]:
+    """The number of fields with a line break, in each column of text."""
+    text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    return [int(frame[name].str.contains("\n", literal=True).sum()) for name in text]
+
+
+def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
+    if options.memory_limit is not None:
+        check.unpacked_size(path, parquet_size(path), options.memory_limit)
+    with foreign_errors(path, "a complete Parquet file"), path.open("rb") as file, quiet_panics():
+        return pl.read_parquet(file)
+
+
+def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
+    content = read_bytes(path, options.memory_limit)
+    _refuse_compressed(path, content)
+    separator = _separator(path)
+    if not content.strip():
+        raise InputError(path, "an empty file", "a header and at least one row")
     try:
-        frame = pl.read_csv(
-            source,
-            separator=separator,
-            quote_char=None if _kind(path) in _ATOMIC else '"',
-            infer_schema=False,
-        )
-    except pl.exceptions.NoDataError:
-        raise
-    except pl.exceptions.PolarsError:
-        _blank_rows(path)  # names the line, if one row is at fault
-        _refuse_stray_quote(path)
-        raise
-    _check_header(path, frame.columns, separator)
+        with quiet_panics():
+            frame = pl.read_csv(
+                content,
+                separator=separator,
+                quote_char=None if _is_atomic(path) else '"',
+                infer_schema=False,
+            )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        _blank_rows(path, content)  # names the line, if one row is at fault
+        _refuse_stray_quote(path, content)
+        with foreign_errors(path, "a complete text file"):
+            raise error
+    _check_header(path, frame.columns, content)
+    if not _is_atomic(path) and b'"' in content:
+        if _TEXT_AFTER_QUOTE.search(content):
+            _blank_rows(path, content)  # parses strictly, and refuses the record with its line
+        if separator == "\t" and any(_line_breaks(frame)):
+            _refuse_record_of_two_lines(path, content)
     # A short row and a blank line both read as a null in the last column: only then is a closer look due.
     if frame.height and frame[:, -1].null_count():
-        blank = _blank_rows(path)
+        blank = _blank_rows(path, content)
         if blank:
             frame = frame.filter(~pl.int_range(pl.len()).is_in(blank))
     return frame
 
 
-def _check_header(path: Path, columns: list[str], separator: str) -> None:
+def _check_header(path: Path, columns: list[str], content: bytes) -> None:
+    where = f"{path}, line 1"
     if any("\ufffd" in name for name in columns):
-        read_text(path)  # names the byte
+        _decode(path, content)  # names the byte
     if any("\r" in name for name in columns):
-        raise InputError(f"{path}, line 1", "lines that end in a carriage return alone", "line feeds (\\n or \\r\\n)")
+        raise InputError(where, "lines that end in a carriage return alone", "line feeds (\\n or \\r\\n)")
+    if any("\n" in name for name in columns):
+        raise InputError(where, "a quotation mark that is not closed on the line", "a header on one line")
     twice = [name for name in columns if f"{name}_duplicated_0" in columns]
     if twice:
-        raise InputError(f"{path}, line 1", f"column {twice[0]!r} twice", "each column once")
+        raise InputError(where, f"column {twice[0]!r} twice", "each column once")
     if len(columns) == 1:
         for other, name in _SEPARATOR_NAMES.items():
             if other in columns[0]:
-                raise InputError(
-                    f"{path}, line 1", f"fields separated by {name}", f"{_SEPARATOR_NAMES[separator]} in such a file"
-                )
+                expected = f"{_SEPARATOR_NAMES[_separator(path)]} in such a file"
+                raise InputError(where, f"fields separated by {name}", expected)
 
 
-def _blank_rows(path: Path) -> list[int]:
+def _blank_rows(path: Path, content: bytes) -> list[int]:
     """Rows (0-based, without the header) that are blank lines.
 
     Raises:
@@ -135,7 +221,7 @@ def _blank_rows(path: Path) -> list[int]:
     """
     blank: list[int] = []
     width = 0
-    for row, (line, fields) in enumerate(_records(path, keep_blank=True), start=-1):
+    for row, (line, fields) in enumerate(_records(path, content, keep_blank=True), start=-1):
         if row == -1:
             width = len(fields)
         elif not fields:
@@ -144,18 +230,18 @@ def _blank_rows(path: Path) -> list[int]:
             raise InputError(
                 f"{path}, line {line}",
                 f"{len(fields)} field{'s' * (len(fields) != 1)}",
-                f"{width} separated by {_SEPARATOR_NAMES[_SEPARATORS[_kind(path)]]}, as in the header",
+                f"{width} separated by {_SEPARATOR_NAMES[_separator(path)]}, as in the header",
             )
     return blank
 
 
-def _records(path: Path, keep_blank: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Line number (from 1) and fields of each record, the slow and exact way: for messages only."""
-    atomic = _kind(path) in _ATOMIC
+def _records(path: Path, content: bytes, keep_blank: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The line number (from 1) and the fields of each record. It is slow and exact, for messages only."""
+    atomic = _is_atomic(path)
     quoting: Literal[0, 3] = csv.QUOTE_NONE if atomic else csv.QUOTE_MINIMAL
-    text = io.StringIO(read_text(path), newline="")
+    text = io.StringIO(_decode(path, content), newline="")
     with _long_fields():
-        reader = csv.reader(text, delimiter=_SEPARATORS[_kind(path)], quoting=quoting, strict=not atomic)
+        reader = csv.reader(text, delimiter=_separator(path), quoting=quoting, strict=not atomic)
         line = 1
         try:
             for fields in reader:
@@ -168,8 +254,19 @@ def _records(path: Path, keep_blank: bool = False) -> Iterator[tuple[int, list[s
             ) from None
 
 
-def _refuse_stray_quote(path: Path) -> None:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+def _refuse_record_of_two_lines(path: Path, content: bytes) -> None:
+    """Refuse quotation marks in TSV that span lines: they may be letters, and would swallow the lines between them."""
+    for line, fields in _records(path, content):
+        if any("\n" in field for field in fields):
+            raise InputError(
+                f"{path}, line {line}",
+                "a quotation mark that closes on a later line",
+                "one row on each line; for fields with line breaks, a .csv file",
+            )
+
+
+def _refuse_stray_quote(path: Path, content: bytes) -> None:
+    for number, line in enumerate(_decode(path, content).split("\n"), start=1):
         if line.count('"') % 2:
             raise InputError(
                 f"{path}, line {number}",
@@ -180,24 +277,9 @@ def _refuse_stray_quote(path: Path) -> None:
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Let the csv module take fields of any length; its limit is global, so it is put back."""
+    """Let the csv module accept fields of any length. Its limit is global, so it is restored."""
     limit = csv.field_size_limit(sys.maxsize)
     try:
         yield
     finally:
         csv.field_size_limit(limit)
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(path, f"a broken gzip file ({error})", "a whole one") from None

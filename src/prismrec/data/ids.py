@@ -1,0 +1,48 @@
+"""The order of ids, and ids that look alike."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import polars as pl
+
+
+def number_ids(parts: Sequence[pl.Series | None]) -> pl.Series:
+    """The distinct ids of all parts in the order of their numbers.
+
+    They are sorted as numbers if all of them are whole numbers without leading zeros, else as text.
+    """
+    ids = pl.concat([part.unique().rename("id") for part in parts if part is not None]).unique()
+    if ids.str.contains(r"^(0|[1-9][0-9]{0,17})$").all():
+        return ids.cast(pl.Int64).sort().cast(pl.String)
+    return ids.sort()
+
+
+def positions(ids: pl.Series, known: pl.Series) -> pl.Series:
+    """The position of each id in `known`, null where it is not there."""
+    return ids.cast(pl.Enum(known), strict=False).to_physical()
+
+
+def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
+    """Notes on ids that are probably one: they differ only in blanks, case, leading zeros, `.0` or Unicode form."""
+    notes = []
+    padded = ids.filter(ids.str.contains(r"^\s|\s$"))
+    if len(padded):
+        notes.append(f"{len(padded):,} {kind} ids begin or end with a space, such as {padded[0]!r}")
+    plain = _normal_form(ids).str.strip_chars().str.to_lowercase().str.replace(r"\s+", " ")
+    plain = plain.str.replace(r"^(\d+)\.0+$", "$1").str.replace(r"^0+(\d)", "$1")
+    alike = plain.is_duplicated()
+    if alike.any():
+        first = alike.arg_max() or 0
+        same = ids.filter(plain == plain[first])
+        notes.append(
+            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros, '.0' or "
+            f"Unicode form, such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
+        )
+    return notes
+
+
+def _normal_form(ids: pl.Series) -> pl.Series:
+    """Ids in the Unicode form NFKC, in which accents and wide letters are written in one way only."""
+    if not ids.str.contains(r"[^\x00-\x7f]").any():
+        return ids
+    return pl.Series([unicodedata.normalize("NFKC", identifier) for identifier in ids], dtype=pl.String)

@@ -1,0 +1,56 @@
+"""Timestamps: numbers in any unit, or ISO dates. No other way to write a date is guessed."""
+
+import polars as pl
+
+from prismrec.data.readers.tabular import Table
+from prismrec.errors import InputError
+
+_EXPECTED = "a number or an ISO date such as 2024-05-31 or 2024-05-31T12:00:00"
+_DATE = r"^\d{4}-\d{2}-\d{2}$"
+_MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?$"
+_ZONED = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)? ?(Z|[+-]\d{2}:?\d{2})$"
+
+
+def timestamp_column(table: Table, column: str) -> pl.Series:
+    """Timestamps as Int64 or Float64: numbers as they are, dates in microseconds.
+
+    Raises:
+        InputError: a value that is neither, with its place.
+    """
+    raw = table.frame[column]
+    if raw.dtype == pl.String:
+        times = _parse(raw)
+    elif raw.dtype in (pl.Date, pl.Datetime):
+        times = raw.cast(pl.Datetime("us"), strict=False).dt.timestamp("us")
+    elif raw.dtype.is_integer():
+        times = raw.cast(pl.Int64, strict=False)
+    elif raw.dtype.is_numeric():
+        times = raw.cast(pl.Float64, strict=False)
+    else:
+        raise InputError(f"{table.path}, column {column!r}", f"type {raw.dtype}", "numbers or dates")
+    bad = ~times.is_finite().fill_null(False)
+    if bad.any():
+        row = bad.arg_max() or 0
+        raise InputError(table.place(row, column), f"timestamp {raw[row]!r}", _EXPECTED)
+    return times.alias("timestamp")
+
+
+def _parse(raw: pl.Series) -> pl.Series:
+    """Text as numbers; null where it is neither a number nor an ISO date, or not of the kind of the first rows."""
+    text = raw.str.strip_chars(" ")
+    whole = text.cast(pl.Int64, strict=False)
+    if not whole.null_count():
+        return whole
+    decimal = text.cast(pl.Float64, strict=False)
+    if decimal.null_count() < len(raw):
+        return decimal
+    zoned = text.str.contains(_ZONED)
+    iso = zoned if zoned.any() else text.str.contains(_DATE) | text.str.contains(_MOMENT)
+    text = pl.select(pl.when(iso).then(text)).to_series()
+    if zoned.any():
+        text = text.str.replace(r" ?Z$", "+00:00").str.replace(r" ?([+-]\d{2}):?(\d{2})$", "$1:$2")
+    text = text.str.replace(" ", "T", literal=True)
+    text = text.str.replace(r"^(.{10})$", "${1}T00:00:00")
+    text = text.str.replace(r"^(.{16})($|[+-])", "${1}:00${2}")
+    layout = "%Y-%m-%dT%H:%M:%S%.f%z" if zoned.any() else "%Y-%m-%dT%H:%M:%S%.f"
+    return text.str.to_datetime(layout, strict=False, time_unit="us").dt.timestamp("us")

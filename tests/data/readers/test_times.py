@@ -1,0 +1,91 @@
+"""Numbers and ISO dates are timestamps, and nothing else is guessed to be one."""
+
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from prismrec.data import SplitSpec, load
+from prismrec.data.readers.tabular import Table
+from prismrec.data.readers.times import timestamp_column
+from prismrec.errors import InputError
+
+DAY = 86_400_000_000
+
+
+def times_of(tmp_path, values):
+    return timestamp_column(Table(tmp_path / "t.parquet", pl.DataFrame({"time": values})), "time").to_list()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([" 5", "7 "], [5, 7]),
+        (["1e3", "7"], [1000.0, 7.0]),
+        (["1970-01-02", "1970-01-01T12:00"], [DAY, DAY // 2]),
+        (["1970-01-02 00:00:00.000001"], [DAY + 1]),
+        (["1970-01-02T01:00:00+01:00", "1970-01-02T00:00:00Z", "1970-01-01T22:30-0130"], [DAY] * 3),
+        (pl.Series([2**40], dtype=pl.UInt64), [2**40]),
+        (pl.Series([3], dtype=pl.UInt8), [3]),
+        (pl.Series([Decimal("1.5")]), [1.5]),
+        (pl.Series([1.5], dtype=pl.Float32), [1.5]),
+        (pl.Series(["1970-01-02"]).str.to_datetime(time_unit="ms", time_zone="UTC"), [DAY]),
+    ],
+)
+def test_numbers_of_every_type_and_iso_dates_are_timestamps(values, expected, tmp_path):
+    assert times_of(tmp_path, values) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "31/12/2009",
+        "12/31/2009",
+        "31-12-2009",
+        "2009/12/31",
+        "2009-31-12",
+        "2009-02-30",
+        "09 13, 2009",
+        "Tue Apr 03 18:00:09 +0000 2012",
+        "evening",
+        "2009-12-31T25:00",
+        "2009-12",
+        "20:15",
+        "nan",
+        "inf",
+        "",
+        "١٢",
+    ],
+)
+def test_other_dates_are_refused_and_not_guessed(value, tmp_path):
+    for values in ([value], [value, value], ["1970-01-01", value], [value, "1970-01-01"]):
+        with pytest.raises(InputError, match="expected a number or an ISO date"):
+            times_of(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1970-01-01T00:00:00", "1970-01-01T00:00:00Z"],
+        ["1970-01-01", "5"],
+        pl.Series([2**64 - 1], dtype=pl.UInt64),
+        pl.Series([1, None]),
+        pl.Series([True]),
+        pl.Series([[1]]),
+        pl.Series([b"1"]),
+        pl.Series([None, None]),
+    ],
+    ids=str,
+)
+def test_mixed_and_impossible_timestamps_are_refused(values, tmp_path):
+    with pytest.raises(InputError):
+        times_of(tmp_path, values)
+
+
+@pytest.mark.parametrize("by", ["user", "overall", "cold-items", None])
+def test_dates_matter_only_to_a_split_by_time(by, folder):
+    source = folder({"interactions.csv": "user,item,time\na,x,evening\na,y,noon\na,z,noon\n"})
+    dataset = load(source, split=None if by is None else SplitSpec(by=by))
+    assert "interactions.csv: columns not used: time" in dataset.notes
+    with pytest.raises(InputError, match="line 2, column 'time': found timestamp 'evening'"):
+        load(source, split=SplitSpec(by="last"))
