@@ -121,7 +121,7 @@ def parse_size(text: str) -> int:
     Raises:
         InputError: the text is not a size.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
     if match is None:
         raise InputError("--memory-limit", repr(text), "a size such as 500M or 4G")
     number = float(match[1])

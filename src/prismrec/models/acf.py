@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import ModelConfig, Recommender, Width
 from prismrec.nn import Features, bpr, normal_table, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, narrow_softmax, segment_softmax, take_rows
 from prismrec.ops.softmax import edges_of_rows, segment_sum
@@ -30,7 +30,7 @@ class ACFConfig(ModelConfig):
     """`paper`: users collect the auxiliary vectors of their items, and the loss and the regulariser are divided by B.
     `official`: as in the official code, users collect the content of their items, there are no auxiliary vectors, and
     all terms are summed over the batch."""
-    attention_size: PositiveInt = 64
+    attention_size: Width = 64
     """Hidden width h of both attentions. In the variant `official`, the component attention has width d."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ of Σ ‖X‖² over the rows of the batch, the projections and the attentions."""

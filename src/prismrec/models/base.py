@@ -2,31 +2,42 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.types import Embeddings, Interactions, Triplets
 
 SamplerName = Literal["interaction", "user"]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+"""A number of neighbours, hyperedges, epochs and the like."""
+PositiveCount = Annotated[int, Field(ge=1, le=1_000_000)]
+Layers = Annotated[int, Field(ge=0, le=100)]
+"""A number of layers."""
+PositiveLayers = Annotated[int, Field(ge=1, le=100)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""A number of columns of a weight."""
+BatchSize = Annotated[int, Field(ge=1, le=2**24)]
+Temperature = Annotated[float, Field(ge=1e-3, le=1e3)]
+"""A temperature; smaller ones overflow float32."""
 
 
 class ModelConfig(BaseModel):
     """The hyperparameters that all models share. Each model adds its own and sets the defaults of its paper."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    embedding_size: PositiveInt = 64
+    embedding_size: Width = 64
     """Width d of user and item vectors."""
-    batch_size: PositiveInt = 2048
+    batch_size: BatchSize = 2048
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 1e-3
     """Learning rate of Adam in the first epoch."""
     lr_decay: float = Field(1.0, gt=0, le=1)
     """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
-    lr_decay_epochs: PositiveInt = 1
+    lr_decay_epochs: PositiveCount = 1
     """Number of epochs in which the learning rate falls by the factor lr_decay."""
     weight_decay: NonNegativeFloat = 0.0
     """L2 penalty that Adam adds to every gradient, in addition to the regulariser of the model."""

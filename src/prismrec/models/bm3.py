@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, Recommender
 from prismrec.nn import Features, layer_mean, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, dropout, take_rows, take_rows_sparse_grad, unit_rows
 from prismrec.ops.rows import DistinctRows
@@ -22,7 +22,7 @@ from prismrec.types import Embeddings, Interactions, Triplets
 class BM3Config(ModelConfig):
     """Hyperparameters of BM3, with the defaults of its Baby settings."""
 
-    layers: NonNegativeInt = 1
+    layers: Layers = 1
     """Propagation layers L."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share p of entries dropped from the targets in training."""

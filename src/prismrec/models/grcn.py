@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import BatchSize, Layers, ModelConfig, Recommender, Width
 from prismrec.nn import FeatureLinear, Features, bpr, xavier_normal_table
 from prismrec.ops import SparseMatrix, sampled_product, segment_softmax, take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -25,7 +25,7 @@ class GRCNConfig(ModelConfig):
     """`paper`: user prototypes are routed towards the content of their items. `official`: routing has no effect,
     because the official code reads the wrong side of the graph. `mmrec`: the same, with Xavier-normal projections and
     an additional penalty on the whole prototype table of the first modality."""
-    routing_steps: NonNegativeInt = 3
+    routing_steps: Layers = 3
     """Routing iterations T of the prototypes, for the variant `paper`."""
     pruning: Literal["soft", "hard"] | None = None
     """`soft`: edges are only weighted. `hard`: edges with a negative weight are removed. A node whose confidences are
@@ -35,11 +35,11 @@ class GRCNConfig(ModelConfig):
     """Over modalities: the largest product of affinity and confidence, the largest affinity, or the mean affinity."""
     readout: Literal["concat", "id"] = "concat"
     """Score with the ID part and all content parts, concatenated, or with the ID part alone."""
-    content_size: PositiveInt = 64
+    content_size: Width = 64
     """Width d_C of projected content and of user prototypes, per modality."""
     regulariser: NonNegativeFloat = 1e-5
     """Weight λ of the mean squares of the ID rows and prototypes of the batch."""
-    batch_size: PositiveInt = 1024
+    batch_size: BatchSize = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 1e-4
     """Learning rate of Adam."""

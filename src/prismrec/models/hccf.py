@@ -9,11 +9,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, PositiveCount, Recommender, Temperature
 from prismrec.nn import HyperedgeMaps, bpr, hinge, sum_of_squares, xavier_table
 from prismrec.ops import dropout, info_nce, take_rows
 from prismrec.ops.rows import DistinctRows
@@ -25,9 +25,9 @@ _ALL = slice(None)
 class _SharedConfig(ModelConfig):
     """The hyperparameters that both models have."""
 
-    layers: NonNegativeInt = 2
+    layers: Layers = 2
     """Layers L of both branches. 0 is matrix factorisation."""
-    hyperedges: PositiveInt = 128
+    hyperedges: PositiveCount = 128
     """Hyperedges H for the users, and the same number for the items."""
     keep_rate: float = Field(0.5, gt=0, le=1)
     """Share of interactions, and of entries of the hypergraphs, kept in training."""
@@ -47,11 +47,11 @@ class HCCFConfig(_SharedConfig):
 
     lr_decay: float = Field(0.96, gt=0, le=1)
     """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
-    maps: NonNegativeInt = 3
+    maps: Layers = 3
     """Maps C between hyperedges in each layer."""
     slope: float = Field(0.5, gt=0, le=1)
     """Slope of the leaky ReLU φ below zero. 1 means no activation."""
-    temperature: PositiveFloat = 1.0
+    temperature: Temperature = 1.0
     """Temperature τ of the contrast."""
     contrast_weight: NonNegativeFloat = 1e-5
     """Weight λ₁ of the contrast, which is summed over the nodes of the batch."""
@@ -60,7 +60,7 @@ class HCCFConfig(_SharedConfig):
 class HCCFTorchConfig(_SharedConfig):
     """Hyperparameters of HCCF-torch, with the defaults of the official settings for sparse data sets."""
 
-    temperature: PositiveFloat = 0.1
+    temperature: Temperature = 0.1
     """Temperature τ of the contrast."""
     contrast_weight: NonNegativeFloat = 0.2
     """Weight λ₁ of the contrast, which is a mean over the nodes of the batch."""

@@ -2,36 +2,36 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from prismrec.models.base import ModelConfig
+from prismrec.models.base import BatchSize, Layers, ModelConfig, PositiveCount, PositiveLayers
 from prismrec.nn.backbone import BackboneGraph, BackboneName
 
 
 class ItemGraphConfig(ModelConfig):
     """Hyperparameters of a collaborative filter with learned item graphs, with the defaults of the official code."""
 
-    batch_size: PositiveInt = 1024
+    batch_size: BatchSize = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 5e-4
     """Learning rate of Adam in the first epoch."""
     lr_decay: float = Field(0.96, gt=0, le=1)
     """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
-    lr_decay_epochs: PositiveInt = 50
+    lr_decay_epochs: PositiveCount = 50
     """Number of epochs in which the learning rate falls by the factor lr_decay."""
     backbone: BackboneName = "LightGCN"
     """The collaborative filter to which the item graphs are added."""
-    layers: NonNegativeInt = 2
+    layers: Layers = 2
     """Layers L of the backbone; MF has none."""
     interaction_graph: BackboneGraph = "rw_self"
     """`rw_self`: mean over neighbours and the node itself, as in the official code; `sym`: the graph of LightGCN."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of entries dropped after each layer of NGCF in training."""
-    neighbours: PositiveInt = 10
+    neighbours: PositiveCount = 10
     """Neighbours k per item and modality, the item itself among them."""
     inputs: Literal["ids", "features"] = "ids"
     """What the item graphs propagate: the ID embeddings of items, or their projected features."""
-    item_layers: PositiveInt = 1
+    item_layers: PositiveLayers = 1
     """Layers of the item graphs, of which the last is used."""
     skip: float = Field(0.9, ge=0, le=1)
     """Share λ of the frozen graph of raw features; the rest is the learned graph of projected features."""

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
-from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from prismrec.graph import NeighbourSearch
-from prismrec.models.base import Recommender
+from prismrec.models.base import Count, Recommender
 from prismrec.models.item_graph_config import ItemGraphConfig
 from prismrec.nn import Features, bpr_and_squares, xavier_table
 from prismrec.nn.backbone import Backbone
@@ -23,7 +22,7 @@ from prismrec.types import Embeddings, Interactions, Triplets
 class LATTICEConfig(ItemGraphConfig):
     """Hyperparameters of LATTICE and the switches of its tables."""
 
-    neighbours: NonNegativeInt = 10
+    neighbours: Count = 10
     """Neighbours k per item and modality, the item itself among them; 0 means no item graph."""
     inputs: Literal["ids", "features"] = "ids"
     """What the item graph propagates: the ID embeddings of items, or their projected features ("LATTICE/feats").

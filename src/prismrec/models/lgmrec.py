@@ -8,11 +8,11 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender, Temperature
 from prismrec.nn import Features, bpr_and_norms, layer_mean, xavier_table
 from prismrec.ops import distinct_rows, dropout, narrow_softmax, project_features, take_rows, unit_rows
 from prismrec.ops.product_contrast import Product, info_nce_of_products
@@ -26,19 +26,19 @@ _LEAST_LOGIT = -60
 class LGMRecConfig(ModelConfig):
     """Hyperparameters of LGMRec, with the defaults of its Baby settings, and the switches of its ablation table."""
 
-    layers: NonNegativeInt = 2
+    layers: Layers = 2
     """Layers L of the collaborative graph (Eq. 2)."""
-    modal_layers: NonNegativeInt = 2
+    modal_layers: Layers = 2
     """Layers K of the modality graphs, of which the last is used (Eq. 6)."""
-    hyper_layers: PositiveInt = 1
+    hyper_layers: PositiveLayers = 1
     """Layers H of the hypergraphs (Eq. 9)."""
-    hyperedges: PositiveInt = 4
+    hyperedges: PositiveCount = 4
     """Hyperedges A per modality, latent attributes that connect all users and items."""
     keep_rate: float = Field(0.5, gt=0, le=1)
     """Share of hyperedge memberships kept in training; the "drop ratio" of the paper is this share in its code."""
     alpha: NonNegativeFloat = 0.3
     """Weight α of the global embeddings (Eq. 13)."""
-    temperature: PositiveFloat = 0.2
+    temperature: Temperature = 0.2
     """Temperature τ of the Gumbel softmax (Eq. 8) and of the contrast (Eq. 12)."""
     contrast_weight: NonNegativeFloat = 1e-4
     """Weight λ₂ of the contrast (Eq. 15), which is summed over the batch; so its effect depends on batch_size."""

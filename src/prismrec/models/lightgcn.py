@@ -7,11 +7,11 @@ SIGIR 2020.
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, Recommender
 from prismrec.nn import bpr_and_norms, bpr_and_squares, layer_mean, normal_table, rows_of_layer_mean, xavier_table
 from prismrec.ops import distinct_rows_of_batch
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -20,7 +20,7 @@ from prismrec.types import Embeddings, Interactions, Triplets
 class LightGCNConfig(ModelConfig):
     """Hyperparameters of LightGCN."""
 
-    layers: NonNegativeInt = 3
+    layers: Layers = 3
     """Propagation layers K; 0 is matrix factorisation."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ of the regulariser on the ID rows of the batch."""

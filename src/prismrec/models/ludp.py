@@ -9,11 +9,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import BatchSize, Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender
 from prismrec.nn import AttentionFusion, Features, bpr, half_squares, layer_sum, normal_table, xavier_normal_table
 from prismrec.nn.item_graphs import SimilarityGraphs
 from prismrec.ops import take_rows, triplet_rows
@@ -25,15 +25,15 @@ FusionName = Literal["attention", "sum", "concat"]
 class LUDPConfig(ModelConfig):
     """Hyperparameters of LUDP, with defaults from the paper's grids, and the switches of its ablations."""
 
-    batch_size: PositiveInt = 1024
+    batch_size: BatchSize = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 1e-3
     """Learning rate of Adam."""
-    layers: NonNegativeInt = 2
+    layers: Layers = 2
     """Layers L of the user-item graph."""
-    item_layers: PositiveInt = 1
+    item_layers: PositiveLayers = 1
     """Layers of the item graphs, of which the last is used. The paper's best: 1 on TikTok, 2 on MovieLens."""
-    neighbours: PositiveInt = 10
+    neighbours: PositiveCount = 10
     """Neighbours k per item and modality, the item itself among them."""
     item_graphs: bool = True
     """Enrich items by their neighbours. False is the ablation without item-item similarity graphs."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import NeighbourSearch
-from prismrec.models.base import Recommender, SamplerName
+from prismrec.models.base import Recommender, SamplerName, Temperature
 from prismrec.models.item_graph_config import ItemGraphConfig
 from prismrec.nn import AttentionFusion, Features, bpr_and_squares, xavier_table
 from prismrec.nn.backbone import Backbone
@@ -28,7 +28,7 @@ class MICROConfig(ItemGraphConfig):
     """`interaction`: every training pair once per epoch; `user`: uniform users, then one of their items."""
     contrast_weight: NonNegativeFloat = 0.03
     """Weight β of the contrast of each modality with the fusion."""
-    temperature: PositiveFloat = 0.5
+    temperature: Temperature = 0.5
     """Temperature τ of the contrast."""
 
 

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import keep_edges, keep_nodes
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
 from prismrec.nn import Features, in_batch_info_nce, layer_mean_of_items
 from prismrec.nn.channels import ChannelEncoder, Channels
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -26,11 +26,11 @@ class MMGCLConfig(ModelConfig):
 
     weight_decay: NonNegativeFloat = 1e-4
     """L2 penalty that Adam adds to every gradient. The model has no other regulariser."""
-    layers: NonNegativeInt = 3
+    layers: Layers = 3
     """Propagation layers L of every channel."""
     contrast_weight: NonNegativeFloat = 0.4
     """Weight α of the contrast."""
-    temperature: PositiveFloat = 0.2
+    temperature: Temperature = 0.2
     """Temperature τ of the contrast."""
     drop_rate: float = Field(0.05, ge=0, lt=1)
     """Share ρ of interactions dropped in the first view. With mask `node_drop`, also the share of users and of items

@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import BatchSize, ModelConfig, PositiveLayers, Recommender, Width
 from prismrec.nn import FeatureLinear, Features, TallLinear, bpr_and_squares, xavier_normal_table
 from prismrec.ops import distinct_rows_of_batch, linear, take_rows, unit_rows
 from prismrec.ops.rows import unit_rows_and_sum_of_squares
@@ -28,17 +28,17 @@ class MMGCNConfig(ModelConfig):
     """`paper`: the ID and preference tables are trained and regularised, and modalities are summed. `official`: as in
     the official code and in MMRec, the tables keep their initial random values, so the regulariser has no effect, and
     modalities are averaged."""
-    layers: PositiveInt | None = None
+    layers: PositiveLayers | None = None
     """Layers L. None means 2 for `paper`, and 3 for `official`: the official code ignores its own setting and always
     uses 3."""
     combination: Literal["concat", "elementwise"] = "concat"
     """How a layer combines a node with the messages that it receives. The official code always concatenates."""
-    latent_sizes: Mapping[str, PositiveInt | None] = {}
+    latent_sizes: Mapping[str, Width | None] = {}
     """Modality name to the width of its projection; null means no projection. Modalities not listed are projected to
     256 if they are wider than 512. The official code projects the visual modality to 256 and no other."""
     regulariser: NonNegativeFloat = 1e-5
     """Weight λ of the mean squares of the ID rows of the batch and of the whole preference tables."""
-    batch_size: PositiveInt = 1024
+    batch_size: BatchSize = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 1e-4
     """Learning rate of Adam. The official code uses 5e-4 on TikTok and Kwai."""

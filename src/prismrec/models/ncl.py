@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Count, Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender, Temperature
 from prismrec.nn import bpr_and_norms, layer_mean, mean_norms, view_contrast, xavier_table
 from prismrec.ops import info_nce, triplet_rows
 from prismrec.ops.cluster import kmeans, nearest_centroids
@@ -25,9 +25,9 @@ _CLUSTERING_SEED = 1234
 class NCLConfig(ModelConfig):
     """Hyperparameters of NCL, with the defaults of its ML-1M settings, which are those of its code."""
 
-    layers: NonNegativeInt = 3
+    layers: Layers = 3
     """Propagation layers K, whose mean is the result."""
-    hyper_layers: PositiveInt = 1
+    hyper_layers: PositiveLayers = 1
     """Half the number of hops, h, to the structural neighbours: the context of a node is its layer 2h."""
     structure_weight: NonNegativeFloat = 2e-7
     """Weight λ₁ of the structure contrast. The contrast is a sum over the batch and the ranking loss a mean, so λ₁ must
@@ -38,13 +38,13 @@ class NCLConfig(ModelConfig):
     """Weight α of items relative to users in the structure contrast."""
     prototype_item_weight: NonNegativeFloat = 1.0
     """The same in the prototype contrast: 1 in the official code, α in the paper."""
-    temperature: PositiveFloat = 0.1
+    temperature: Temperature = 0.1
     """τ of both contrasts."""
-    clusters: PositiveInt = 1000
+    clusters: PositiveCount = 1000
     """Prototypes k of users, and as many of items; at most the number of users or items."""
-    cluster_every: PositiveInt = 1
+    cluster_every: PositiveCount = 1
     """Epochs m between two clusterings."""
-    warm_up_epochs: NonNegativeInt = 20
+    warm_up_epochs: Count = 20
     """Epochs before the prototype contrast starts."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ₃ of Σ ‖X‖ / B over the ID rows of the batch."""

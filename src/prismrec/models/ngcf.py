@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import BatchSize, Layers, ModelConfig, Recommender
 from prismrec.nn import NGCFLayer, bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
 from prismrec.ops import distinct_rows_of_batch, take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -20,11 +20,11 @@ from prismrec.types import Embeddings, Interactions, Triplets
 class NGCFConfig(ModelConfig):
     """Hyperparameters of NGCF, with the defaults of its Amazon-Book settings."""
 
-    batch_size: PositiveInt = 1024
+    batch_size: BatchSize = 1024
     """Training pairs per step, B."""
     learning_rate: PositiveFloat = 5e-4
     """Learning rate of Adam."""
-    layers: NonNegativeInt = 3
+    layers: Layers = 3
     """Layers L; the final vectors are (L + 1) d wide. 0 is matrix factorisation."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of entries dropped after each layer in training ("message dropout")."""

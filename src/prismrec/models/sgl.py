@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph, keep_edges, keep_nodes
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
 from prismrec.nn import bpr_and_squares, layer_mean, rows_of_layer_mean, view_contrast, xavier_table
 from prismrec.ops import distinct_rows_of_batch
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -20,7 +20,7 @@ from prismrec.types import Embeddings, Interactions, Triplets
 class SGLConfig(ModelConfig):
     """Hyperparameters of SGL, with the defaults of its Yelp2018 settings."""
 
-    layers: NonNegativeInt = 3
+    layers: Layers = 3
     """Propagation layers K of the full graph and of both views."""
     augmentation: Literal["edge_dropout", "node_dropout", "random_walk"] = "edge_dropout"
     """What a view leaves out: interactions; users and items with all their interactions; or other interactions in each
@@ -29,7 +29,7 @@ class SGLConfig(ModelConfig):
     """Share ρ of the interactions, or of the users and of the items, that each view leaves out."""
     contrast_weight: NonNegativeFloat = 0.1
     """Weight λ₁ of the contrast per training pair. The paper searches 0.005 to 1."""
-    temperature: PositiveFloat = 0.2
+    temperature: Temperature = 0.2
     """τ of the contrast."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ₂ of ½ ‖X‖² of the ID rows per training pair."""

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, PositiveCount, Recommender, Temperature
 from prismrec.nn import HyperedgeMaps, bpr, hinge, layer_sum, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -21,9 +21,9 @@ from prismrec.types import Embeddings, Interactions, Triplets
 class _SharedConfig(ModelConfig):
     """The hyperparameters that both models have."""
 
-    layers: NonNegativeInt = 2
+    layers: Layers = 2
     """Layers of the propagation over the interactions."""
-    hyperedges: PositiveInt = 128
+    hyperedges: PositiveCount = 128
     """Hyperedges H for the users, and the same number for the items."""
 
 
@@ -36,13 +36,13 @@ class SHTConfig(_SharedConfig):
 
     lr_decay: float = Field(0.96, gt=0, le=1)
     """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
-    transformer_layers: NonNegativeInt = 2
+    transformer_layers: Layers = 2
     """Layers L of the hypergraph transformer."""
-    heads: PositiveInt = 2
+    heads: PositiveCount = 2
     """Attention heads. embedding_size must be a multiple of it."""
     slope: float = Field(0.5, gt=0, le=1)
     """Slope of the leaky ReLU φ below zero."""
-    sample_rate: float = Field(0.1, gt=0)
+    sample_rate: float = Field(0.1, gt=0, le=100)
     """Interactions drawn for self-supervision at each step, as a share of all training interactions."""
     supervision_weight: NonNegativeFloat = 1e-5
     """Weight of the self-supervision, which is summed over pairs of interactions."""
@@ -61,13 +61,13 @@ class SHTConfig(_SharedConfig):
 class SHTLightConfig(_SharedConfig):
     """Hyperparameters of SHT-light, with the defaults of its Yelp settings."""
 
-    sample_rate: float = Field(0.1, gt=0)
+    sample_rate: float = Field(0.1, gt=0, le=100)
     """Random user-item pairs drawn for self-supervision at each step, as a share of twice the training interactions."""
     supervision_weight: NonNegativeFloat = 1.0
     """Weight λ_a of the self-supervision of the hyperedges, which learn the order of pairs from the topology."""
     topology_supervision_weight: NonNegativeFloat = 1.0
     """Weight λ_b of the self-supervision of the propagated embeddings, which learn the order from the hyperedges."""
-    temperature: PositiveFloat = 0.2
+    temperature: Temperature = 0.2
     """Temperature τ of the self-supervision."""
     regulariser: NonNegativeFloat = 3e-7
     """Weight λ of the sum of squares of all weights."""

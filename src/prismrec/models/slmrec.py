@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
 from prismrec.nn import Features
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
 from prismrec.ops import distinct_rows, dropout, take_rows
@@ -27,16 +27,16 @@ class SLMRecConfig(ModelConfig):
     """Learning rate of Adam in the first epoch."""
     weight_decay: NonNegativeFloat = 1e-4
     """L2 penalty that Adam adds to every gradient. The model has no other regulariser."""
-    layers: NonNegativeInt = 3
+    layers: Layers = 3
     """Propagation layers L of every channel."""
-    temperature: PositiveFloat = 0.2
+    temperature: Temperature = 0.2
     """Temperature τ₀ of the contrast of users with their items."""
     task: Literal["FAC", "FD", "FM", "FD+FM"] = "FAC"
     """Self-supervised task. `FAC`: fine and coarse alignment; `FD`: feature dropout; `FM`: feature masking; `FD+FM`:
     both."""
     task_weight: NonNegativeFloat = 0.1
     """Weight α of the task."""
-    task_temperature: PositiveFloat = 0.2
+    task_temperature: Temperature = 0.2
     """Temperature τ_s of the contrasts of the task."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of entries dropped after each layer in the tasks `FD` and `FD+FM`."""

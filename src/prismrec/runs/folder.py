@@ -46,10 +46,10 @@ def load_run(folder: Path) -> Run:
         manifest, warnings = parse_manifest((folder / "config.json").read_text(encoding="utf-8"))
         lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
         history = tuple([EpochRecord.model_validate_json(line) for line in lines])
-        item_table = pl.read_parquet(folder / "items.parquet")
-        users = Vocabulary(pl.read_parquet(folder / "users.parquet")["user"], "user")
+        item_table = pl.read_parquet(folder / "items.parquet", glob=False)
+        users = Vocabulary(pl.read_parquet(folder / "users.parquet", glob=False)["user"], "user")
         items = Vocabulary(item_table["item"], "item")
-        pairs = pl.read_parquet(folder / "interactions.parquet")
+        pairs = pl.read_parquet(folder / "interactions.parquet", glob=False)
         catalog = item_table.drop("item")
         return Run(
             folder=folder,
