@@ -12,10 +12,10 @@ from typing import Literal
 
 import polars as pl
 
-from prismrec.data import check
 from prismrec.data.readers.boundary import foreign_errors, quiet_panics, require_file
+from prismrec.data.readers.parquet import read_parquet
 from prismrec.data.readers.raw import ReadOptions
-from prismrec.data.readers.unpacked import parquet_size, read_bytes
+from prismrec.data.readers.unpacked import read_bytes
 from prismrec.errors import InputError
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
@@ -70,7 +70,7 @@ def read_table(path: Path, options: ReadOptions) -> Table:
             of fields than the header.
     """
     require_file(path)
-    frame = _read_parquet(path, options) if _kind(path) == ".parquet" else _read_text(path, options)
+    frame = read_parquet(path, options.memory_limit) if _kind(path) == ".parquet" else _read_text(path, options)
     if frame.is_empty():
         raise InputError(path, "a header without rows", "at least one row")
     types: dict[str, str] = {}
@@ -153,13 +153,6 @@ def _line_breaks(frame: pl.DataFrame) -> list[int]:
     """The number of fields with a line break, in each column of text."""
     text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     return [int(frame[name].str.contains("\n", literal=True).sum()) for name in text]
-
-
-def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
-    if options.memory_limit is not None:
-        check.unpacked_size(path, parquet_size(path), options.memory_limit)
-    with foreign_errors(path, "a complete Parquet file"), path.open("rb") as file, quiet_panics():
-        return pl.read_parquet(file)
 
 
 def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
