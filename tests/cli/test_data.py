@@ -130,3 +130,18 @@ def test_ratios_or_a_seed_alone_split_within_each_user():
 )
 def test_sizes_are_powers_of_1024(text, size):
     assert parse_size(text) == size
+
+
+def test_options_leave_out_interactions_and_columns(tmp_path):
+    folder = tmp_path / "ratings"
+    folder.mkdir()
+    rows = "".join(f"u{user},i{item},{item % 5 + 1}\n" for user in range(4) for item in range(10))
+    (folder / "interactions.csv").write_text("user,item,stars\n" + rows)
+    (folder / "items.csv").write_text("item_id,title\n" + "".join(f"i{item},t\n" for item in range(8)))
+    drop = ["--unknown-items", "drop"]
+    counted = json.loads(run("describe", folder, *drop, "--rating-column", "stars", "--min-rating", 3, "--json"))
+    assert counted["interactions"] == 4 * len([item for item in range(8) if item % 5 + 1 >= 3])
+    assert json.loads(run("describe", folder, *drop, "--where", "stars>=3", "--json"))["interactions"] == 16
+    assert json.loads(run("describe", folder, *drop, "--ignore-column", "items.csv:title", "--json"))["catalog"] == []
+    with pytest.raises(InputError, match="item"):
+        run("describe", folder)

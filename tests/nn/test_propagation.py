@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismrec.graph import BipartiteGraph
-from prismrec.nn import layer_mean, layer_mean_of_items, layer_mean_of_users, layer_sum, rows_of_layer_mean
+from prismrec.nn.propagation import (
+    layer_mean,
+    layer_mean_of_items,
+    layer_mean_of_users,
+    layer_sum,
+    rows_of_layer_mean,
+)
 from prismrec.testing import default_dtype
 from prismrec.types import Interactions
 

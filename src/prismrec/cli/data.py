@@ -11,17 +11,23 @@ from prismrec.cli.source import (
     By,
     Fill,
     Format,
+    IgnoreColumns,
     ItemColumn,
     KCore,
     MemoryLimit,
+    MinRating,
     Modalities,
     NpyOrder,
+    RatingColumn,
     Ratios,
+    RowOptions,
     Source,
     SplitColumn,
     SplitOrPlainSeed,
     TimeColumn,
+    UnknownItems,
     UserColumn,
+    Where,
     column_names,
     read_dataset,
     split_spec,
@@ -56,13 +62,19 @@ def describe(
     item_column: ItemColumn = None,
     time_column: TimeColumn = None,
     split_column: SplitColumn = None,
+    rating_column: RatingColumn = None,
+    ignore_column: IgnoreColumns = None,
+    where: Where = None,
+    min_rating: MinRating = None,
+    unknown_items: UnknownItems = "refuse",
     npy_order: NpyOrder = None,
     memory_limit: MemoryLimit = None,
 ) -> None:
     """Read a data set, check it completely, and print a summary."""
     split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column)
-    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
+    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
+    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
     summary = summarise(dataset)
     if as_json:
         typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
@@ -85,6 +97,11 @@ def split_dataset(
     item_column: ItemColumn = None,
     time_column: TimeColumn = None,
     split_column: SplitColumn = None,
+    rating_column: RatingColumn = None,
+    ignore_column: IgnoreColumns = None,
+    where: Where = None,
+    min_rating: MinRating = None,
+    unknown_items: UnknownItems = "refuse",
     npy_order: NpyOrder = None,
     memory_limit: MemoryLimit = None,
 ) -> None:
@@ -92,8 +109,9 @@ def split_dataset(
     from prismrec.data import write_table
 
     split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column)
-    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
+    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
+    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
     write_table(dataset, out)
     _report_written(dataset, out)
 
@@ -114,6 +132,11 @@ def convert(
     item_column: ItemColumn = None,
     time_column: TimeColumn = None,
     split_column: SplitColumn = None,
+    rating_column: RatingColumn = None,
+    ignore_column: IgnoreColumns = None,
+    where: Where = None,
+    min_rating: MinRating = None,
+    unknown_items: UnknownItems = "refuse",
     npy_order: NpyOrder = None,
     memory_limit: MemoryLimit = None,
 ) -> None:
@@ -123,8 +146,9 @@ def convert(
     if to not in ("table", "mmrec"):
         raise InputError("--to", repr(to), "one of: table, mmrec")
     split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column)
-    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
+    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
+    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
     if to == "table":
         write_table(dataset, out)
     else:
@@ -233,7 +257,7 @@ def show(summary: Summary) -> None:
     else:
         console.print("no modalities")
     for note in summary.notes:
-        console.print(f"- {note}", markup=False, highlight=False)
+        console.print(f"- {note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _count_table(summary: Summary) -> "Table":

@@ -1,6 +1,8 @@
 """Options that choose and read a data set. A command lists those that it needs and calls `read_dataset`."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -21,6 +23,10 @@ _SEED_HELP = "Seed of a random split; 0 if not given."
 _FILL_HELP = "How to fill the features of items that lack a modality: mean or zero."
 _K_CORE_HELP = "Keep only users and items with at least this many interactions."
 _MODALITY_HELP = "Read only this modality; may be repeated."
+_IGNORE_HELP = "Leave this column out of all tables, or out of one: FILE:COLUMN; may be repeated."
+_WHERE_HELP = "Keep interactions that meet a condition, such as label=1 or rating>=4; may be repeated."
+_RATING_HELP = "Keep interactions with at least this rating."
+_UNKNOWN_HELP = "Interactions with items that the item table lacks: refuse or drop."
 _NPY_ORDER_HELP = "'items': row i of features/*.npy belongs to row i of the item table."
 _MEMORY_HELP = "Refuse larger files, for example 500M or 4G (powers of 1,024)."
 
@@ -40,8 +46,23 @@ UserColumn = Annotated[str | None, typer.Option("--user-column", help="Column wi
 ItemColumn = Annotated[str | None, typer.Option("--item-column", help="Column with item ids.", show_default=False)]
 TimeColumn = Annotated[str | None, typer.Option("--time-column", help="Column with timestamps.", show_default=False)]
 SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with the split.", show_default=False)]
+RatingColumn = Annotated[str | None, typer.Option("--rating-column", help="Column with ratings.", show_default=False)]
+IgnoreColumns = Annotated[list[str] | None, typer.Option("--ignore-column", help=_IGNORE_HELP, show_default=False)]
+Where = Annotated[list[str] | None, typer.Option("--where", help=_WHERE_HELP, show_default=False)]
+MinRating = Annotated[float | None, typer.Option("--min-rating", help=_RATING_HELP, show_default=False)]
+UnknownItems = Annotated[str, typer.Option("--unknown-items", help=_UNKNOWN_HELP)]
 NpyOrder = Annotated[str | None, typer.Option("--npy-order", help=_NPY_ORDER_HELP, show_default=False)]
 MemoryLimit = Annotated[str | None, typer.Option("--memory-limit", help=_MEMORY_HELP, show_default=False)]
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """The options that leave out columns and interactions."""
+
+    ignore_columns: Sequence[str]
+    where: Sequence[str]
+    min_rating: float | None
+    unknown_items: str
 
 
 def read_dataset(
@@ -49,6 +70,7 @@ def read_dataset(
     layout: str | None,
     split: "SplitSpec | None",
     columns: "ColumnNames",
+    rows: RowOptions,
     modalities: list[str] | None,
     fill: str,
     k_core: int,
@@ -62,6 +84,7 @@ def read_dataset(
         layout: the value of `--format`.
         split: the result of `split_spec`.
         columns: the result of `column_names`.
+        rows: which columns and interactions to leave out.
         modalities: the modalities to read. None and an empty list read all of them.
         fill: the value of `--fill`.
         k_core: the value of `--k-core`.
@@ -83,14 +106,20 @@ def read_dataset(
         modalities=modalities or None,  # typer passes an empty list if the option is absent
         npy_order=cast(Any, npy_order),
         memory_limit=None if memory_limit is None else parse_size(memory_limit),
+        ignore_columns=rows.ignore_columns,
+        where=rows.where,
+        min_rating=rows.min_rating,
+        unknown_items=cast(Any, rows.unknown_items),
     )
 
 
-def column_names(user: str | None, item: str | None, time: str | None, split: str | None) -> "ColumnNames":
+def column_names(
+    user: str | None, item: str | None, time: str | None, split: str | None, rating: str | None
+) -> "ColumnNames":
     """The names of the columns. None stands for the usual names."""
     from prismrec.data import ColumnNames
 
-    return ColumnNames(user=user, item=item, timestamp=time, split=split)
+    return ColumnNames(user=user, item=item, timestamp=time, split=split, rating=rating)
 
 
 def split_spec(by: str | None, ratios: str | None, seed: int | None) -> "SplitSpec | None":

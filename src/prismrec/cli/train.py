@@ -11,17 +11,23 @@ from prismrec.cli.source import (
     By,
     Fill,
     Format,
+    IgnoreColumns,
     ItemColumn,
     KCore,
     MemoryLimit,
+    MinRating,
     Modalities,
     NpyOrder,
+    RatingColumn,
     Ratios,
+    RowOptions,
     Source,
     SplitColumn,
     SplitSeed,
     TimeColumn,
+    UnknownItems,
     UserColumn,
+    Where,
     column_names,
     read_dataset,
     split_spec,
@@ -75,6 +81,11 @@ def train(
     item_column: ItemColumn = None,
     time_column: TimeColumn = None,
     split_column: SplitColumn = None,
+    rating_column: RatingColumn = None,
+    ignore_column: IgnoreColumns = None,
+    where: Where = None,
+    min_rating: MinRating = None,
+    unknown_items: UnknownItems = "refuse",
     npy_order: NpyOrder = None,
     memory_limit: MemoryLimit = None,
 ) -> None:
@@ -86,8 +97,9 @@ def train(
     config = make_config(model, parse_settings(set_ or []))
     settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
     split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column)
-    dataset = read_dataset(source, layout, split, columns, modality, fill, k_core, npy_order, memory_limit)
+    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
+    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
+    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
     with EpochLines(settings) as lines:
         run = train_run(model, dataset, config, settings, out=out, resume=resume, report=lines.epoch)
     _report(run, out, as_json)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from prismrec.graph import keep_edges, keep_nodes
 from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
-from prismrec.nn import Features, in_batch_info_nce, layer_mean_of_items
+from prismrec.nn import Features
 from prismrec.nn.channels import ChannelEncoder, Channels
+from prismrec.nn.contrast import in_batch_info_nce
+from prismrec.nn.propagation import layer_mean_of_items
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _BPR_FLOOR = 1e-5

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import BatchSize, ModelConfig, PositiveLayers, Recommender, Width
-from prismrec.nn import FeatureLinear, Features, TallLinear, bpr_and_squares, xavier_normal_table
+from prismrec.nn import FeatureLinear, Features, bpr_and_squares, xavier_normal_table
+from prismrec.nn.layers import TallLinear
 from prismrec.ops import distinct_rows_of_batch, linear, take_rows, unit_rows
 from prismrec.ops.rows import unit_rows_and_sum_of_squares
 from prismrec.types import Embeddings, Interactions, Triplets

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import BatchSize, Layers, ModelConfig, Recommender
-from prismrec.nn import NGCFLayer, bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
+from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
+from prismrec.nn.layers import NGCFLayer
 from prismrec.ops import distinct_rows_of_batch, take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 

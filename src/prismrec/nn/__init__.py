@@ -1,10 +1,13 @@
-"""Modules and losses that more than one paper uses."""
+"""Modules and losses that more than one paper uses.
 
-from prismrec.nn.contrast import in_batch_info_nce, view_contrast
+The names below have several users. A name with one user is imported from its module.
+"""
+
+from prismrec.nn.contrast import view_contrast
 from prismrec.nn.features import Features
-from prismrec.nn.layers import AttentionFusion, FeatureLinear, HyperedgeMaps, NGCFLayer, TallLinear
+from prismrec.nn.layers import AttentionFusion, FeatureLinear, HyperedgeMaps
 from prismrec.nn.losses import bpr, bpr_and_norms, bpr_and_squares, half_squares, hinge, mean_norms, sum_of_squares
-from prismrec.nn.propagation import layer_mean, layer_mean_of_items, layer_mean_of_users, layer_sum, rows_of_layer_mean
+from prismrec.nn.propagation import layer_mean, layer_sum, rows_of_layer_mean
 from prismrec.nn.tables import normal_table, xavier_normal_table, xavier_table
 
 __all__ = [
@@ -12,17 +15,12 @@ __all__ = [
     "FeatureLinear",
     "Features",
     "HyperedgeMaps",
-    "NGCFLayer",
-    "TallLinear",
     "bpr",
     "bpr_and_norms",
     "bpr_and_squares",
     "half_squares",
     "hinge",
-    "in_batch_info_nce",
     "layer_mean",
-    "layer_mean_of_items",
-    "layer_mean_of_users",
     "layer_sum",
     "mean_norms",
     "normal_table",
