@@ -32,7 +32,7 @@ def build(modalities: int = 2, **settings) -> BM3:
         (2, -5.246016614, -6.653275167, -0.226230306, 0.221750891, 10.479075556),
     ],
 )
-def test_values_of_the_specification(float64, layers, users, items, first, last, loss) -> None:
+def test_golden_values(float64, layers, users, items, first, last, loss) -> None:
     config = BM3.Config(embedding_size=4, layers=layers, dropout=0, regulariser=0.1)
     model = BM3(golden.TRAIN, golden.features(), config)
     with torch.no_grad():

@@ -38,7 +38,7 @@ def describe(model: "type[Recommender]") -> dict[str, Any]:
         "name": model.name,
         "paper": model.paper,
         "idea": inspect.getdoc(model) or "",
-        "modalities": f"any number from {model.min_modalities}" if model.takes_features else "not used",
+        "modalities": f"{model.min_modalities} or more" if model.takes_features else "not used",
         "cost": model.cost,
         "hyperparameters": {
             field: {

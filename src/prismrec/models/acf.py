@@ -65,7 +65,7 @@ class _Items(NamedTuple):
 
 
 class ACF(Recommender):
-    """Matrix factorisation whose user also collects the items of its history, weighted by two attentions."""
+    """Matrix factorisation that adds the items of a user's history to the user embedding, weighted by attention."""
 
     name = "ACF"
     paper = "Chen et al., SIGIR 2017"

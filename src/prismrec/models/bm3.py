@@ -38,7 +38,7 @@ class BM3Config(ModelConfig):
 
 
 class BM3(Recommender):
-    """Users, items and modalities each predict a noisy, fixed copy of one another; no negatives, no contrast.
+    """Embeddings of users, items and modalities predict perturbed copies of each other, without negatives.
 
     A batch's negatives are not looked at.
     """

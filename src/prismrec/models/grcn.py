@@ -60,7 +60,7 @@ class _Affinity(NamedTuple):
 
 
 class GRCN(Recommender):
-    """ID propagation over edges weighted anew at every step by how well an item's content suits its user."""
+    """Graph convolution of ID embeddings, with edges weighted by how well the item features match the user."""
 
     name = "GRCN"
     paper = "Wei et al., ACM MM 2020"

@@ -175,7 +175,7 @@ class _Network(nn.Module):
 
 
 class MMGCN(Recommender):
-    """A graph network per modality over the same interactions, held together by ID embeddings in every layer."""
+    """One graph network per modality over the same interactions; all share ID embeddings in every layer."""
 
     name = "MMGCN"
     paper = "Wei et al., ACM MM 2019"

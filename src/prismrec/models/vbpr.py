@@ -34,7 +34,7 @@ class VBPRConfig(ModelConfig):
 
 
 class VBPR(Recommender):
-    """Matrix factorisation whose item vector is a free part beside a linear image of the item's content."""
+    """Matrix factorisation whose item embeddings combine a free part with a linear projection of the item features."""
 
     name = "VBPR"
     paper = "He and McAuley, AAAI 2016"
