@@ -9,8 +9,11 @@ from prismrec.models import REGISTRY, ModelConfig
 DOCS = Path(__file__).parent
 HEAD = """# Models
 
-Each name links to the page of the model, with its hyperparameters. `prismrec models` prints this list, and
-`prismrec models NAME` one page. `python docs/make_models.py` writes these pages.
+Each name links to the page of the model, which lists its hyperparameters. `prismrec models` prints this list, and
+`prismrec models NAME` prints one page. `python docs/make_models.py` generates these pages from the docstrings.
+
+"Modalities" is the number of feature matrices that a model takes. "Not used" means that the model uses interactions
+only.
 
 | model | paper | modalities | idea |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""The rooms of docs/design.md, the direction of imports between them, and the shape of the code in them."""
+"""The subpackages of docs/design.md, the direction of imports between them, and the shape of the code in them."""
 
 import ast
 from collections.abc import Iterator

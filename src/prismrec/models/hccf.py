@@ -222,7 +222,7 @@ class _HCCFBase(Recommender):
 
 
 class HCCF(_HCCFBase):
-    """Graph convolution beside a convolution over learned low-rank hyperedges, with a contrast between the two.
+    """Graph convolution and convolution over learned low-rank hyperedges, with a contrastive loss between the two.
 
     This is the model of the paper, as the authors' TensorFlow program computes it. Its steps, for one side:
 
@@ -268,7 +268,7 @@ class HCCF(_HCCFBase):
 
 
 class HCCFTorch(_HCCFBase):
-    """HCCF as the authors' later PyTorch program computes it, without activations, hyperedge maps and residual.
+    """HCCF as in the authors' later PyTorch code, without activations, hyperedge maps and residual connection.
 
     A layer is X' = Â X + (E W) (E W)ᵀ X (`_layer`). The ranking loss is BPR. The contrast is a mean over users and
     over positive items, and trains the hypergraph view alone (`_contrast`). Everything else is as in HCCF, as is the

@@ -1,6 +1,6 @@
 """LATTICE.
 
-Zhang, Zhu, Liu, Wu, Wang, Wang. "Mining Latent Structures for Multimedia Recommendation." ACM Multimedia 2021.
+Zhang, Zhu, Liu, Wu, Wang, Wang. "Mining Latent Structures for Multimedia Recommendation." ACM MM 2021.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,14 +32,14 @@ class LATTICEConfig(ItemGraphConfig):
 
 
 class LATTICE(Recommender):
-    """Propagates item IDs over an item graph, mined from all modalities and learned, to enrich a collaborative filter.
+    """A collaborative filter plus item ID embeddings, propagated over an item graph learned from all modalities.
 
     Equation numbers are those of the paper: kNN graphs (1-3), projections (4), skip connection (5), fusion (6), graph
     convolution (7), enriched items (8).
     """
 
     name = "LATTICE"
-    paper = "Zhang et al., ACM Multimedia 2021"
+    paper = "Zhang et al., ACM MM 2021"
     cost = "2 E d L for the backbone, 2 M k I d per item layer; per epoch I² M d (many items: I^1.5) to learn it"
     min_modalities = 1
     repeats_steps = True

@@ -78,7 +78,7 @@ class _Views(NamedTuple):
 
 
 class LGMRec(Recommender):
-    """ID propagation, modality propagation without user IDs, and a learned hypergraph per modality, added up.
+    """Sum of ID propagation, modality propagation without user IDs, and a learned hypergraph per modality.
 
     Equation numbers are those of the paper: collaborative graph (2-3), modality graphs (4-6), hypergraphs (7-11),
     contrast (12), fusion (13), loss (14-15).

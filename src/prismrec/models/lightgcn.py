@@ -31,7 +31,7 @@ class LightGCNConfig(ModelConfig):
 
 
 class LightGCN(Recommender):
-    """Neighbourhood averaging of ID embeddings over the interactions, all layers averaged; no other weights."""
+    """Graph convolution of ID embeddings without weights or activations; averages all layers."""
 
     name = "LightGCN"
     paper = "He et al., SIGIR 2020"

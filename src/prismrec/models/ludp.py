@@ -48,7 +48,7 @@ class LUDPConfig(ModelConfig):
 
 
 class LUDP(Recommender):
-    """LightGCN, plus item IDs averaged over similar items and users' mean item features, each fused over modalities.
+    """LightGCN, plus item IDs averaged over similar items and mean item features of users, each fused over modalities.
 
     Equation numbers are those of the paper: user-item graph (1-2), item graphs (3-5), their fusion (6-8), user
     preferences (9-11), their fusion (12), final embeddings (13), loss (15).

@@ -24,7 +24,7 @@ class MFBPRConfig(ModelConfig):
 
 
 class MFBPR(Recommender):
-    """Latent factors whose inner product ranks each observed item above a sampled unobserved one."""
+    """Matrix factorisation, trained to rank each observed item above a sampled unobserved item."""
 
     name = "MF-BPR"
     paper = "Rendle et al., UAI 2009"

@@ -40,7 +40,7 @@ class _LatentItems(NamedTuple):
 
 
 class MICRO(Recommender):
-    """LATTICE with one graph per modality, fused by attention after propagation and contrasted with the fusion."""
+    """LATTICE with one item graph per modality, fused by attention, and a contrastive loss with the fusion."""
 
     name = "MICRO"
     paper = "Zhang et al., IEEE TKDE 2023"

@@ -59,7 +59,7 @@ class _Draws(NamedTuple):
 
 
 class MMGCL(Recommender):
-    """A LightGCN per modality, with a contrast between two views: dropped interactions, and a masked modality.
+    """One LightGCN per modality, with a contrastive loss between two views: dropped interactions and a masked modality.
 
     Its steps, with channels k = 0..M for the item IDs and the M modalities:
 

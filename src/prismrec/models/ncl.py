@@ -51,7 +51,7 @@ class NCLConfig(ModelConfig):
 
 
 class NCL(Recommender):
-    """LightGCN, with contrasts of each node with its even-hop neighbours and with its cluster."""
+    """LightGCN, with contrastive losses of each node with its even-hop neighbours and with its cluster."""
 
     user_centroids: Tensor
     item_centroids: Tensor

@@ -39,7 +39,7 @@ class NGCFConfig(ModelConfig):
 
 
 class NGCF(Recommender):
-    """Convolutions with learned maps of what a node receives and of its product with the node itself, concatenated.
+    """Graph convolution with learned weights and an elementwise product term; concatenates all layers.
 
     `NGCFLayer` computes Eq. 7 of the paper.
     """

@@ -10,7 +10,7 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class MostPopular(Recommender):
-    """Items by their number of training interactions, the same for every user; nothing is trained."""
+    """Ranks items by their number of training interactions, the same for every user; nothing is trained."""
 
     name = "most-popular"
     paper = "none"

@@ -42,7 +42,7 @@ View = tuple[BipartiteGraph, ...]
 
 
 class SGL(Recommender):
-    """LightGCN, with a contrast that identifies each node across two random subgraphs."""
+    """LightGCN, with a contrastive loss between the embeddings of each node in two random subgraphs."""
 
     name = "SGL"
     paper = "Wu et al., SIGIR 2021"

@@ -105,7 +105,7 @@ class _SHTBase(Recommender):
 
 
 class SHT(_SHTBase):
-    """A hypergraph transformer over propagated embeddings, which learns to tell solid interactions from noisy ones.
+    """A hypergraph transformer over propagated embeddings that learns to tell reliable interactions from noisy ones.
 
     This is the model of the paper, as the authors' TensorFlow program computes it. Its steps, for one side:
 
@@ -221,7 +221,7 @@ class SHT(_SHTBase):
 
 
 class SHTLight(_SHTBase):
-    """Propagated embeddings and a learned hypergraph, each ranked on its own, whose orders of random pairs are aligned.
+    """Propagated embeddings and a learned hypergraph, trained to rank random user-item pairs in the same order.
 
     This is SHT as the authors' later PyTorch program computes it, without attention and meta-network. The embeddings of
     the hypergraph, Ψ = Θ Pᵀ P, are the final ones. Ψ is trained with Θ held constant, so no loss of Ψ changes the

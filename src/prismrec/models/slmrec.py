@@ -47,7 +47,7 @@ class SLMRecConfig(ModelConfig):
 
 
 class SLMRec(Recommender):
-    """A LightGCN per modality, trained to find each user's item in the batch and to agree across modalities.
+    """One LightGCN per modality, with contrastive losses between users and items and between modalities.
 
     Its steps, with channels k = 0..M for the item IDs and the M modalities:
 
