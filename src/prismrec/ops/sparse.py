@@ -21,8 +21,8 @@ with warnings.catch_warnings():  # PyTorch warns once per process that CSR tenso
 
 _COMPILED_FROM = 1 << 19
 """From this number of entries on, the compiled kernel computes products. It divides the entries evenly among threads;
-PyTorch divides the rows. Some users and items have thousands of entries, so on two threads the kernel takes two thirds of
-the time. On small matrices with short rows, PyTorch is faster."""
+PyTorch divides the rows. Some users and items have thousands of entries, so the kernel takes two thirds of the time on
+two threads. On small matrices with short rows, PyTorch is faster."""
 
 
 class _Pattern(nn.Module):
