@@ -1,6 +1,7 @@
 """prismrec: multimodal recommendation, from a folder of data to a ranking.
 
 import prismrec
+
 data = prismrec.load("shop")
 run = prismrec.train("LGMRec", data, out="runs/shop")
 print(run.evaluate("test")["recall@20"])

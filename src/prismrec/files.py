@@ -61,9 +61,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     After an exception nothing is at `path`.
 
     Raises:
-        InputError: `path` is not an empty or absent folder, or it cannot be written.
+        InputError: something other than an empty folder is at `path`, or the folder cannot be written.
     """
     path = path.resolve()
+    is_empty_folder = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not is_empty_folder:
+        raise InputError(path, "something already there", "a new or empty folder to write to")
     try:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise InputError(path, "something already there", "a new or empty folder to write to")
@@ -79,7 +82,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what killed processes left of `replacing` and `new_folder`."""
+    """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f"{_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -90,6 +93,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _private_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, on the same file system, so that its contents can be renamed to `path`."""
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
     try:
         yield folder
@@ -98,7 +102,7 @@ def _private_folder(path: Path) -> Iterator[Path]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a rename durable; not every system can open folders."""
+    """Make a rename in this folder durable. Systems that cannot open folders skip this."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

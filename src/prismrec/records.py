@@ -11,8 +11,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: NonNegativeInt = 0
-    """Seed of initial weights, batches, negatives and noise. On one CPU, a seed gives equal bits. On a GPU, results
-    differ by rounding, because it adds in no fixed order."""
+    """Seed of initial weights, batches, negatives and noise. On one CPU, runs with the same seed are equal to the bit.
+    On a GPU, they differ by rounding, because a GPU adds in no fixed order."""
     epochs: PositiveInt = 1000
     """The largest number of epochs."""
     patience: PositiveInt = 20

@@ -81,7 +81,7 @@ class Interactions:
         return np.bincount(self.items, minlength=self.num_items)
 
     def items_of(self, user: int) -> IntArray:
-        """The item numbers of one user in ascending order."""
+        """The item numbers of one user in ascending order, int32 `[number of items]`."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
 
@@ -136,7 +136,12 @@ class Triplets:
 
 
 class Vocabulary:
-    """Translates between ids (strings) and numbers (rows)."""
+    """Translates between ids (strings) and numbers (rows).
+
+    Attributes:
+        ids: the id of each row.
+        kind: what the ids identify.
+    """
 
     def __init__(self, ids: pl.Series | Iterable[str], kind: str = "id") -> None:
         """Number the ids in the given order.
@@ -146,7 +151,7 @@ class Vocabulary:
             kind: what the ids identify ("user", "item"), for messages.
 
         Raises:
-            ValueError: an id is missing, empty or given twice.
+            ValueError: an id is missing, empty or given twice, or the ids are not strings.
         """
         self.kind = kind
         self.ids = (ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)).alias(kind)
@@ -184,5 +189,5 @@ class Vocabulary:
         return str(self.ids[int(number)])
 
     def ids_of(self, numbers: npt.ArrayLike) -> pl.Series:
-        """The ids of many rows in their order."""
+        """The ids of the given rows, in the order given."""
         return self.ids.gather(np.asarray(numbers, dtype=np.int64))

@@ -19,17 +19,17 @@ from prismrec.ops.cluster import kmeans, nearest_centroids
 WANTED_RECALL = 0.97
 """Share of the true neighbours of the sample to find: 0.95 and a margin for sampling error."""
 _SAMPLE = 500
-"""Rows whose neighbours are searched both ways."""
+"""Rows whose true neighbours are found too, to measure the recall."""
 _CELLS_PER_ROOT = 4
 """The number of cells is this times √n. With more, finding the nearest ones would cost more than searching them."""
 _TRAINING_ROWS_PER_CELL = 40
 """Rows per cell that k-means is trained on."""
 _ITERATIONS = 5
 """Iterations of k-means. More of them change the recall by less than searching one more cell."""
-_EXACT_ABOVE = 8
-"""If more than 1/8 of the cells must be searched, an exact search is about as fast."""
+_CELLS_PER_PROBE = 8
+"""If more than one in this many cells must be searched, an exact search is about as fast."""
 _FOUND_AT_ONCE = 1 << 23
-"""Neighbours found in single cells and not merged yet, 96 MB."""
+"""Neighbours per cell that are held before they are merged, 96 MB."""
 _BLOCK_ENTRIES = 1 << 20
 """Similarities held at once, 4 MB in float32."""
 _LEAST_ROWS = 64
@@ -41,7 +41,7 @@ class Neighbours(NamedTuple):
 
     Attributes:
         rows: int64 `[n, k]`.
-        recall: share of the true neighbours of the sample that were found, not counting the rows themselves.
+        recall: share of the true neighbours that were found, measured on a sample, not counting the rows themselves.
     """
 
     rows: Tensor
@@ -62,7 +62,7 @@ class _Best(NamedTuple):
 
 
 def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tensor]) -> Neighbours | None:
-    """The k rows with nearly the largest inner products with each row, itself included, in no order.
+    """Nearly all of the k rows with the largest inner products with each row, itself included, in no order.
 
     The seed is fixed, so the result is a function of the rows. Ties are broken arbitrarily.
 
@@ -78,10 +78,11 @@ def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tenso
     cells = _cells(unit, generator)
     sample = torch.randperm(len(unit), generator=generator)[:_SAMPLE].to(unit.device)
     truth = exact(sample)
-    probes, recall = 1, _recall(unit, sample, truth, _search(unit, cells, sample, k, 1))
+    probes = 1  # cells to search per row
+    recall = _recall(unit, sample, truth, _search(unit, cells, sample, k, probes))
     while recall < WANTED_RECALL:
         probes *= 2
-        if probes * _EXACT_ABOVE > len(cells.sizes):
+        if probes * _CELLS_PER_PROBE > len(cells.sizes):
             return None
         recall = _recall(unit, sample, truth, _search(unit, cells, sample, k, probes))
     found = torch.empty(len(unit), k, dtype=torch.int64, device=unit.device)
@@ -95,6 +96,7 @@ def approximate_neighbours(unit: Tensor, k: int, exact: Callable[[Tensor], Tenso
 
 
 def _cells(unit: Tensor, generator: torch.Generator) -> _Cells:
+    """The cells of all rows, from a k-means of a random subset."""
     count = max(1, min(int(_CELLS_PER_ROOT * len(unit) ** 0.5), len(unit) // _TRAINING_ROWS_PER_CELL))
     training = torch.randperm(len(unit), generator=generator)[: count * _TRAINING_ROWS_PER_CELL].sort().values
     centroids = kmeans(unit[training.to(unit.device)], count, generator, _ITERATIONS)
@@ -113,27 +115,41 @@ def _search(unit: Tensor, cells: _Cells, rows: Tensor, k: int, probes: int) -> T
         bound = best.similarities[:, 0].amin(1)
         others = _Best(best.similarities[:, 1:], best.rows[:, 1:])
         _search_cells(unit, cells, queries, probed[:, 1:], others, bound)
-    chosen = best.similarities.view(len(rows), -1).topk(k).indices
-    found = best.rows.view(len(rows), -1).gather(1, chosen)
-    missing = ~(found == rows[:, None]).any(1)  # rows with duplicates
+    chosen = best.similarities.view(len(rows), -1).topk(k).indices  # [b, k]
+    found = best.rows.view(len(rows), -1).gather(1, chosen)  # [b, k]
+    missing = ~(found == rows[:, None]).any(1)  # a row may lose its own place to duplicates of it
     found[missing, -1] = rows[missing]
     return found
 
 
 def _search_cells(unit: Tensor, cells: _Cells, queries: Tensor, probed: Tensor, best: _Best, bound: Tensor) -> None:
-    """Compare queries `[b, F]` with cells `probed` `[b, p]`; store the best k per cell above the bound in `best`."""
-    flat, width, k = probed.reshape(-1), probed.shape[1], best.rows.shape[2]
-    asking = flat.argsort(stable=True).split(flat.bincount(minlength=len(cells.sizes)).tolist())
-    for members, slots in zip(cells.rows.split(cells.sizes), asking, strict=True):
-        if not len(slots) or not len(members):
+    """Compare queries `[b, F]` with the rows of some cells, and store the best of each cell.
+
+    Args:
+        unit: all rows `[n, F]`.
+        cells: the cells of all rows.
+        queries: `[b, F]`.
+        probed: the cells to compare each query with, `[b, p]`.
+        best: receives the best k rows of each cell in which a row exceeds the bound.
+        bound: a similarity for each query, `[b]`.
+    """
+    k = best.rows.shape[2]
+    probes = probed.shape[1]
+    cell_of_slot = probed.reshape(-1)  # slot b p + j is the j-th cell of query b
+    slots_per_cell = cell_of_slot.bincount(minlength=len(cells.sizes)).tolist()
+    slots_of_cell = cell_of_slot.argsort(stable=True).split(slots_per_cell)
+    for members, asking in zip(cells.rows.split(cells.sizes), slots_of_cell, strict=True):
+        if not len(asking) or not len(members):
             continue
-        columns, kept = unit[members].T, min(k, len(members))
-        for part in slots.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(members))):
-            query = part // width
-            similarities = queries[query] @ columns
+        columns = unit[members].T  # [F, members]
+        kept = min(k, len(members))
+        for part in asking.split(max(_LEAST_ROWS, _BLOCK_ENTRIES // len(members))):
+            query = part // probes
+            similarities = queries[query] @ columns  # [queries, members]
             better = (similarities.amax(1) > bound[query]).nonzero().squeeze(1)
             top = similarities[better].topk(kept, sorted=False)
-            query, place = query[better], part[better] % width
+            query = query[better]
+            place = part[better] % probes
             best.similarities[query, place, :kept] = top.values
             best.rows[query, place, :kept] = members[top.indices]
 
@@ -146,11 +162,20 @@ def _nearest_cells(queries: Tensor, centroids: Tensor, probes: int) -> Tensor:
 
 
 def _recall(unit: Tensor, rows: Tensor, truth: Tensor, found: Tensor) -> float:
-    """Share of the found rows that are as near as the farthest true neighbour; so ties do not matter."""
+    """Share of the true neighbours that were found.
+
+    A row as near as the farthest true neighbour counts as a true one, so ties do not matter.
+
+    Args:
+        unit: all rows `[n, F]`.
+        rows: the sample, int64 `[s]`.
+        truth: its true neighbours `[s, k]`.
+        found: the neighbours found `[s, k]`, -1 if there are fewer.
+    """
 
     def similarities(neighbours: Tensor) -> Tensor:
         values = torch.einsum("bf,bkf->bk", unit[rows], unit[neighbours])
         return values.masked_fill((neighbours < 0) | (neighbours == rows[:, None]), torch.nan)
 
-    bound = similarities(truth).nan_to_num(torch.inf).amin(1, keepdim=True)
+    bound = similarities(truth).nan_to_num(torch.inf).amin(1, keepdim=True)  # [s, 1]
     return float((similarities(found) >= bound - 1e-6).sum() / (len(rows) * (truth.shape[1] - 1)))

@@ -7,7 +7,7 @@ from prismrec.graph.interaction import BipartiteGraph
 
 
 def keep_edges(graph: BipartiteGraph, drop_rate: float, generator: torch.Generator | None = None) -> Tensor:
-    """A mask of ⌊E (1 - ρ)⌋ interactions drawn without replacement, bool `[E]` on the device of the graph.
+    """A mask that keeps ⌊E (1 - ρ)⌋ interactions, drawn without replacement; bool `[E]` on the device of the graph.
 
     Args:
         graph: the user-item graph.
@@ -19,10 +19,10 @@ def keep_edges(graph: BipartiteGraph, drop_rate: float, generator: torch.Generat
 
 
 def keep_nodes(graph: BipartiteGraph, drop_rate: float, generator: torch.Generator | None = None) -> Tensor:
-    """A mask of the interactions left after ⌊ρ U⌋ users and ⌊ρ I⌋ items are dropped, bool `[E]`.
+    """A mask that drops all interactions of ⌊ρ U⌋ users and ⌊ρ I⌋ items; bool `[E]` on the device of the graph.
 
     Args:
-        graph: the user-item graph, on whose device the mask is.
+        graph: the user-item graph.
         drop_rate: ρ, from 0 to below 1.
         generator: on the CPU; None uses PyTorch's global one.
     """
@@ -34,6 +34,7 @@ def keep_nodes(graph: BipartiteGraph, drop_rate: float, generator: torch.Generat
 
 
 def _random_subset(size: int, kept: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """A mask of `kept` random positions, bool `[size]`."""
     mask = torch.zeros(size, dtype=torch.bool, device=device)
     order = torch.randperm(size, generator=generator, device=device if generator is None else generator.device)
     return mask.index_fill_(0, order[:kept].to(device), True)

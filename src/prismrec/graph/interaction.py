@@ -1,4 +1,4 @@
-"""The user-item graph and its normalisations, stored as a rectangular matrix instead of a square of U + I nodes."""
+"""The user-item graph and its normalisations, stored as a matrix `[U, I]` instead of `[U + I, U + I]`."""
 
 from typing import Literal
 
@@ -28,12 +28,20 @@ class BipartiteGraph(nn.Module):
         to_users: what users receive from items, `[U, I]`.
         to_items: the transpose of what items receive from users, `[U, I]`; the same matrix if the graph is symmetric.
         symmetric: whether the operator is its own transpose.
+        normalisation: its name.
+        has_self_loops: whether a node receives from itself too.
     """
 
     self_users: Tensor
     self_items: Tensor
 
     def __init__(self, train: Interactions, normalisation: Normalisation = "sym") -> None:
+        """Build the matrices.
+
+        Args:
+            train: the training interactions.
+            normalisation: one of the above.
+        """
         super().__init__()
         self.normalisation = normalisation
         self.symmetric = normalisation in ("sym", "none")
@@ -68,7 +76,7 @@ class BipartiteGraph(nn.Module):
         return self.to_items.transposed(users)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """One step for users and items at once."""
+        """One step for users `[U, d]` and items `[I, d]` at once."""
         new_users = self.users_from(items)
         new_items = self.items_from(users)
         if self.has_self_loops:
@@ -82,7 +90,8 @@ class BipartiteGraph(nn.Module):
     def mean_over_items(self) -> SparseMatrix:
         """D_U^-1 R `[U, I]`, sharing the pattern of this graph: each user's mean over its items, 0 without items."""
         degrees = self.to_users.offsets.diff().double()
-        weights = degrees.clamp(min=1).reciprocal().index_select(0, self.to_users.rows)  # [E]
+        inverse = degrees.clamp(min=1).reciprocal()  # [U]
+        weights = inverse.index_select(0, self.to_users.rows)  # [E]
         return self.to_users.with_values(weights.to(self.to_users.values))
 
     def subgraph(self, kept: Tensor) -> "BipartiteGraph":
@@ -98,29 +107,36 @@ class BipartiteGraph(nn.Module):
             raise ValueError("subgraph needs a symmetrically normalised graph")
         rows = self.to_users.rows
         columns = self.to_users.indices.long()
-        weight = kept.to(self.to_users.values)
+        weight = kept.to(self.to_users.values)  # 0 or 1 [E]
         users, items = self.to_users.shape
-        user_scale = _inverse_root(weight.new_zeros(users).index_add_(0, rows, weight))
-        item_scale = _inverse_root(weight.new_zeros(items).index_add_(0, columns, weight))
+        user_scale = _inverse_root(weight.new_zeros(users).index_add_(0, rows, weight))  # [U]
+        item_scale = _inverse_root(weight.new_zeros(items).index_add_(0, columns, weight))  # [I]
         return self._with_values(weight * user_scale[rows] * item_scale[columns])
 
     def _with_values(self, values: Tensor) -> "BipartiteGraph":
+        """The `sym` graph with the given entries `[E]`, sharing the pattern of this one."""
         graph = BipartiteGraph.__new__(BipartiteGraph)
         nn.Module.__init__(graph)
-        graph.normalisation, graph.symmetric, graph.has_self_loops = "sym", True, False
-        graph.to_users = graph.to_items = self.to_users.with_values(values)
+        graph.normalisation = "sym"
+        graph.symmetric = True
+        graph.has_self_loops = False
+        graph.to_users = self.to_users.with_values(values)
+        graph.to_items = graph.to_users
         return graph
 
 
 def _inverse(degrees: npt.ArrayLike, power: float = 1.0) -> npt.NDArray[np.float64]:
+    """degrees ** -power; 0 for a node without neighbours."""
     counts = np.asarray(degrees, dtype=np.float64)
     return np.where(counts > 0, np.maximum(counts, 1.0) ** -power, 0.0)
 
 
 def _inverse_root(degrees: Tensor) -> Tensor:
+    """degrees ** -½ on the device of the degrees; 0 for a node without neighbours."""
     return torch.where(degrees > 0, degrees.clamp(min=1).rsqrt(), 0.0)
 
 
 def _scaled(left: npt.NDArray[np.float64], matrix: csr_matrix, right: npt.NDArray[np.float64] | None) -> csr_matrix:
+    """diag(left) · matrix · diag(right), without the last factor if it is None."""
     scaled = diags_array(left) @ matrix
     return csr_matrix(scaled if right is None else scaled @ diags_array(right))

@@ -1,8 +1,8 @@
 """The k-nearest-neighbour graph of feature vectors by cosine, without an I × I matrix.
 
-Neighbours are found without a gradient: block by block, or above a size by an approximate index. The similarities of
-the neighbours are then computed again with a gradient. The choice of neighbours is a constant, so value and gradient
-equal those of the dense computation.
+Neighbours are found without a gradient, block by block; above a number of rows, by an approximate index. The
+similarities of the neighbours are then computed again with a gradient. The choice of neighbours has no gradient, so
+value and gradient equal those of the dense computation.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class NeighbourGraph:
         return self.similarities * scale.index_select(0, rows) * scale.index_select(0, columns)
 
     def operator(self) -> SparseMatrix:
-        """𝓛(Ŝ) as a constant."""
+        """𝓛(Ŝ) `[I, I]` as a constant."""
         return self.pattern.with_values(self.normalised().detach())
 
 
@@ -72,7 +72,7 @@ def knn_graph(
         features: `[I, F]`.
         k: neighbours per row, the row itself among them; at most I are found.
         method: how to search, as in `nearest_neighbours`.
-        neighbours: the result of the search, if known.
+        neighbours: the result of the search, if known; then `method` is ignored.
 
     Raises:
         ValueError: k is below 1.
@@ -91,7 +91,7 @@ def knn_graph(
 class NeighbourSearch:
     """`knn_graph` of vectors that change from epoch to epoch.
 
-    An epoch starts from the vectors with which the evaluation before it ended, so it reuses their neighbours.
+    The first step of an epoch reads the vectors that the evaluation before it read, so it reuses their neighbours.
     """
 
     def __init__(self, k: int) -> None:
@@ -100,7 +100,12 @@ class NeighbourSearch:
         self._evaluated: tuple[Tensor, Neighbours] | None = None
 
     def __call__(self, features: Tensor, *, training: bool) -> NeighbourGraph:
-        """The graph of `features` `[I, F]`."""
+        """The graph of `features` `[I, F]`.
+
+        Args:
+            features: the current vectors.
+            training: whether a training step asks; else an evaluation asks, whose neighbours are kept.
+        """
         current = fingerprint(features.detach())
         evaluated, self._evaluated = self._evaluated, None
         if training and evaluated is not None and torch.equal(evaluated[0], current):
@@ -148,7 +153,10 @@ def _search(unit: Tensor, k: int, method: Method) -> Neighbours:
 
 
 def _approximate(unit: Tensor, k: int) -> Neighbours | None:
-    """The search leaves out zero rows, whose neighbours are the lowest row numbers as in an exact search."""
+    """The approximate search among the rows that are not zero; None if an exact search is as fast.
+
+    The neighbours of zero rows are the lowest row numbers, as in an exact search.
+    """
     nonzero = unit.any(1).nonzero().squeeze(1)
     if len(nonzero) < k:
         return None
@@ -165,7 +173,8 @@ def _approximate(unit: Tensor, k: int) -> Neighbours | None:
 
 def _exact(unit: Tensor, rows: Tensor, k: int) -> Tensor:
     """The k nearest neighbours of the given rows `[n]`, `[n, k]` in ascending order; computed in single precision."""
-    unit, count = unit.float(), len(unit)
+    unit = unit.float()
+    count = len(unit)
     width, groups = group_shape(count, k)
     size = max(_LEAST_ROWS, block_entries(unit, _BLOCK_ENTRIES) // max(1, count))
     buffer = unit.new_full((min(size, len(rows)), width * groups), -torch.inf)
@@ -182,6 +191,8 @@ def _exact(unit: Tensor, rows: Tensor, k: int) -> Tensor:
 
 
 def _unit_rows(features: Tensor) -> Tensor:
-    # A zero row is divided by infinity: it stays zero, and so does its gradient. An infinite norm gives NaN.
-    norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    return features / torch.where(norms == 0, torch.inf, torch.where(norms.isinf(), torch.nan, norms))
+    """Rows of length 1; a zero row stays zero, and a row with an infinite norm becomes NaN."""
+    norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # [I, 1]
+    finite_norms = torch.where(norms.isinf(), torch.nan, norms)
+    # A zero row is divided by infinity, so its gradient is zero too.
+    return features / torch.where(norms == 0, torch.inf, finite_norms)

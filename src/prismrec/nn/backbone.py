@@ -19,10 +19,11 @@ class Backbone(nn.Module):
 
     - `MF`: the tables themselves, for any L;
     - `LightGCN`: propagation;
-    - `NGCF`: NGCF layers with slope 0.01. The mean takes each layer normalised by rows; the next layer does not.
+    - `NGCF`: NGCF layers with slope 0.01. The rows of layers 1..L have length 1 in the mean, but not in the input of
+      the next layer.
 
     These are the backbones of the official code of LATTICE (Zhang et al., MM 2021). Its graph is `rw_self`, the mean
-    over neighbours and the node itself. LightGCN itself uses `sym`.
+    over neighbours and the node itself. The paper of LightGCN uses `sym`.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(NGCFLayer(width, width, slope=0.01, dropout=dropout) for _ in range(convolutions))
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """The vectors of all users and items."""
+        """The vectors of all users `[U, d]` and items `[I, d]`, from their tables."""
         if self.layers:
             return self._ngcf(users, items)
         if self.graph.symmetric:

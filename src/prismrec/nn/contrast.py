@@ -8,10 +8,10 @@ from prismrec.ops import distinct_rows, info_nce, take_rows, unit_rows
 
 
 def view_contrast(first: Tensor, second: Tensor, nodes: Tensor, temperature: float) -> Tensor:
-    """InfoNCE of the nodes of a batch in one view against all nodes of another view, by cosine, summed.
+    """InfoNCE by cosine of the nodes of a batch in one view, with all nodes of another view as candidates.
 
-    Σ_b (ln Σ_n exp(s_bn) - s_bb) with s_bn = cos(first_b, second_n) / τ. A node that the batch repeats is computed
-    once and counts as often as it occurs.
+    The loss is Σ_b (ln Σ_n exp(s_bn) - s_bb) with s_bn = cos(first_b, second_n) / τ. A node that the batch repeats is
+    computed once and counts as often as it occurs.
 
     Args:
         first: the view of the anchors, `[N, d]`.
@@ -35,18 +35,20 @@ def in_batch_info_nce(
 ) -> Tensor:
     """InfoNCE within a batch: row b of the candidates is the positive of anchor b, all others are its negatives.
 
-    The mean over b of ln Σ_c exp(<a_b, y_c> / τ) - <a_b, y_b> / τ. Repeated rows are not masked.
+    The loss is the mean over b of ln Σ_c exp(<a_b, y_c> / τ) - <a_b, y_b> / τ. A candidate equal to the positive still
+    counts as a negative.
 
     Args:
         anchors: `[B, d]`.
         candidates: `[B, d]`.
         temperature: τ.
         hard_negatives: `[B, d]`; row b is a further candidate of anchor b alone.
-        cosines: promises that all rows have length 1, which saves a pass over them.
+        cosines: promises that all rows have length 1, which saves a pass over them; not used with hard negatives.
     """
     positives = torch.arange(len(anchors), device=anchors.device)
     if hard_negatives is None:
         mean = torch.full_like(anchors[:, 0], 1 / len(anchors))
         return info_nce(anchors, candidates, positives, temperature, mean, cosines=cosines)
     hard = (anchors * hard_negatives).sum(1, keepdim=True)  # [B, 1]
-    return F.cross_entropy(torch.cat([anchors @ candidates.T, hard], 1) / temperature, positives)
+    products = torch.cat([anchors @ candidates.T, hard], 1)  # [B, B + 1]
+    return F.cross_entropy(products / temperature, positives)

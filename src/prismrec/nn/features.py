@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Features(nn.Module):
-    """Feature matrices by modality, in the order given; not trained, and not saved with the weights.
+    """Feature matrices by modality, in the order given. They are neither trained nor saved with the weights.
 
     Attributes:
         names: the M modalities.

@@ -19,6 +19,7 @@ class SimilarityGraphs(nn.ModuleList):
     """S̃^m of every modality, constant: the normalised kNN graph of its features (LATTICE, Eqs. 1-3)."""
 
     def __init__(self, features: Features, neighbours: int) -> None:
+        """Search for the neighbours of each item, itself among them, in every modality."""
         super().__init__(knn_graph(x, neighbours).operator() for x in features)
 
     def __iter__(self) -> Iterator[SparseMatrix]:
@@ -37,7 +38,7 @@ class Projections(nn.Module):
         Args:
             features: X^m, `[I, F_m]` each.
             width: d', the width of all X̃^m.
-            train_features: whether the features are initial values of weights, as in the official code, or constants.
+            train_features: whether the features are trained too, from these values, as in the official code.
         """
         super().__init__()
         self.maps = nn.ModuleList(nn.Linear(columns, width) for columns in features.widths)
@@ -55,7 +56,7 @@ class GraphSum:
     """
 
     def __init__(self, terms: Sequence[tuple[SparseMatrix, Tensor]]) -> None:
-        """Each term is a pattern with equally many entries in every row, and its entries `[n]`."""
+        """Keep the terms: patterns A_t with the same number of entries in every row, and their entries `[n]`."""
         self.terms = terms
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -67,6 +68,7 @@ class GraphSum:
         return self._coalesced() if on_cpu(self.terms[0][1]) else self._side_by_side()
 
     def _coalesced(self) -> SparseMatrix:
+        """Add entries with equal indices."""
         entries = torch.cat([values.detach() for _, values in self.terms]).numpy()
         rows = torch.cat([pattern.rows for pattern, _ in self.terms]).numpy()
         columns = torch.cat([pattern.indices for pattern, _ in self.terms]).numpy()
@@ -74,7 +76,7 @@ class GraphSum:
         return SparseMatrix(total)
 
     def _side_by_side(self) -> SparseMatrix:
-        """Keep entries with equal indices apart: a GPU multiplies by both faster than the host would add them."""
+        """Keep entries with equal indices apart, because a GPU multiplies by both faster than the host adds them."""
         count, columns = self.terms[0][0].shape
         indices = torch.cat([pattern.indices.view(count, -1) for pattern, _ in self.terms], 1)
         values = torch.cat([values.detach().view(count, -1) for _, values in self.terms], 1)
@@ -84,7 +86,7 @@ class GraphSum:
 class OncePerEpoch:
     """Graphs that have a gradient in the first step of an epoch and are constants in its other steps.
 
-    In eval mode they are built from the current weights. Training never uses those.
+    In eval mode, graphs are built from the current weights and are not kept for training.
     """
 
     def __init__(self) -> None:
@@ -100,7 +102,7 @@ class OncePerEpoch:
         self._constant = None
 
     def __call__(self, build: Callable[[], Sequence[GraphSum]], *, training: bool) -> Sequence[GraphOperator]:
-        """The current graphs: those that `build` returns, or the constants from the first step of the epoch."""
+        """The current graphs: the constants of this epoch, if training has them already, else those of `build`."""
         if training and self._constant is not None:
             return self._constant
         graphs = build()

@@ -29,9 +29,9 @@ class FeatureLinear(nn.Linear):
 class NGCFLayer(nn.Module):
     """The graph convolution of NGCF (Wang, He, Wang, Feng, Chua, SIGIR 2019), node by node.
 
-    With the nodes H and what they receive S = Â H, the output is φ(S W₁ + b₁) + φ((S ⊙ H) W₂ + b₂), φ LeakyReLU,
-    followed by dropout in training. The caller multiplies by Â. Nodes do not interact here, so any subset of distinct
-    nodes may be given.
+    With nodes H and the messages that they receive S = Â H, the output is φ(S W₁ + b₁) + φ((S ⊙ H) W₂ + b₂), where φ is
+    LeakyReLU, followed by dropout in training. The caller computes S. Nodes do not interact here, so the layer can be
+    applied to any of them.
 
     Attributes:
         of_sum: W₁ and b₁, initialised like `torch.nn.Linear`.
@@ -73,11 +73,12 @@ class NGCFLayer(nn.Module):
         if self.joint:
             both = torch.cat([summed, product], 1)  # [n, 2 width_in]
             weight = torch.cat([self.of_sum.weight, self.of_product.weight], 1)  # [width_out, 2 width_in]
-            output = F.leaky_relu_(linear(both, weight, self.of_sum.bias + self.of_product.bias), self.slope)
+            bias = self.of_sum.bias + self.of_product.bias
+            output = F.leaky_relu_(linear(both, weight, bias), self.slope)
         else:
-            output = F.leaky_relu_(self.of_sum(summed), self.slope) + F.leaky_relu_(
-                self.of_product(product), self.slope
-            )
+            from_sum = F.leaky_relu_(self.of_sum(summed), self.slope)  # [n, width_out]
+            from_product = F.leaky_relu_(self.of_product(product), self.slope)
+            output = from_sum + from_product
         return dropout(output, self.dropout, self.training)
 
 
@@ -108,7 +109,7 @@ class AttentionFusion(nn.Module):
 
     def weights(self, views: Sequence[Tensor]) -> Tensor:
         """α `[n, M]` for the rows of each modality, M × `[n, d]`."""
-        mapped = [self.maps[m % len(self.maps)](view) for m, view in enumerate(views)]  # M × [n, d]
+        mapped = [self.maps[m % len(self.maps)](view) for m, view in enumerate(views)]  # M × [n, d]; one map serves all
         logits = [torch.tanh(view + self.bias) @ self.query for view in mapped]  # M × [n]
         return torch.stack(logits, 1).softmax(1)
 
@@ -120,9 +121,9 @@ class AttentionFusion(nn.Module):
 
 
 class HyperedgeMaps(nn.Module):
-    """Maps between hyperedges, C in a row for each layer and side: Λ ← φ(M Λ) + Λ, φ LeakyReLU.
+    """C maps between hyperedges for each layer and side, applied in sequence: Λ ← φ(M Λ) + Λ, where φ is LeakyReLU.
 
-    HCCF (Xia et al., SIGIR 2022) and SHT (Xia et al., KDD 2022).
+    Used by HCCF (Xia et al., SIGIR 2022) and SHT (Xia et al., KDD 2022).
 
     Attributes:
         weight: M `[L, 2, C, H, H]`, each Xavier-uniform; side 0 has the users' hyperedges, side 1 the items'.
@@ -130,13 +131,21 @@ class HyperedgeMaps(nn.Module):
     """
 
     def __init__(self, layers: int, maps: int, hyperedges: int, slope: float) -> None:
+        """Draw the weights.
+
+        Args:
+            layers: L.
+            maps: C.
+            hyperedges: H.
+            slope: negative slope of φ.
+        """
         super().__init__()
         bound = math.sqrt(3 / hyperedges)  # √(6 / (H + H))
         self.weight = nn.Parameter(torch.empty(layers, 2, maps, hyperedges, hyperedges).uniform_(-bound, bound))
         self.slope = slope
 
     def forward(self, layer: int, side: int, messages: Tensor) -> Tensor:
-        """Messages on the hyperedges, `[H, d]` to `[H, d]`."""
+        """Messages Λ on the hyperedges of one layer and side, `[H, d]` to `[H, d]`."""
         for weight in self.weight[layer, side]:
             messages = F.leaky_relu(weight @ messages, self.slope) + messages
         return messages

@@ -1,4 +1,4 @@
-"""Ranking losses and regularisers. B is the number of rows given; repeated rows count repeatedly."""
+"""Ranking losses and regularisers. B is the number of rows given; a repeated row counts as often as it occurs."""
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +44,7 @@ def bpr_and_norms(
 
 
 def half_squares(*rows: Tensor) -> Tensor:
-    """½ Σ ‖X‖² / B over matrices `[B, d]`: the regulariser of LightGCN and NGCF."""
+    """½ Σ ‖X‖_F² / B over matrices `[B, d]`: the regulariser of LightGCN and NGCF."""
     return sum_of_squares(*rows) / (2 * len(rows[0]))
 
 

@@ -28,7 +28,7 @@ def layer_sum(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) 
 
 
 def layer_mean(graph: BipartiteGraph, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
-    """The readout of LightGCN: `layer_sum` / (L + 1)."""
+    """The readout of LightGCN: `layer_sum` / (L + 1), with the same arguments and errors."""
     return sum_of_layers(_symmetric(graph), users, items, layers, 1 / (layers + 1))
 
 
@@ -51,7 +51,7 @@ def rows_of_layer_mean(
 
 
 def layer_mean_of_users(graph: BipartiteGraph, users: Tensor, layers: int) -> tuple[Tensor, Tensor]:
-    """`layer_mean` of [users; 0], at half the cost.
+    """`layer_mean` of [users; 0], at half the cost: `[U, d]` and `[I, d]`.
 
     Raises:
         ValueError: the graph is not symmetric.
@@ -60,7 +60,7 @@ def layer_mean_of_users(graph: BipartiteGraph, users: Tensor, layers: int) -> tu
 
 
 def layer_mean_of_items(graph: BipartiteGraph, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
-    """`layer_mean` of [0; items], at half the cost.
+    """`layer_mean` of [0; items], at half the cost: `[U, d]` and `[I, d]`.
 
     Raises:
         ValueError: the graph is not symmetric.

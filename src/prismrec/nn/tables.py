@@ -7,7 +7,7 @@ from torch import nn
 def xavier_table(rows: int, width: int) -> nn.Parameter:
     """A table `[rows, width]`, uniform within ±√(6 / (rows + width)) (Glorot and Bengio, 2010).
 
-    The bound shrinks with the number of rows. Losses with cosines and thresholds depend on it.
+    The bound shrinks with the number of rows, which changes hinge losses and the gradients of cosines.
     """
     return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, width)))
 

@@ -1,11 +1,11 @@
-"""Adam's step for a table with few updated rows, and for weights whose gradient is zero for many steps.
+"""Adam's step for a table in which few rows have a gradient, and for weights with a gradient of zero for many steps.
 
-A gradient of zero still moves a weight, by momentum. After step t with moments m and v, s steps r = 1..s of zero
-gradient move a weight by
+A gradient of zero still moves a weight, by momentum. After step t with moments m and v, s further steps r = 1..s with a
+gradient of zero move a weight by
 
     -m Σ_r a_r / (b_r √v + ε),   a_r = η β₁^r / (1 - β₁^(t+r)),   b_r = √(β₂^r / (1 - β₂^(t+r))),
 
-a sum over s points b_r with masses a_r. Gauss quadrature for these points replaces it by a sum over a few points.
+a sum over s points b_r with masses a_r. Gauss quadrature replaces it by a sum over a few other points.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,10 @@ from torch import Tensor
 from prismrec.ops import _kernels
 from prismrec.ops.device import block_entries
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""β₁, β₂ and ε, the defaults of PyTorch."""
+BETAS = (0.9, 0.999)
+"""β₁ and β₂, the defaults of PyTorch."""
+EPSILON = 1e-8
+"""ε, the default of PyTorch."""
 _ACCURACY = 1e-10
 """Relative error allowed to the quadrature."""
 _WEIGHTS_AT_ONCE = 1 << 18
@@ -42,7 +44,7 @@ def can_step_by_rows(weight: Tensor) -> bool:
 
 
 def step_by_rows(weight: Tensor, moments: Moments, gradient: Tensor, lr: float, weight_decay: float) -> None:
-    """Adam's step from a sparse gradient in one pass over the table, in place.
+    """Adam's step with a sparse gradient, in place and in one pass over the table.
 
     Args:
         weight: θ `[n, d]`.
@@ -67,7 +69,7 @@ def step_by_rows(weight: Tensor, moments: Moments, gradient: Tensor, lr: float, 
 
 
 def step_with_zero_gradients(weight: Tensor, moments: Moments, steps: int, lr: float) -> None:
-    """`steps` steps of Adam with a gradient of zero and without weight decay, at once and in place.
+    """Several steps of Adam with a gradient of zero and without weight decay, all at once and in place.
 
     Args:
         weight: θ.
@@ -92,11 +94,11 @@ def step_with_zero_gradients(weight: Tensor, moments: Moments, steps: int, lr: f
 
 
 def _quadrature(step: float, steps: int, lr: float) -> tuple[_Float64Array, _Float64Array]:
-    """A few points and masses in place of the b_r and a_r of `steps` steps after `step`."""
+    """A few points and masses that replace b_r and a_r, for `steps` steps after step number `step`."""
     r = np.arange(1.0, steps + 1)
     masses = lr * BETAS[0] ** r / (1 - BETAS[0] ** (step + r))
     points = np.sqrt(BETAS[1] ** r / (1 - BETAS[1] ** (step + r)))
-    # Of all functions 1 / (b x + ε), the quadrature is least accurate for large x, where it tends to 1 / (b x).
+    # The quadrature of 1 / (b x + ε) is least accurate for large x = √v, where the function tends to 1 / (b x).
     exact = (masses / points).sum()
     for count in range(1, steps + 1):
         nodes, weights = _gauss(points, masses, count)

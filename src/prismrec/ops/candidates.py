@@ -1,4 +1,4 @@
-"""The sums over very many candidates from which InfoNCE and its gradient are made.
+"""Sums over very many candidates, from which InfoNCE and its gradient are computed.
 
 No matrix of anchors × candidates is stored, and no similarity is computed twice. Each block of similarities feeds all
 three sums while it is in the cache. For narrow rows, the compiled kernel keeps each similarity in a register.
@@ -15,9 +15,9 @@ from prismrec.ops.device import block_entries
 _BLOCK_ENTRIES = 1 << 19
 """Similarities held at once on a CPU, 2 MB in float32. Narrow products are limited by memory and fit a core's cache."""
 _WIDE = 16
-"""From this width on, products are limited by arithmetic and larger blocks are faster."""
+"""Rows of this width or wider: their products are limited by arithmetic, and larger blocks are faster."""
 _WIDE_BLOCK = 2
-"""How many times larger the blocks of wide products are."""
+"""Size of the blocks of wide rows, relative to those of narrow rows."""
 _LEAST_ANCHORS = 16
 """The fewest anchors of a block: each block reads all candidates once."""
 _LARGEST_EXPONENT = 40.0
@@ -73,7 +73,8 @@ def _sum_in_blocks(
     log_others: Tensor | None,
 ) -> CandidateSums:
     """`sum_over_candidates` in plain PyTorch."""
-    count, columns = len(anchors), candidates.T.contiguous()  # [d, C]
+    count = len(anchors)
+    columns = candidates.T.contiguous()  # [d, C]
     weighted_sums = _WeightedSums(candidates, counts)
     log_partition = anchors.new_empty(count)
     means = torch.empty_like(anchors)
@@ -92,8 +93,11 @@ def _sum_in_blocks(
             partition = partition + (log_others[block] - shift).exp()
         log_partition[block] = partition.log() + shift
         torch.div(sums, partition[:, None], out=means[block])
-        grad.addmm_((anchors[block] * (masses[block] / partition)[:, None]).T, exponentials)
-    return CandidateSums(log_partition, means, (grad if counts is None else grad * counts).T.contiguous())
+        weighted = anchors[block] * (masses[block] / partition)[:, None]  # m_a x_a / Z_a [b, d]
+        grad.addmm_(weighted.T, exponentials)
+    if counts is not None:
+        grad = grad * counts
+    return CandidateSums(log_partition, means, grad.T.contiguous())
 
 
 def exponent_may_overflow(anchors: Tensor, candidates: Tensor, temperature: float, *, cosines: bool) -> bool:

@@ -6,9 +6,9 @@ from torch import Tensor
 from prismrec.ops.device import block_entries
 
 _POINTS_PER_CLUSTER = 256
-"""Training points per cluster; of more points, a random subset of this size is used."""
+"""The most training points per cluster. Of more points, a random subset is used."""
 _SPLIT = 1 / 1024
-"""Relative distance from a centroid of the two centroids into which it is split."""
+"""When a cluster is split, the entries of its two centroids differ from the old ones by this share."""
 _BLOCK_ENTRIES = 1 << 21
 """Distances held at once on a CPU, 8 MB in float32."""
 
@@ -16,7 +16,7 @@ _BLOCK_ENTRIES = 1 << 21
 def kmeans(points: Tensor, clusters: int, generator: torch.Generator, iterations: int = 25) -> Tensor:
     """Centroids `[clusters, d]` from Lloyd's algorithm with Euclidean distances, starting at distinct random points.
 
-    An empty cluster takes half of another one, drawn in proportion to its size minus one.
+    An empty cluster takes half of another one, which is drawn with a probability proportional to its size minus one.
 
     Args:
         points: `[n, d]`.
@@ -47,7 +47,7 @@ def kmeans(points: Tensor, clusters: int, generator: torch.Generator, iterations
 def nearest_centroids(points: Tensor, centroids: Tensor) -> Tensor:
     """The number of the centroid closest to each point, int64 `[n]`."""
     # ‖x - c‖² = ‖x‖² - 2 (<x, c> - ½ ‖c‖²), and ‖x‖² does not change the order.
-    offsets = centroids.square().sum(1) / -2
+    offsets = centroids.square().sum(1) / -2  # [clusters]
     blocks = points.split(max(1, block_entries(points, _BLOCK_ENTRIES) // len(centroids)))
     # On a CPU, max with indices takes a third of the time of argmax.
     return torch.cat([torch.addmm(offsets, block, centroids.T).max(1).indices for block in blocks])

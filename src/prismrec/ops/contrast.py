@@ -25,7 +25,7 @@ def info_nce(
     excluded: Tensor | None = None,
     sample: Tensor | None = None,
 ) -> Tensor:
-    """Σ_b w_b ℓ_b, a scalar. Normalise the rows first if the paper uses cosines.
+    """Σ_b w_b ℓ_b, a scalar. For cosines, normalise the rows first.
 
     With a sample S, Σ_k exp(s_bk) is estimated: the positive counts once, and each other candidate in S counts as
     (C - 1) / (number of others in S). The estimate of the sum is unbiased. Its logarithm has a bias of order 1 / |S|.
@@ -71,18 +71,20 @@ class _InfoNCE(torch.autograd.Function):
         if sample is None:
             totals, means, grad_candidates = sum_over_candidates(
                 scaled, candidates, weights, may_overflow=may_overflow, excluded=excluded
-            )
+            )  # ln Z [A], Σ_k P_bk c_k [A, d], Σ_b w_b P_bk a_b / τ [C, d]
             positive_weights = weights
         else:
-            pool, own = candidates.index_select(0, sample), _positions(positives, sample)
-            # Each other candidate counts `rest` times; Z is divided by that factor until the end.
-            rest = ((len(candidates) - 1) / (len(sample) - (own >= 0).to(candidates))).log()  # [A]
-            log_positive = logits - rest
+            pool = candidates.index_select(0, sample)  # [S, d]
+            own = _positions(positives, sample)  # of each positive in the sample, or -1 [A]
+            others = len(sample) - (own >= 0).to(candidates)  # [A]
+            # Each of the others counts exp(log_factor) times. Z is divided by that factor until the end.
+            log_factor = ((len(candidates) - 1) / others).log()  # [A]
+            log_positive = logits - log_factor
             totals, means, grad_pool = sum_over_candidates(
                 scaled, pool, weights, may_overflow=may_overflow, excluded=own, log_others=log_positive
             )
             share = (log_positive - totals).exp()  # P_b,p(b) [A]
-            totals = totals + rest
+            totals = totals + log_factor
             means = means + share[:, None] * positive_rows
             positive_weights = weights * (1 - share)
             grad_candidates = torch.zeros_like(candidates).index_copy_(0, sample, grad_pool)
@@ -113,11 +115,11 @@ def info_nce_of_pairs(
     counts: Tensor | None = None,
     cosines: bool = False,
 ) -> Tensor:
-    """InfoNCE over pairs whose rows repeat: each distinct row is computed once and counts as often as it occurs.
+    """InfoNCE over pairs with repeated rows. Each distinct row is computed once and counts as often as it occurs.
 
     Pair b has the anchor p(b), the candidate q(b) and the weight w_b. With s_ac = <x_a, y_c> / τ, the loss is
-    Σ_b w_b (ln Σ_c n_c exp(s_p(b)c) - s_p(b)q(b)). In a batch of few users and popular items, (distinct anchors) ×
-    (distinct candidates) is a fifth of B². Without weights and counts the result equals
+    Σ_b w_b (ln Σ_c n_c exp(s_p(b)c) - s_p(b)q(b)). With few users or popular items, a batch has a fifth of B² distinct
+    pairs of an anchor and a candidate. Without weights and counts, the result equals
     `in_batch_info_nce(anchors[anchor_of], candidates[candidate_of], temperature)`.
 
     Args:
@@ -157,10 +159,10 @@ class _InfoNCEOfPairs(torch.autograd.Function):
         may_overflow: bool,
     ) -> Tensor:
         masses = torch.zeros_like(anchors[:, 0]).index_add_(0, anchor_of, weights)  # m [A]
-        scaled = anchors / temperature
+        scaled = anchors / temperature  # [A, d]
         totals, means, grad_candidates = sum_over_candidates(
             scaled, candidates, masses, may_overflow=may_overflow, counts=counts
-        )
+        )  # as in `CandidateSums`
         factors = (weights / temperature)[:, None]  # [B, 1]
         positives = factors * candidates[candidate_of]  # [B, d]
         matched = torch.zeros_like(anchors).index_add_(0, anchor_of, positives)  # Σ_{b: p(b) = a} w_b y_q(b) / τ [A, d]

@@ -1,4 +1,4 @@
-"""Questions about the device, asked here and in this package alone."""
+"""Questions about the device. Only `prismrec.ops` asks them, so the rest of the package has no code for one device."""
 
 import sys
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ def synchronise() -> None:
 
 
 def block_entries(like: Tensor, on_cpu: int) -> int:
-    """How many matrix entries to hold at once.
+    """The number of matrix entries to hold at once.
 
     Args:
         like: a tensor on the device that computes.
-        on_cpu: the answer on a CPU, where the caller knows which size suits the caches.
+        on_cpu: the number for a CPU, which the caller fits to the caches.
     """
     return on_cpu if like.is_cpu else _GPU_BLOCK
 
@@ -58,10 +58,10 @@ def fingerprint(x: Tensor) -> Tensor:
 def flush_denormals() -> Iterator[None]:
     """Treat numbers below 1e-38 as zero in this thread, and in threads that start inside the block.
 
-    Late in training such numbers turn up in softmaxes and in the moments of Adam. A processor takes many times as long
-    for each of them: an epoch of SLMRec takes five times as long.
+    Late in training, such numbers occur in softmaxes and in the moments of Adam. Processors are many times slower with
+    them: an epoch of SLMRec takes five times as long.
     """
-    # PyTorch does not tell the current mode, but Python's own arithmetic in this thread does.
+    # PyTorch has no function that returns the current mode, but Python's own arithmetic in this thread reveals it.
     flushed_before = sys.float_info.min / 2 == 0
     torch.set_flush_denormal(True)
     try:

@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 _FEATURES_AT_ONCE = 1 << 21
-"""Features gathered at once, 8 MB in float32. Gathering all rows into fresh memory would cost more than the product.
-With features thousands of columns wide, summing the gradient over such blocks takes four fifths of the time of a single
-product."""
+"""Entries of the features gathered at once, 8 MB in float32. Gathering all rows into fresh memory would cost more than
+the product. With features thousands of columns wide, summing the gradient over such blocks takes four fifths of the
+time of a single product."""
 _BLOCKS_PER_THREAD = 8
+"""Blocks of rows per thread, over which the gradient of `linear` is summed."""
 _ROWS_PER_BLOCK = 64
-"""The smallest block of rows for which the gradient of `linear` is summed in blocks."""
+"""With fewer rows per block, a single product is used instead."""
 
 
 def project_features(features: Tensor, weight: Tensor, rows: Tensor | None = None) -> Tensor:
-    """X Wᵀ for constant features X, without a copy of the rows that are read.
+    """X Wᵀ for constant features X, without a copy of all rows read.
 
     The product is computed in the precision of the features and returned in that of the weights. With features in
     bfloat16, W and the gradient of the result are rounded to 8 bits of mantissa; sums are in float32.
@@ -33,15 +34,18 @@ def project_features(features: Tensor, weight: Tensor, rows: Tensor | None = Non
 
 
 class _ProjectFeatures(torch.autograd.Function):
+    """With G the gradient of the result, ∂L/∂W = Gᵀ X."""
+
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, rows: Tensor | None) -> Tensor:
         if rows is not None and len(rows) * features.shape[1] <= _FEATURES_AT_ONCE:
-            features, rows = features.index_select(0, rows), None  # small enough to keep for the gradient
+            features = features.index_select(0, rows)  # [n, F], small enough to keep for the gradient
+            rows = None
         ctx.save_for_backward(features, rows)
         columns = weight.to(features.dtype).T.contiguous()  # [F, d]
         if rows is None:
             return (features @ columns).to(weight)
-        projected = weight.new_empty(len(rows), len(weight))
+        projected = weight.new_empty(len(rows), len(weight))  # [n, d]
         for part, block in _blocks(features, rows):
             projected[part] = block @ columns
         return projected
@@ -59,9 +63,10 @@ class _ProjectFeatures(torch.autograd.Function):
 
 
 def _blocks(features: Tensor, rows: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    """The rows block by block. Gathered rows share one buffer, which the next block overwrites.
+    """The given rows, or all, in blocks: the slice of each block, and its features.
 
-    On a GPU and in bfloat16 there is one block: there a product takes no longer than summing it up.
+    Gathered rows share one buffer, which the next block overwrites. On a GPU and in bfloat16 there is one block,
+    because a single product is as fast there.
     """
     count = len(features) if rows is None else len(rows)
     in_blocks = features.is_cpu and features.dtype != torch.bfloat16
@@ -76,16 +81,16 @@ def _blocks(features: Tensor, rows: Tensor | None) -> Iterator[tuple[slice, Tens
 
 
 def linear(rows: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
-    """X Wᵀ + b for very many short rows X, with a gradient in which all threads take part.
+    """X Wᵀ + b for very many short rows X, with a gradient that all threads compute.
 
     The gradient of the weights, Gᵀ X, is a small matrix. A library that divides the result among threads leaves most
-    of them idle: for 9,308 rows of 64 numbers, two threads are no faster than one. Summing over blocks of rows takes
-    three fifths of that time.
+    threads idle: for 9,308 rows of 64 numbers, two threads are no faster than one. Here threads divide the rows, which
+    takes three fifths of that time.
 
     Args:
         rows: X `[n, w]`.
         weight: W `[d, w]`.
-        added: a bias `[d]`, or a row for each row of X `[n, d]`; optional.
+        added: b, a bias `[d]` or one row for each row of X `[n, d]`; None adds nothing.
 
     Returns:
         `[n, d]`.
@@ -94,6 +99,8 @@ def linear(rows: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
+    """With G the gradient of the result, ∂L/∂X = G W and ∂L/∂W = Gᵀ X."""
+
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, added: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, weight)

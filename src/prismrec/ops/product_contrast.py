@@ -1,9 +1,11 @@
 """InfoNCE between the rows of two matrix products G = H Λ, without forming the products.
 
-<G_a, G'_c> = H_a (Λ Λ'ᵀ) H'_cᵀ. With fewer columns of H than of Λ, an inner product costs A multiplications instead of
-d. A row of H with a single nonzero entry points in the direction of a row of Λ, for any size of the entry. LGMRec (Guo
-et al., AAAI 2024) contrasts hypergraphs in this way (Eq. 12). Dropout leaves many nodes in one hyperedge and many in
-none. These nodes are computed once and count as often as they occur.
+<G_a, G'_c> = H_a (Λ Λ'ᵀ) H'_cᵀ. If A < d, an inner product costs A multiplications instead of d. LGMRec (Guo et al.,
+AAAI 2024) contrasts hypergraphs in this way (Eq. 12): H holds the memberships of nodes in hyperedges.
+
+Dropout leaves many nodes with a single membership, and many with none. A row of H with a single nonzero entry gives the
+direction of a row of Λ, and the size of the entry does not matter. So each of these directions is computed once and
+counts as often as it occurs.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from prismrec.ops.rows import count_rows, take_rows
 _SHORTEST = 1e-12
 """Shorter rows are divided by this instead of their length, as in torch.nn.functional.normalize."""
 _DENORMAL = 1e-15
-"""Entries below this are treated as zero: their products would be denormal numbers, which are slow on a CPU."""
+"""Entries below this become zero. Their products would be denormal numbers, which are slow on a CPU."""
 
 
 class Product(NamedTuple):
@@ -64,7 +66,7 @@ def info_nce_of_products(
 
 
 def _merge_directions(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of H with distinct directions `[n', A]`, and the position of each original row among them `[n]`.
+    """Rows of H with distinct directions of G `[n', A]`, and the position of each original row among them `[n]`.
 
     The last A + 1 rows are the unit vectors and the zero vector. Merged rows have no gradient: the length of a row does
     not change its direction, and a zero row passes no gradient on.
@@ -72,10 +74,11 @@ def _merge_directions(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     columns = left.shape[1]
     nonzeros = (left != 0).sum(1)  # [n]
     largest = left.detach().max(1)
-    length = largest.values * torch.linalg.vector_norm(right.detach(), dim=1)[largest.indices]  # of G, for one nonzero
+    norms = torch.linalg.vector_norm(right.detach(), dim=1)  # ‖Λ_h‖ [A]
+    length = largest.values * norms[largest.indices]  # ‖G_a‖ of rows with one nonzero [n]
     merged = (nonzeros == 0) | ((nonzeros == 1) & (length > _SHORTEST))  # [n]
     kept = (~merged).nonzero().squeeze(1)  # [n' - A - 1]
-    position = len(kept) + torch.where(nonzeros == 0, columns, largest.indices)
+    position = len(kept) + torch.where(nonzeros == 0, columns, largest.indices)  # [n]
     position[kept] = torch.arange(len(kept), device=kept.device)
     unit_vectors = torch.eye(columns + 1, columns, dtype=left.dtype, device=left.device)
     return torch.cat([left.index_select(0, kept), unit_vectors]), position
@@ -110,9 +113,10 @@ class _InverseNorms(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
-        wide, inner = left.double(), right.double()
-        products = wide @ (inner @ inner.T)  # k [n, A]
-        squares = (products * wide).sum(1, keepdim=True)
+        left_double = left.double()
+        right_double = right.double()
+        products = left_double @ (right_double @ right_double.T)  # k [n, A]
+        squares = (products * left_double).sum(1, keepdim=True)  # ‖H Λ‖² [n, 1]
         inverse = squares.clamp(min=_SHORTEST**2).rsqrt()
         slopes = torch.where(squares > _SHORTEST**2, inverse**3, 0)
         ctx.save_for_backward(left, right, products.to(left), slopes.to(left))
@@ -121,5 +125,7 @@ class _InverseNorms(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         left, right, products, slopes = ctx.saved_tensors
-        weights = grad * -slopes
-        return weights * products, ((weights * left).T @ left) @ right
+        weights = grad * -slopes  # [n, 1]
+        grad_left = weights * products  # [n, A]
+        grad_right = ((weights * left).T @ left) @ right  # [A, d]
+        return grad_left, grad_right

@@ -1,8 +1,8 @@
 """Linear propagation over a bipartite graph without stored layers.
 
-With M `[U, I]` one half of the symmetric operator Â = [0 M; Mᵀ 0], the sum over layers is a polynomial in Â:
-Σ_{l=0..L} Â^l X = X + Â(X + Â(X + …)). Evaluated from the inside out (Horner), it needs L products and one pair of
-buffers. Â is its own transpose, so the gradient is the same polynomial.
+The operator Â = [0 M; Mᵀ 0] is symmetric, with M `[U, I]`. The sum over layers is a polynomial in Â:
+Σ_{l=0..L} Â^l X = X + Â(X + Â(X + …)). Horner's scheme evaluates it from the inside out, with L products and one pair
+of buffers. Â is its own transpose, so the gradient is the same polynomial.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def sum_of_layers(
 def rows_of_sum_of_layers(
     matrix: SparseMatrix, users: Tensor, items: Tensor, layers: int, scale: float, rows: RowNumbers
 ) -> tuple[Tensor, Tensor]:
-    """Some rows of `sum_of_layers`, whose last layer the compiled kernel computes for these rows alone.
+    """Some rows of `sum_of_layers`. The compiled kernel computes the last layer for these rows alone.
 
     Args:
         matrix: M `[U, I]`.
@@ -89,7 +89,9 @@ class _SumOfLayers(torch.autograd.Function):
     def forward(
         ctx: Any, users: Tensor, items: Tensor, matrix: SparseMatrix, layers: int, scale: float
     ) -> tuple[Tensor, Tensor]:
-        ctx.matrix, ctx.layers, ctx.scale = matrix, layers, scale
+        ctx.matrix = matrix
+        ctx.layers = layers
+        ctx.scale = scale
         return _horner(matrix, users, items, layers, scale)
 
     @staticmethod
@@ -99,18 +101,24 @@ class _SumOfLayers(torch.autograd.Function):
 
 
 class _RowsOfSumOfLayers(torch.autograd.Function):
-    """The outermost product yields the requested rows alone; in the gradient, zero elsewhere, it comes first."""
+    """Forward, the last product computes only the requested rows.
+
+    The gradient of all other rows is zero, so backward, the first product reads only the requested rows.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, users: Tensor, items: Tensor, matrix: SparseMatrix, layers: int, scale: float, rows: RowNumbers
     ) -> tuple[Tensor, Tensor]:
-        ctx.matrix, ctx.layers, ctx.scale, ctx.rows = matrix, layers, scale, rows
-        inner_users, inner_items = _horner(matrix, users, items, layers - 1, 1.0)
-        return (
-            matrix.product_of_rows(inner_items, rows=rows[0], base=users, scale=scale),
-            matrix.product_of_rows(inner_users, rows=rows[1], base=items, scale=scale, transposed=True),
-        )
+        ctx.matrix = matrix
+        ctx.layers = layers
+        ctx.scale = scale
+        ctx.rows = rows
+        user_rows, item_rows = rows
+        inner_users, inner_items = _horner(matrix, users, items, layers - 1, 1.0)  # [U, d], [I, d]
+        outer_users = matrix.product_of_rows(inner_items, rows=user_rows, base=users, scale=scale)  # [n_U, d]
+        outer_items = matrix.product_of_rows(inner_users, rows=item_rows, base=items, scale=scale, transposed=True)
+        return outer_users, outer_items
 
     @staticmethod
     def backward(ctx: Any, grad_users: Tensor, grad_items: Tensor) -> tuple[Tensor | None, ...]:
@@ -127,11 +135,16 @@ class _RowsOfSumOfLayers(torch.autograd.Function):
 
 
 class _OneSidedMean(torch.autograd.Function):
-    """Even layers lie on the side of the given rows, odd layers on the other side."""
+    """The mean over layers of [users; 0] if `are_users`, else of [0; items]; first the side of the given rows.
+
+    Even layers lie on the side of the given rows, odd layers on the other side.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, matrix: SparseMatrix, layers: int, are_users: bool) -> tuple[Tensor, Tensor]:
-        ctx.matrix, ctx.layers, ctx.are_users = matrix, layers, are_users
+        ctx.matrix = matrix
+        ctx.layers = layers
+        ctx.are_users = are_users
         other_count = matrix.shape[1] if are_users else matrix.shape[0]
         layer = rows / (layers + 1)
         sums = [layer, rows.new_zeros(other_count, rows.shape[1])]

@@ -1,4 +1,4 @@
-"""The BPR loss of a batch of triplets together with the penalty on the same rows, in few passes over them."""
+"""The BPR loss of a batch of triplets and a penalty on the same rows, in few passes over the rows."""
 
 from typing import Any
 
@@ -19,13 +19,14 @@ def bpr_with_penalty(
         users: `[B, d]`, or a matrix `[U, d]` if `rows` are given.
         items: `[2 B, d]`, positives before negatives, or a matrix `[I, d]` if `rows` are given.
         rows: the batch's rows of the matrices, int64 `[B]` and `[2 B]`.
-        norms: whether the penalty is Σ ‖X‖_F / B over the three matrices, else ½ Σ ‖X‖² / B.
+        norms: whether the penalty is Σ ‖X‖_F / B over the three matrices, else ½ Σ ‖X‖_F² / B.
         sparse_grad: whether a weight that `rows` refer to may get a sparse gradient.
     """
     if _kernels.usable(users, items):
         return _CompiledRanking.apply(users, items, rows, norms, sparse_grad)
     if rows is not None:
-        users, items = take_rows(users, rows[0]), take_rows(items, rows[1])
+        users = take_rows(users, rows[0])  # [B, d]
+        items = take_rows(items, rows[1])  # [2 B, d]
     return _Ranking.apply(users, items, norms)
 
 
@@ -36,19 +37,25 @@ def frobenius_norms(*matrices: Tensor) -> Tensor:
 
 def _terms(ctx: Any, margins: Tensor, squares: Tensor, norms: bool) -> tuple[Tensor, Tensor]:
     """Loss and penalty from the margins `[B]` and the squared norms of users, positives and negatives `[3]`."""
-    ctx.margins, ctx.lengths, ctx.norms = margins, squares.sqrt(), norms
-    return F.softplus(margins).mean(), (ctx.lengths if norms else squares / 2).sum() / len(margins)
+    ctx.margins = margins
+    ctx.lengths = squares.sqrt()  # [3]
+    ctx.norms = norms
+    loss = F.softplus(margins).mean()
+    penalty = (ctx.lengths if norms else squares / 2).sum() / len(margins)
+    return loss, penalty
 
 
 def _term_gradients(ctx: Any, grad_loss: Tensor, grad_penalty: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients with respect to the margins `[B]` and to half the squared norms `[3]`."""
-    weights = ctx.margins.sigmoid() * (grad_loss / len(ctx.margins))
+    weights = ctx.margins.sigmoid() * (grad_loss / len(ctx.margins))  # [B]
     scales = (grad_penalty / len(ctx.margins)).expand(3)
-    return weights, torch.where(ctx.lengths > 0, scales / ctx.lengths, 0) if ctx.norms else scales
+    if ctx.norms:
+        scales = torch.where(ctx.lengths > 0, scales / ctx.lengths, 0)
+    return weights, scales
 
 
 class _Ranking(torch.autograd.Function):
-    """The gradient of each row is written once, that of all items into one matrix."""
+    """Each gradient is written once; positives and negatives share one matrix."""
 
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, norms: bool) -> tuple[Tensor, Tensor]:
@@ -73,7 +80,7 @@ class _Ranking(torch.autograd.Function):
 
 
 class _CompiledRanking(torch.autograd.Function):
-    """The same without copies of the rows that the batch reads."""
+    """The same by the compiled kernel, which reads the rows of the batch in place."""
 
     @staticmethod
     def forward(

@@ -84,12 +84,13 @@ def is_recording(like: Tensor) -> bool:
 
 
 def _record(step: Callable[[Triplets], None], batch: Triplets) -> _Recording:
-    torch.cuda.empty_cache()  # a recording has memory of its own, as much as the steps before it used
+    """Record a step for batches of the size of `batch`; a recording does not run the step."""
+    torch.cuda.empty_cache()  # a recording allocates memory of its own, as much as a step before it used
     graph = torch.cuda.CUDAGraph()
     memory = Triplets(
         torch.empty_like(batch.users), torch.empty_like(batch.positives), torch.empty_like(batch.negatives)
     )
-    collects = gc.isenabled()
+    gc_was_enabled = gc.isenabled()
     gc.disable()  # collecting another graph would free its memory in the middle of the recording
     try:
         graph.capture_begin()
@@ -98,6 +99,6 @@ def _record(step: Callable[[Triplets], None], batch: Triplets) -> _Recording:
         finally:
             graph.capture_end()
     finally:
-        if collects:
+        if gc_was_enabled:
             gc.enable()
     return _Recording(graph, memory)

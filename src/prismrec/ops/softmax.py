@@ -11,8 +11,8 @@ def narrow_softmax(logits: Tensor, least: float = -torch.inf) -> Tensor:
 
     Args:
         logits: `[n, k]`.
-        least: lower bound of an entry relative to the largest of its row. A bound avoids denormal results, which are
-            slow on a CPU. A GPU ignores it.
+        least: lower bound of each logit minus the largest logit of its row. A bound avoids denormal results, which are
+            slow on a CPU. It is not applied on a GPU.
     """
     if not logits.is_cpu:
         return logits.softmax(1)
@@ -52,6 +52,8 @@ def segment_softmax(values: Tensor, segments: Tensor, count: int, *, bound: floa
 
 
 class _SegmentSoftmax(torch.autograd.Function):
+    """With y the result and g = ∂L/∂y, ∂L/∂x_e = y_e (g_e - Σ_f g_f y_f), the sum over the segment of e."""
+
     @staticmethod
     def forward(ctx: Any, values: Tensor, segments: Tensor, count: int, bound: float | None) -> Tensor:
         if bound is None:
@@ -59,7 +61,7 @@ class _SegmentSoftmax(torch.autograd.Function):
             exponentials = (values - largest.index_select(0, segments)).exp_()
         else:
             exponentials = (values - bound).exp_()
-        totals = segment_sum(exponentials, segments, count)
+        totals = segment_sum(exponentials, segments, count)  # [count]
         weights = exponentials.div_(totals.index_select(0, segments))
         ctx.save_for_backward(weights, segments)
         ctx.count = count
@@ -69,7 +71,7 @@ class _SegmentSoftmax(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, segments = ctx.saved_tensors
         weighted = grad * weights
-        means = segment_sum(weighted, segments, ctx.count)
+        means = segment_sum(weighted, segments, ctx.count)  # [count]
         return weighted - weights * means.index_select(0, segments), None, None, None
 
 

@@ -20,9 +20,9 @@ with warnings.catch_warnings():  # PyTorch warns once per process that CSR tenso
     torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
 
 _COMPILED_FROM = 1 << 19
-"""From this number of entries on, the compiled kernel computes products. It divides the entries evenly among threads,
-PyTorch divides the rows. With rows as uneven as those of users and items, two threads take two thirds of the time. On
-small matrices with short rows, PyTorch is faster."""
+"""From this number of entries on, the compiled kernel computes products. It divides the entries evenly among threads;
+PyTorch divides the rows. Some users and items have thousands of entries, so the kernel takes two thirds of the time on
+two threads. On small matrices with short rows, PyTorch is faster."""
 
 
 class _Pattern(nn.Module):
@@ -48,6 +48,8 @@ class SparseMatrix(nn.Module):
 
     Attributes:
         values: the stored entries in row-major order, `[n]`.
+        t_values: the same entries in column-major order, `[n]`.
+        pattern: where the entries are.
         shape: (rows, columns).
     """
 
@@ -65,14 +67,16 @@ class SparseMatrix(nn.Module):
         rows = matrix.tocsr(copy=True)
         rows.check_format(full_check=True)
         rows.sort_indices()
-        order = csr_matrix((np.arange(rows.nnz, dtype=np.int64), rows.indices, rows.indptr), rows.shape).tocsc()
+        positions = np.arange(rows.nnz, dtype=np.int64)
+        # Entries carry their row-major positions as values, and the conversion reorders them.
+        columns = csr_matrix((positions, rows.indices, rows.indptr), rows.shape).tocsc()
         self.shape: tuple[int, int] = rows.shape
         self.pattern = _Pattern(
             torch.from_numpy(rows.indptr),
             torch.from_numpy(rows.indices),
-            torch.from_numpy(order.indptr),
-            torch.from_numpy(order.indices),
-            torch.from_numpy(order.data),
+            torch.from_numpy(columns.indptr),
+            torch.from_numpy(columns.indices),
+            torch.from_numpy(columns.data),
         )
         self._set_values(torch.as_tensor(rows.data).to(torch.get_default_dtype()))
 
@@ -87,7 +91,8 @@ class SparseMatrix(nn.Module):
             columns: number of columns.
 
         Raises:
-            ValueError: the matrix is too large for 32-bit indices, or a column number is out of range.
+            ValueError: the matrix exceeds 32-bit indices, or a column number is out of range. A GPU does not check the
+                latter, because the host would wait.
         """
         count, k = indices.shape
         if not indices.is_cpu:
@@ -130,7 +135,7 @@ class SparseMatrix(nn.Module):
         self.register_buffer("t_values", values.index_select(0, self.pattern.t_order), persistent=False)
 
     def with_values(self, values: Tensor) -> "SparseMatrix":
-        """A matrix with the same pattern, shared and not copied, and other constant values `[n]` in row-major order."""
+        """A matrix that shares this pattern, with other constant values `[n]` in row-major order."""
         return self._from_pattern(self.shape, self.pattern, values)
 
     @property
@@ -161,7 +166,7 @@ class SparseMatrix(nn.Module):
         return _Product.apply(values, values.index_select(0, self.pattern.t_order), x, self, transposed)
 
     def add_product(self, base: Tensor, x: Tensor, *, transposed: bool = False, scale: float = 1.0) -> Tensor:
-        """scale · (base + A x), or the same with Aᵀ; not differentiable, for use inside autograd functions."""
+        """scale · (base + A x), or with Aᵀ; `base` has the shape of the product. Not differentiable."""
         if _kernels.usable(base, x, self.values):
             return self.product_of_rows(x, base=base, scale=scale, transposed=transposed)
         if _uses_embedding_bag(x):
@@ -202,10 +207,12 @@ class SparseMatrix(nn.Module):
         return self.offsets, self.indices, values
 
     def _csr(self, values: Tensor, t_values: Tensor, transposed: bool) -> Tensor:
+        """A or Aᵀ with these values as a sparse tensor of PyTorch."""
         shape = self.shape[::-1] if transposed else self.shape
         return torch.sparse_csr_tensor(*self._stored(values, t_values, transposed), shape, check_invariants=False)
 
     def _product(self, values: Tensor, t_values: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        """A x or Aᵀ x with these values, without a gradient."""
         if len(values) >= _COMPILED_FROM and _kernels.usable(x, values):
             columns = self.shape[0 if transposed else 1]
             return _kernels.sparse_product(self._stored(values, t_values, transposed), columns, x)
@@ -251,19 +258,19 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        values, t_values, *saved = ctx.saved_tensors
+        values, t_values, *saved = ctx.saved_tensors  # x is saved only if the values need a gradient
         matrix, transposed = ctx.matrix, ctx.transposed
         grad = grad.contiguous()
         grad_x = matrix._product(values, t_values, grad, not transposed) if ctx.needs_input_grad[2] else None
         grad_values = None
         if saved:
-            left, right = (saved[0], grad) if transposed else (grad, saved[0])
-            grad_values = sampled_product(matrix, left, right)
+            x = saved[0]
+            grad_values = sampled_product(matrix, x, grad) if transposed else sampled_product(matrix, grad, x)  # [n]
         return grad_values, None, grad_x, None, None
 
 
 def sampled_product(matrix: SparseMatrix, left: Tensor, right: Tensor) -> Tensor:
-    """<left_i, right_j> at the stored entries (i, j); differentiable in both, without copies of rows.
+    """<left_i, right_j> at the stored entries (i, j), without copying rows; differentiable in both.
 
     Args:
         matrix: the pattern; its values are not used.

@@ -1,4 +1,4 @@
-"""The k best of many scores, exact, one part of the items after another.
+"""The exact k best of many scores, one part of the items after another.
 
 Higher scores come first, and of equal scores the lower item number. A score and an item number are packed into one
 int64 key, so that no two keys are equal and the best candidates are those with the smallest keys.
@@ -27,16 +27,17 @@ def group_shape(num_items: int, k: int) -> tuple[int, int]:
 
 
 def top_k_keys(scores: Tensor, first: int, k: int, before: Tensor) -> Tensor:
-    """The best k among these items and the ones found before.
+    """The best k among some items and the ones found before.
 
-    A partial sort of all columns costs more than the scores themselves, so most items are excluded by a bound first.
-    The items form C ≥ k groups. The k-th best of the group maxima is reached by at least k items, so every score below
-    it is out, and so is every score below the k-th best found before. Little more than k items per user remain to be
-    sorted, ties included.
+    A partial sort of all scores costs more than computing them, so a bound excludes most items first. The items form
+    C ≥ k groups. At least k items reach the k-th best of the group maxima, so no lower score is among the best k.
+    Neither is a score below the k-th best found before. Little more than k items per user remain to be sorted, ties
+    included.
 
     Args:
-        scores: float32 `[b, w, C]`, with w and C from `group_shape`. Item j is at [j // C, j % C]; padding is -inf.
-        first: the number of item 0.
+        scores: float32 `[b, w, C]`, with w and C from `group_shape`. Item j of this part is at [j // C, j % C]; padding
+            is -inf.
+        first: the number of the first item of this part.
         k: length of the lists.
         before: keys of items of lower numbers in ascending order, `[b, k]`, or `[b, 0]` if there are none.
 
@@ -93,7 +94,7 @@ def _order_preserving(bits: Tensor) -> Tensor:
 
 
 def _kth_largest(values: Tensor, k: int) -> Tensor:
-    """`[b, 1]` from `[b, C]`."""
+    """The k-th largest value of each row, `[b, C]` to `[b, 1]`."""
     if values.is_cpu:
         position = values.shape[1] - k
         return torch.from_numpy(np.partition(values.numpy(), position, axis=1)[:, position : position + 1].copy())

@@ -1,8 +1,8 @@
-"""Loops that PyTorch can only run as several passes over memory, compiled where a C++ compiler was found.
+"""Compiled loops, each of which takes PyTorch several passes over memory. They are built if pip finds a C++ compiler.
 
 Every caller in `prismrec.ops` has the same operation in plain PyTorch, for other devices and types and for
-installations without a compiler. The environment variable PRISMREC_KERNELS switches the kernels off, with `off`, or
-names another build of them. Every function checks the shapes of its arguments and the ranges of row numbers.
+installations without a compiler. PRISMREC_KERNELS=off in the environment switches the kernels off; the path of another
+build selects that build. Every function checks the shapes of its arguments and the ranges of row numbers.
 """
 
 import torch
@@ -26,8 +26,12 @@ __all__ = [
 
 WIDEST_CONTRAST = 16
 """The widest rows that `contrast` supports. Wider products are limited by arithmetic, and PyTorch is faster."""
-_CONTRAST_WIDTHS, _CONTRAST_ANCHORS, _CONTRAST_CANDIDATES = (4, 8, WIDEST_CONTRAST), 4, 16
-"""contrast.cpp is compiled for these widths, and for numbers of rows that are multiples of these."""
+_CONTRAST_WIDTHS = (4, 8, WIDEST_CONTRAST)
+"""contrast.cpp is compiled for these widths. Narrower rows are padded."""
+_CONTRAST_ANCHORS = 4
+"""The number of anchors is padded to a multiple of this, TOGETHER in contrast.cpp."""
+_CONTRAST_CANDIDATES = 16
+"""The number of candidates is padded to a multiple of this, LANES in contrast.cpp."""
 
 
 def sparse_product(
@@ -43,8 +47,9 @@ def sparse_product(
     """scale (base + A x), or some of its rows.
 
     Args:
-        stored: A by rows: offsets int32 `[n + 1]`, column numbers int32 `[E]`, values `[E]`. The caller vouches that
-            offsets ascend to E and column numbers are within 0..columns-1, as `SparseMatrix` checks when it is built.
+        stored: A by rows: offsets int32 `[n + 1]`, column numbers int32 `[E]`, values `[E]`. The caller must ensure
+            that offsets ascend to E and column numbers are within 0..columns-1. `SparseMatrix` checks it when it is
+            built.
         columns: number of columns of A.
         x: `[columns, d]`, or with `positions` only its nonzero rows.
         rows: rows of the result to compute, int64 `[r]`; None computes all.
@@ -59,12 +64,13 @@ def sparse_product(
         ValueError: the shapes do not match.
         IndexError: a number in `rows` or `positions` is out of range.
     """
-    offsets, indices, values = stored[0], stored[1], stored[2].contiguous()
-    n, d = len(offsets) - 1, x.shape[1]
-    _check(usable(x, values, x if base is None else base), "operand, values and base of one type", x, values, base)
-    _check(len(indices) == len(values), "column numbers and values", indices, values)
-    _check(len(x if positions is None else positions) == columns, f"{columns} columns and operand", x, positions)
-    _check(base is None or base.shape == (n, d), f"base of {n} rows and operand", base, x)
+    offsets, indices, values = stored
+    values = values.contiguous()
+    n = len(offsets) - 1
+    d = x.shape[1]
+    _check(len(indices) == len(values), "as many column numbers as values", indices, values)
+    _check(len(x if positions is None else positions) == columns, f"an operand with {columns} rows", x, positions)
+    _check(base is None or base.shape == (n, d), f"a base of shape {[n, d]}", base)
     x = x.contiguous()
     base = None if base is None else base.contiguous()
     rows = None if rows is None else rows.long().contiguous()
@@ -116,8 +122,8 @@ def triplet_gradient(
         rows: as in `triplet_margins`.
         weights: `[B]`.
         scales: for the squares of users, positives and negatives, `[3]`.
-        of_items: with respect to the items, else to the users.
-        dense: whether to return a gradient of the whole matrix, else one row for each row read.
+        of_items: whether to return the gradient with respect to the items, else to the users.
+        dense: whether to return the gradient of the whole matrix, else one row for each row read.
 
     Returns:
         `[U, d]` or `[I, d]` if dense, else `[B, d]` or `[2 B, d]`.
@@ -128,8 +134,7 @@ def triplet_gradient(
     """
     users, items = users.contiguous(), items.contiguous()
     user_rows, item_rows, batch = _checked_triplets(users, items, rows)
-    matches = weights.shape == (batch,) and scales.shape == (3,) and usable(users, weights, scales)
-    _check(matches, f"{batch} triplets and weights", weights, scales)
+    _check(weights.shape == (batch,) and scales.shape == (3,), f"{batch} weights and 3 scales", weights, scales)
     weights, scales = weights.contiguous(), scales.contiguous()
     table_rows = len(items if of_items else users) if dense and rows is not None else 0
     out = users.new_empty(table_rows or (2 * batch if of_items else batch), users.shape[1])
@@ -143,12 +148,12 @@ def _checked_triplets(
     users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor | None, Tensor | None, int]:
     """Rows of users and of items, contiguous int64, and B."""
-    _check(users.shape[1] == items.shape[1] and usable(users, items), "users and items", users, items)
+    _check(users.shape[1] == items.shape[1], "users and items of one width", users, items)
     if rows is None:
-        _check(len(items) == 2 * len(users), "users and items", users, items)
+        _check(len(items) == 2 * len(users), "users and twice as many items", users, items)
         return None, None, len(users)
     user_rows, item_rows = rows[0].long().contiguous(), rows[1].long().contiguous()
-    _check(len(item_rows) == 2 * len(user_rows), "rows of users and of items", user_rows, item_rows)
+    _check(len(item_rows) == 2 * len(user_rows), "rows of users and twice as many rows of items", user_rows, item_rows)
     return user_rows, item_rows, len(user_rows)
 
 
@@ -177,14 +182,15 @@ def contrast(
     Raises:
         ValueError: the shapes do not match, or the rows are too wide.
     """
-    (A, d), C = anchors.shape, len(candidates)
+    A, d = anchors.shape
+    C = len(candidates)
     _check(d <= WIDEST_CONTRAST, f"rows of at most {WIDEST_CONTRAST} columns", anchors)
-    numbers = [x for x in (anchors, candidates, masses, counts, others) if x is not None]
-    _check(candidates.shape[1] == d and usable(*numbers), "anchors, candidates and weights", *numbers)
+    _check(candidates.shape[1] == d, "anchors and candidates of one width", anchors, candidates)
     for x, count in ((masses, A), (counts, C), (excluded, A), (others, A)):
         _check(x is None or x.shape == (count,), f"{count} numbers", x)
     width = next(width for width in _CONTRAST_WIDTHS if width >= d)
-    more_anchors, more_candidates = -A % _CONTRAST_ANCHORS, -C % _CONTRAST_CANDIDATES
+    more_anchors = -A % _CONTRAST_ANCHORS
+    more_candidates = -C % _CONTRAST_CANDIDATES
     x = F.pad(anchors, (0, width - d, 0, more_anchors)).contiguous()
     columns = F.pad(candidates.T, (0, more_candidates, 0, width - d)).contiguous()
     n = F.pad(candidates.new_ones(C) if counts is None else counts, (0, more_candidates)).contiguous()
@@ -233,8 +239,8 @@ def adam(
         IndexError: a row is out of range.
     """
     n, d = weight.shape
-    _check(mean.shape == square.shape == weight.shape, "weights and moments", weight, mean, square)
-    _check(gradients.shape == (len(rows), d), "rows and gradients", rows, gradients)
+    _check(mean.shape == square.shape == weight.shape, "weights and moments of one shape", weight, mean, square)
+    _check(gradients.shape == (len(rows), d), f"a gradient of width {d} for each row", rows, gradients)
     contiguous = weight.is_contiguous() and mean.is_contiguous() and square.is_contiguous()
     _check(contiguous and usable(weight, mean, square, gradients), "contiguous tensors of one type", weight, gradients)
     rows, gradients = rows.long().contiguous(), gradients.contiguous()
@@ -249,14 +255,19 @@ def top_k_keys(scores: Tensor, first: int, keys: Tensor) -> None:
 
     Args:
         scores: float32 `[b, n]`.
-        first: the number of item 0.
-        keys: contiguous int64 `[b, k]` in ascending order; the keys found before on entry, the best on return.
+        first: the number of the first item.
+        keys: contiguous int64 `[b, k]` in ascending order: on entry the keys found before, on return the best keys.
 
     Raises:
         ValueError: the shapes or types do not match.
     """
     scores = scores.contiguous()
-    _check(scores.dtype == torch.float32 and len(scores) == len(keys), "float32 scores and keys", scores, keys)
+    _check(
+        scores.dtype == torch.float32 and len(scores) == len(keys),
+        "float32 scores, and keys for each of their rows",
+        scores,
+        keys,
+    )
     _check(keys.dtype == torch.int64 and keys.is_contiguous(), "contiguous int64 keys", keys)
     call("top_k_keys", scores.dtype, scores, *scores.shape, first, keys.shape[1], keys)
 
@@ -264,4 +275,4 @@ def top_k_keys(scores: Tensor, first: int, keys: Tensor) -> None:
 def _check(holds: bool, expected: str, *found: Tensor | None) -> None:
     if not holds:
         shapes = ", ".join(f"{x.dtype} {list(x.shape)}" for x in found if x is not None)
-        raise ValueError(f"expected {expected} that match; found {shapes}")
+        raise ValueError(f"expected {expected}; found {shapes}")

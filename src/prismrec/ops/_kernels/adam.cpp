@@ -1,4 +1,4 @@
-// Adam's step for a table in which few rows have a gradient.
+// Adam's step for a table in which few rows have a gradient; the gradient of all other rows is zero.
 
 #include <cmath>
 

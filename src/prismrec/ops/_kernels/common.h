@@ -1,8 +1,8 @@
 // Helpers shared by the kernels. All matrices are row-major and contiguous; rows and positions count from 0.
 //
-// A parallel region only distributes ranges. The functions that process a range are compiled once per instruction set,
-// which code inside a region would not be. The threads are those of PyTorch: the library links no OpenMP runtime and
-// uses the one that PyTorch has loaded.
+// A parallel region only distributes ranges: the compiler makes one version per instruction set of a function, but not
+// of code inside a region, so functions do the work. The threads are those of PyTorch: the library links no OpenMP
+// runtime and uses the one that PyTorch has loaded.
 //
 // Every exported function returns 1, or 0 if a row number is out of range; then it has written nothing.
 
@@ -39,6 +39,7 @@ constexpr Index AHEAD = 8;              // how many rows ahead to prefetch
 constexpr Index LINE = 64;              // bytes of a cache line
 constexpr Index ALONE_UP_TO = 1 << 14;  // below this many numbers, starting other threads takes longer than the work
 
+// Divide n rows of d numbers among the threads; each calls run(begin, end).
 template <typename Run>
 void in_ranges(Index n, Index d, Run run) {
 #ifdef _OPENMP

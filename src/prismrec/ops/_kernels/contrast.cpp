@@ -31,7 +31,7 @@ INLINE float exponential(float x) {
 
 INLINE double exponential(double x) { return std::exp(x); }
 
-// With e_ac = exp(x_a y_c).
+// Arguments and results of `contrast` in __init__.py, with e_ac = exp(<x_a, y_c>).
 template <typename Real>
 struct Contrast {
     const Real *anchors, *columns, *counts, *masses;  // x [A, d], yᵀ [d, C], n [C], m [A]
@@ -41,7 +41,8 @@ struct Contrast {
     Real *partitions, *sums;  // Z_a = others_a + Σ_c n_c e_ac [A], Σ_c n_c e_ac y_c [A, d]
 };
 
-// The sums for anchors first..first+TOGETHER-1; adds n_c Σ_a m_a / Z_a e_ac x_a to pulls [d, C].
+// The sums for anchors first..first+TOGETHER-1. Adds n_c Σ_a m_a / Z_a e_ac x_a to pulls [d, C]; kept [TOGETHER, C] is
+// scratch memory for n_c e_ac.
 template <int D, typename Real>
 INLINE void contrast_together(const Contrast<Real>& t, Index first, Real* kept, Real* pulls) {
     const Index C = t.C;
@@ -106,7 +107,7 @@ void contrast(const Contrast<Real>& t, Index A, Index parts, Real* pulls) {
 
 }  // namespace
 
-// d is 4, 8 or 16, A a multiple of TOGETHER, C one of LANES.
+// d must be 4, 8 or 16, A a multiple of TOGETHER, and C a multiple of LANES.
 #define EXPORT(Real)                                                                                              \
     extern "C" int contrast_##Real(const Real* anchors, const Real* columns, const Real* counts,                 \
                                     const Real* masses, const std::int32_t* excluded, const Real* others,         \

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _TYPES = {torch.float32: "float", torch.float64: "double"}
-_P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_P, _N, _R = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double  # pointers, numbers and real factors
 _ARGUMENTS = {
     "product": [_P, _P, _P, _N, _P, _N, _P, _N, _P, _N, _P, _R, _N, _P],
     "triplet_margins": [_P, _P, _N, _P, _P, _N, _N, _N, _P, _P],
@@ -22,14 +22,14 @@ _ARGUMENTS = {
 
 
 def _load() -> ctypes.CDLL | None:
-    """The library, or None if it is switched off, was not built or does not fit this PyTorch."""
+    """The library, or None if it is switched off, was not built or cannot be loaded into this PyTorch."""
     built = find_spec("prismrec.ops._kernels._kernels")
     path = os.environ.get("PRISMREC_KERNELS") or (built.origin if built else None)
     if path is None or path == "off":
         return None
     try:
         library = ctypes.CDLL(path)
-    except OSError:  # this PyTorch has another kind of OpenMP runtime
+    except OSError:  # for example, this PyTorch uses another OpenMP runtime
         return None
     for name, arguments in _ARGUMENTS.items():
         for real in ("float",) if name == "top_k_keys" else _TYPES.values():

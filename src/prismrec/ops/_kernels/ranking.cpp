@@ -1,4 +1,4 @@
-// Margins and squared norms of triplets, and their gradients, without copies of the rows.
+// Margins and squared norms of triplets, and their gradients, without copying rows.
 
 #include "common.h"
 

@@ -1,5 +1,5 @@
-// Sparse products that divide the entries evenly among threads. A call may ask for some rows of the result only, and
-// may store only the nonzero rows of the operand.
+// Sparse products that divide the entries evenly among threads. A call may request some rows of the result alone, and
+// may pass only the nonzero rows of the operand.
 
 #include "common.h"
 
@@ -58,7 +58,7 @@ INLINE void product_of_columns(const Product<Real>& p, Index j, Index* kept, Ind
     }
 }
 
-// As many columns at once as fit in registers.
+// All columns of rows begin..end-1, as many at a time as fit in registers.
 template <bool PARTLY, typename Real>
 PER_INSTRUCTION_SET void product_of_rows(const Product<Real>& p, Index* kept, Index begin, Index end) {
     Index j = 0;
@@ -70,7 +70,7 @@ PER_INSTRUCTION_SET void product_of_rows(const Product<Real>& p, Index* kept, In
     for (; j < p.d; ++j) product_of_columns<1, PARTLY>(p, j, kept, begin, end);
 }
 
-// Divide the rows among threads so that each gets as many entries; some rows have thousands.
+// Divide the rows so that all threads get about the same number of entries; some rows have thousands.
 template <typename Real>
 void product(const Product<Real>& p, Index n) {
     std::vector<Index> ends(p.rows ? n + 1 : 0);  // running number of entries of the requested rows

@@ -1,4 +1,4 @@
-// The k best of many scores, row by row, on one thread: rankings already use one thread per block of users.
+// The k best of many scores, row by row, on the calling thread: rankings already use one thread per block of users.
 
 #include <cstring>
 #include <limits>
@@ -7,11 +7,12 @@
 
 namespace {
 
-// Ascending keys are descending scores, and of equal scores ascending item numbers, as in topk.py.
+// Keys ascend as scores descend. Of equal scores, the lower item number has the lower key, as in topk.py.
 using Key = std::int64_t;
 
 constexpr Key NO_ITEM = Key{0x7F800000} << 32;  // the key of score -inf
 
+// Bits of floats to integers in the same order; its own inverse.
 std::int32_t swap_order(std::int32_t bits) { return bits ^ ((bits >> 31) & 0x7FFFFFFF); }
 
 Key key_of(float score, Index item) {
