@@ -70,7 +70,7 @@ class _Items(NamedTuple):
 
 
 class ACF(Recommender):
-    """Matrix factorisation where users also collect the items of their history, weighted by two attentions.
+    """Matrix factorisation that adds the items of a user's history to the user embedding, weighted by attention.
 
     With e a user, v an item, p its auxiliary vector, x_m = F_m Π_m its components and S_u the history of user u:
 

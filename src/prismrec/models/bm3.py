@@ -39,7 +39,7 @@ class BM3Config(ModelConfig):
 
 
 class BM3(Recommender):
-    """Predicts users, items and modalities from each other. Targets are constants with dropout; there are no negatives.
+    """Embeddings of users, items and modalities predict perturbed copies of each other, without negatives.
 
     With h the propagated IDs, z_m = Φ_m W_m + b_m the projected features of a modality, g the predictor, drop(·) a
     target without gradient, and the cost C one minus the cosine, the loss of a pair (u, i) has two terms:

@@ -60,7 +60,7 @@ class _Affinity(NamedTuple):
 
 
 class GRCN(Recommender):
-    """ID propagation over edges that are weighted at every step by how well the content of an item suits its user.
+    """Graph convolution of ID embeddings, with edges weighted by how well the item features match the user.
 
     With P the prototypes of the users in a modality, c the content of the items, Z the IDs, κ the confidences and φ
     LeakyReLU, the steps are:

@@ -181,7 +181,7 @@ class _Network(nn.Module):
 
 
 class MMGCN(Recommender):
-    """A graph network per modality over the same interactions, with the ID embeddings added in every layer.
+    """One graph network per modality over the same interactions; all share ID embeddings in every layer.
 
     With Ā the mean over neighbours, Z the IDs, P the preferences and F the features of a modality, the steps are:
 

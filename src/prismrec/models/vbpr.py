@@ -34,7 +34,7 @@ class VBPRConfig(ModelConfig):
 
 
 class VBPR(Recommender):
-    """Matrix factorisation where item vectors have a free part and a part projected linearly from content.
+    """Matrix factorisation whose item embeddings combine a free part with a linear projection of the item features.
 
     With the features F of all modalities side by side, users are Θ = [Γ_U ‖ T_U] and items are [Γ_I ‖ F Wᵀ + c]. The
     variant `paper` has item biases β + F β' instead of c. They are the last column of items, and users have a column of
