@@ -142,6 +142,8 @@ def test_options_leave_out_interactions_and_columns(tmp_path):
     counted = json.loads(run("describe", folder, *drop, "--rating-column", "stars", "--min-rating", 3, "--json"))
     assert counted["interactions"] == 4 * len([item for item in range(8) if item % 5 + 1 >= 3])
     assert json.loads(run("describe", folder, *drop, "--where", "stars>=3", "--json"))["interactions"] == 16
-    assert json.loads(run("describe", folder, *drop, "--ignore-column", "items.csv:title", "--json"))["catalog"] == ["item_id"]
+    assert json.loads(run("describe", folder, *drop, "--ignore-column", "items.csv:title", "--json"))["catalog"] == [
+        "item_id"
+    ]
     with pytest.raises(InputError, match="item"):
         run("describe", folder)

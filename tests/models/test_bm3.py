@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.models.bm3 import BM3
-from prismrec.ops.dropout import dropout
+from prismrec.ops.uniform_dropout import dropout
 from prismrec.testing import (
     ISOLATED_ITEM,
     NUM_ITEMS,

@@ -13,7 +13,7 @@ from prismrec.experiments.synthetic import random_dataset
 from prismrec.models import Recommender
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.lightgcn import LightGCN
-from prismrec.ops.dropout import dropout
+from prismrec.ops.uniform_dropout import dropout
 from prismrec.records import Settings
 from prismrec.testing import (
     ISOLATED_ITEM,

@@ -8,8 +8,7 @@ from prismrec.ops._kernels import available as kernels_available
 from prismrec.ops._kernels import without_kernels
 from prismrec.ops.contrast import info_nce
 from prismrec.ops.device import block_entries
-from prismrec.ops.dropout import dropout
-from prismrec.ops.linear import linear, project_features
+from prismrec.ops.linear_maps import linear, project_features
 from prismrec.ops.rows import (
     RowNumbers,
     distinct_rows,
@@ -21,6 +20,7 @@ from prismrec.ops.rows import (
 )
 from prismrec.ops.softmax import narrow_softmax, segment_softmax
 from prismrec.ops.sparse import SparseMatrix, sampled_product
+from prismrec.ops.uniform_dropout import dropout
 
 __all__ = [
     "RowNumbers",

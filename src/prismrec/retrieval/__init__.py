@@ -1,5 +1,5 @@
 """From embeddings to ranked lists."""
 
-from prismrec.retrieval.rank import Ranking, rank
+from prismrec.retrieval.ranking import Ranking, rank
 
 __all__ = ["Ranking", "rank"]

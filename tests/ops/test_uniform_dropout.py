@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prismrec.ops.dropout import dropout
+from prismrec.ops.uniform_dropout import dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

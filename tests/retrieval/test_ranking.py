@@ -1,5 +1,4 @@
 import threading
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -8,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prismrec.errors import InputError
-from prismrec.retrieval import rank
-from prismrec.retrieval.rank import map_rankings
+from prismrec.retrieval import rank, ranking
+from prismrec.retrieval.ranking import map_rankings
 from prismrec.types import Embeddings, Interactions
-
-MODULE = import_module("prismrec.retrieval.rank")  # as an attribute of prismrec.retrieval, the name is the function
 
 
 def pairs(matrix: np.ndarray) -> Interactions:
@@ -31,7 +28,7 @@ def plain_ranking(scores, masked, user, k):
     k=st.integers(1, 70),
     density=st.sampled_from([0.0, 0.4, 0.95, 1.0]),
     block_size=st.sampled_from([None, 1, 3]),
-    least_items=st.sampled_from([MODULE._LEAST_ITEMS, 1, 7]),
+    least_items=st.sampled_from([ranking._LEAST_ITEMS, 1, 7]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_ranking_is_the_sorted_list_of_unmasked_items_with_ties_by_number(
@@ -47,8 +44,8 @@ def test_a_ranking_is_the_sorted_list_of_unmasked_items_with_ties_by_number(
 
     embeddings = Embeddings(torch.from_numpy(users), torch.from_numpy(items))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODULE, "_LEAST_ITEMS", least_items)
-        patch.setattr(MODULE, "_SCORES_AT_ONCE", 1)  # blocks of `least_items` items
+        patch.setattr(ranking, "_LEAST_ITEMS", least_items)
+        patch.setattr(ranking, "_SCORES_AT_ONCE", 1)  # blocks of `least_items` items
         found = rank(embeddings, wanted, k, [pairs(h) for h in hidden], block_size=block_size)
 
     expected = [plain_ranking(users @ items.T, hidden[0] | hidden[1], user, k) for user in wanted]

@@ -1,15 +1,12 @@
-from importlib import import_module
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prismrec.ops.linear import linear, project_features
+from prismrec.ops import linear_maps
+from prismrec.ops.linear_maps import linear, project_features
 
 import plain
-
-MODULE = import_module("prismrec.ops.linear")  # as an attribute of prismrec.ops, the name is the function
 
 
 @pytest.mark.usefixtures("float64")
@@ -18,7 +15,7 @@ MODULE = import_module("prismrec.ops.linear")  # as an attribute of prismrec.ops
 def test_project_features_equals_the_product_of_the_gathered_rows(
     count: int | None, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "_FEATURES_AT_ONCE", at_once)
+    monkeypatch.setattr(linear_maps, "_FEATURES_AT_ONCE", at_once)
     features, weight = torch.randn(9, 5), plain.random_rows(3, 5)
     rows = None if count is None else torch.randint(9, (count,))
     expected = (features if rows is None else features[rows]) @ weight.T
@@ -26,7 +23,7 @@ def test_project_features_equals_the_product_of_the_gathered_rows(
 
 
 def test_project_features_does_not_copy_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "_FEATURES_AT_ONCE", 64)
+    monkeypatch.setattr(linear_maps, "_FEATURES_AT_ONCE", 64)
     features, weight, rows = torch.randn(50, 32), torch.randn(1, 32), torch.arange(40)
     with torch.no_grad(), plain.LargestTensor() as largest:
         project_features(features, weight, rows=rows)
@@ -37,7 +34,7 @@ def test_project_features_does_not_copy_all_rows(monkeypatch: pytest.MonkeyPatch
 def test_bfloat16_features_give_float32_results_with_an_error_below_one_percent(
     rows: Tensor | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "_FEATURES_AT_ONCE", 3000)
+    monkeypatch.setattr(linear_maps, "_FEATURES_AT_ONCE", 3000)
     torch.manual_seed(0)
     features, weight = torch.randn(50, 300), torch.randn(8, 300, requires_grad=True)
     exact = project_features(features, weight, rows=rows)
