@@ -64,11 +64,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         InputError: something other than an empty folder is at `path`, or the folder cannot be written.
     """
     path = path.resolve()
-    is_empty_folder = path.is_dir() and not any(path.iterdir())
-    if path.exists() and not is_empty_folder:
-        raise InputError(path, "something already there", "a new or empty folder to write to")
     try:
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        is_empty_folder = path.is_dir() and not any(path.iterdir())
+        if path.exists() and not is_empty_folder:
             raise InputError(path, "something already there", "a new or empty folder to write to")
         path.parent.mkdir(parents=True, exist_ok=True)
         with _private_folder(path) as folder:

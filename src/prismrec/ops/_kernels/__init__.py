@@ -68,6 +68,7 @@ def sparse_product(
     values = values.contiguous()
     n = len(offsets) - 1
     d = x.shape[1]
+    _check(usable(x, values, x if base is None else base), "operand, values and base of one type", x, values, base)
     _check(len(indices) == len(values), "as many column numbers as values", indices, values)
     _check(len(x if positions is None else positions) == columns, f"an operand with {columns} rows", x, positions)
     _check(base is None or base.shape == (n, d), f"a base of shape {[n, d]}", base)
@@ -134,7 +135,8 @@ def triplet_gradient(
     """
     users, items = users.contiguous(), items.contiguous()
     user_rows, item_rows, batch = _checked_triplets(users, items, rows)
-    _check(weights.shape == (batch,) and scales.shape == (3,), f"{batch} weights and 3 scales", weights, scales)
+    matches = weights.shape == (batch,) and scales.shape == (3,) and usable(users, weights, scales)
+    _check(matches, f"{batch} weights and 3 scales of the type of the users", weights, scales)
     weights, scales = weights.contiguous(), scales.contiguous()
     table_rows = len(items if of_items else users) if dense and rows is not None else 0
     out = users.new_empty(table_rows or (2 * batch if of_items else batch), users.shape[1])
@@ -148,7 +150,9 @@ def _checked_triplets(
     users: Tensor, items: Tensor, rows: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor | None, Tensor | None, int]:
     """Rows of users and of items, contiguous int64, and B."""
-    _check(users.shape[1] == items.shape[1], "users and items of one width", users, items)
+    _check(
+        users.shape[1] == items.shape[1] and usable(users, items), "users and items of one width and type", users, items
+    )
     if rows is None:
         _check(len(items) == 2 * len(users), "users and twice as many items", users, items)
         return None, None, len(users)
@@ -186,6 +190,8 @@ def contrast(
     C = len(candidates)
     _check(d <= WIDEST_CONTRAST, f"rows of at most {WIDEST_CONTRAST} columns", anchors)
     _check(candidates.shape[1] == d, "anchors and candidates of one width", anchors, candidates)
+    numbers = [x for x in (anchors, candidates, masses, counts, others) if x is not None]
+    _check(usable(*numbers), "anchors, candidates and weights of one type", *numbers)
     for x, count in ((masses, A), (counts, C), (excluded, A), (others, A)):
         _check(x is None or x.shape == (count,), f"{count} numbers", x)
     width = next(width for width in _CONTRAST_WIDTHS if width >= d)
