@@ -15,7 +15,7 @@ from prismrec.process import request_large_pages, retain_freed_memory
 
 app = typer.Typer(
     name="prismrec",
-    help="Multimodal recommendation: from a folder of clicks, pictures and texts to a ranking.",
+    help="Multimodal recommendation: from clicks and item features to a ranking.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
