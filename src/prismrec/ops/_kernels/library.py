@@ -24,7 +24,8 @@ _ARGUMENTS = {
 def _load() -> ctypes.CDLL | None:
     """The library, or None if it is switched off, was not built or cannot be loaded into this PyTorch."""
     built = find_spec("prismrec.ops._kernels._kernels")
-    path = os.environ.get("PRISMREC_KERNELS") or (built.origin if built else None)
+    wanted = os.environ.get("PRISMREC_KERNELS", "on")
+    path = (built.origin if built else None) if wanted in ("", "on") else wanted
     if path is None or path == "off":
         return None
     try:
