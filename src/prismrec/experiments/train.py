@@ -48,7 +48,7 @@ def make_config(model: str, settings: Mapping[str, object]) -> ModelConfig:
 def build_model(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Recommender:
     """A new model, whose initial weights are a function of the seed.
 
-    PyTorch's global random generator is as before when the function returns.
+    The state of PyTorch's global random generator is restored.
 
     Raises:
         InputError: the data set lacks the modalities that the model needs, or the model does not support the precision.
@@ -80,7 +80,7 @@ def train(
     resume: bool = False,
     report: Callable[[EpochRecord], None] | None = None,
 ) -> Run:
-    """Train one model and, with `out`, leave a run directory. The test split is not used before the model is chosen.
+    """Train one model and, with `out`, write a run directory. The test split is not used before the model is chosen.
 
     Args:
         model: its name, as in `prismrec models`.
@@ -94,7 +94,8 @@ def train(
     Raises:
         InputError: a name is unknown, a value or the data cannot be used, or `out` is not empty.
     """
-    name, settings = find_model(model).name, settings or Settings()
+    name = find_model(model).name
+    settings = settings or Settings()
     pick_device(settings.device)  # refuse an absent device before anything is written
     full = config if isinstance(config, ModelConfig) else make_config(name, config or {})
     manifest = _manifest(name, dataset, full, settings)
@@ -173,15 +174,17 @@ def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
         _check_same_run(path, manifest)
         remove_temporary_files(folder)
         return not (folder / "metrics.json").exists()
-    entries = [entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME]
-    if any(not (resume and name.startswith(".")) for name in entries):
+    names = [entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME]
+    if resume:  # a run that was killed before it wrote its manifest may have left temporary files
+        names = [name for name in names if not name.startswith(".")]
+    if names:
         raise InputError(folder, "something already there", "a new folder, or resume for an interrupted run")
     write_text(path, manifest.model_dump_json(indent=2))
     return True
 
 
 def _check_same_run(path: Path, manifest: Manifest) -> None:
-    """Refuse to continue a run of another model, config, data set or setting."""
+    """Refuse to continue a run with another model, config, data set or settings."""
     try:
         earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -193,7 +196,11 @@ def _check_same_run(path: Path, manifest: Manifest) -> None:
 
 
 def _validation(dataset: Dataset, settings: Settings) -> Validate | None:
-    """The function that scores an epoch, on the validation split alone."""
+    """The function that scores an epoch on the validation split; None without one.
+
+    Raises:
+        InputError: the metric is unknown, or there are no validation interactions and no number of epochs is given.
+    """
     if not len(dataset.valid):
         if "epochs" not in settings.model_fields_set:
             expected = "a split with some, or a fixed number of epochs"
