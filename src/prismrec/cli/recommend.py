@@ -29,7 +29,8 @@ def recommend(
         typer.Option(help="Columns of the item table to add, separated by commas, or 'all'.", show_default=False),
     ] = None,
     cold_users: Annotated[
-        str, typer.Option(help="Users without a training interaction get popular items, or are an error: refuse.")
+        str,
+        typer.Option(help="For users without a training interaction: popular (popular items) or refuse (an error)."),
     ] = "popular",
     out: Annotated[
         Path | None, typer.Option(help="Write a .csv, .json or .parquet file instead.", show_default=False)
@@ -40,14 +41,9 @@ def recommend(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Recommend items to known users, without the items that they have interacted with."""
-    if bool(user) == everyone:
-        raise InputError("--user", "both --user and --all" if everyone else "no user", "either --user ID or --all")
-    if out is not None and out.suffix not in _SUFFIXES:
-        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
-    if cold_users not in ("popular", "refuse"):
-        raise InputError("--cold-users", repr(cold_users), "popular or refuse")
     from prismrec.files import replacing
 
+    _check_options(user, everyone, out, cold_users)
     finished = load(run)
     if out is not None and run.resolve() == out.resolve().parent:
         raise InputError("--out", repr(str(out)), "a file outside the run directory")
@@ -72,6 +68,20 @@ def recommend(
         typer.echo(table.write_csv(), nl=False)
     else:
         show(table)
+
+
+def _check_options(user: list[str] | None, everyone: bool, out: Path | None, cold_users: str) -> None:
+    """Check options before a run is loaded.
+
+    Raises:
+        InputError: --user and --all do not fit together, or a value is unknown.
+    """
+    if bool(user) == everyone:
+        raise InputError("--user", "both --user and --all" if everyone else "no user", "either --user ID or --all")
+    if out is not None and out.suffix not in _SUFFIXES:
+        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
+    if cold_users not in ("popular", "refuse"):
+        raise InputError("--cold-users", repr(cold_users), "popular or refuse")
 
 
 def _chosen(columns: str | None, table: "pl.DataFrame", *, for_people: bool) -> list[str]:

@@ -31,7 +31,7 @@ class LightGCNConfig(ModelConfig):
 
 
 class LightGCN(Recommender):
-    """Neighbourhood averaging of ID embeddings over the interactions, all layers averaged; no other weights."""
+    """Propagates ID embeddings over the interactions and averages all layers. It has no other weights."""
 
     name = "LightGCN"
     paper = "He et al., SIGIR 2020"

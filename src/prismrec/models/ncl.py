@@ -19,7 +19,7 @@ from prismrec.ops.cluster import kmeans, nearest_centroids
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _CLUSTERING_SEED = 1234
-"""The seed of every clustering, as in faiss: each epoch starts from the same nodes as centroids."""
+"""The seed of every clustering, as in faiss. Every clustering starts from the same nodes as centroids."""
 
 
 class NCLConfig(ModelConfig):
@@ -28,7 +28,7 @@ class NCLConfig(ModelConfig):
     layers: NonNegativeInt = 3
     """Propagation layers K, whose mean is the result."""
     hyper_layers: PositiveInt = 1
-    """Half the number of hops, h, to the structural neighbours: the context of a node is its layer 2h."""
+    """h: the context of a node is layer 2h of the propagation, because neighbours of its own kind are 2h hops away."""
     structure_weight: NonNegativeFloat = 2e-7
     """Weight λ₁ of the structure contrast. The contrast is a sum over the batch and the ranking loss a mean, so λ₁ must
     fall as batch_size grows. The official 1e-7 is for 4096 pairs; the default is 4096 / 2048 times as large."""
@@ -41,7 +41,7 @@ class NCLConfig(ModelConfig):
     temperature: PositiveFloat = 0.1
     """τ of both contrasts."""
     clusters: PositiveInt = 1000
-    """Prototypes k of users, and as many of items; at most the number of users or items."""
+    """Prototypes k of the users, and the same number for the items; at most the number of users or items."""
     cluster_every: PositiveInt = 1
     """Epochs m between two clusterings."""
     warm_up_epochs: NonNegativeInt = 20
@@ -51,7 +51,7 @@ class NCLConfig(ModelConfig):
 
 
 class NCL(Recommender):
-    """LightGCN, with contrasts of each node with its even-hop neighbours and with its cluster."""
+    """LightGCN with two contrasts: of each node with its neighbours at even distances, and with its cluster."""
 
     user_centroids: Tensor
     item_centroids: Tensor
@@ -80,7 +80,7 @@ class NCL(Recommender):
         self.register_buffer("item_clusters", torch.zeros(self.num_items, dtype=torch.int64))  # [I]
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
-        """The E-step, if an epoch before the next clustering uses its result."""
+        """Cluster users and items (the E-step), if an epoch before the next clustering uses the prototypes."""
         config = self.config
         self.contrasts_prototypes = epoch >= config.warm_up_epochs and config.prototype_weight > 0
         is_used = epoch + config.cluster_every > config.warm_up_epochs and config.prototype_weight > 0

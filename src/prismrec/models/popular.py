@@ -1,4 +1,4 @@
-"""Most popular: the same ranking for every user, and the least that a model must beat."""
+"""Most popular: the same ranking for every user. A baseline that every model should beat."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class MostPopular(Recommender):
-    """Items by their number of training interactions, the same for every user; nothing is trained."""
+    """Ranks items by their number of training interactions, the same for every user. It has no weights."""
 
     name = "most-popular"
     paper = "none"
