@@ -1,4 +1,4 @@
-"""The command line: one thin file per command, each parses, calls and prints.
+"""The command line: one thin file per command, which parses, calls and prints.
 
 Commands import PyTorch and the rest of the package inside their functions, so that `prismrec --help` is fast.
 """

@@ -1,4 +1,4 @@
-"""`prismrec demo`: the main job on the embedded example, from files to recommendations."""
+"""`prismrec demo`: the whole workflow on a small synthetic shop, from files to recommendations."""
 
 import os
 import shutil

@@ -24,7 +24,7 @@ def evaluate(
         bool, typer.Option("--mask-valid", help="Leave validation items out of the lists of the test split too.")
     ] = False,
     groups: Annotated[
-        int, typer.Option(help="Also by activity: this many groups of about equally many users.", min=0)
+        int, typer.Option(help="Also report groups of users by activity: the number of groups.", min=0)
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:

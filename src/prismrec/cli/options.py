@@ -19,10 +19,10 @@ def describe_error(error: InputError) -> str:
 
 
 def check_device_and_precision(device: str, precision: str) -> None:
-    """Refuse other names of devices and precisions.
+    """Check the values of --device and --precision.
 
     Raises:
-        InputError: naming the option.
+        InputError: a value is unknown.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError("--device", repr(device), "auto, cpu or cuda")

@@ -18,10 +18,11 @@ class EpochLines:
         Args:
             settings: of the training.
             label: the beginning of each line.
-            every_epoch: whether to print a line per epoch where standard error is not a terminal, or only the last one.
+            every_epoch: whether to print every epoch if standard error is not a terminal, else only the last one.
         """
         self._console = Console(stderr=True, highlight=False)
-        self._settings, self._label = settings, label
+        self._settings = settings
+        self._label = label
         self._best: tuple[float, int] | None = None
         self._every_epoch = every_epoch
         self._last = ""

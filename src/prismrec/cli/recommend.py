@@ -29,7 +29,8 @@ def recommend(
         typer.Option(help="Columns of the item table to add, separated by commas, or 'all'.", show_default=False),
     ] = None,
     cold_users: Annotated[
-        str, typer.Option(help="Users without a training interaction get popular items, or are an error: refuse.")
+        str,
+        typer.Option(help="For users without a training interaction: popular (popular items) or refuse (an error)."),
     ] = "popular",
     out: Annotated[
         Path | None, typer.Option(help="Write a .csv, .json or .parquet file instead.", show_default=False)
@@ -43,6 +44,7 @@ def recommend(
     _check_options(run, user, everyone=everyone, cold_users=cold_users, out=out)
     from prismrec.files import replacing
 
+    _check_options(user, everyone, out, cold_users)
     finished = load(run)
     users = None if everyone else user
     ranked = finished.recommend_all(users, k, cold_users="refuse" if cold_users == "refuse" else "popular")

@@ -14,9 +14,6 @@ from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
 
-_LONGEST = 2**31 - 1
-"""The largest cut-off."""
-
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
@@ -35,7 +32,7 @@ class UserGroups:
 
     @classmethod
     def by_degree(cls, train: Interactions, edges: Sequence[int]) -> "UserGroups":
-        """Groups by number of training items: below the first edge, from each edge to the next, from the last edge on.
+        """Groups by number of training items, `[0, edge), [edge, next edge), …, [last edge, ∞)`.
 
         Raises:
             InputError: the edges do not ascend, or the first is below 1.
@@ -63,7 +60,7 @@ class UserGroups:
 
 @dataclass(frozen=True)
 class GroupMeans:
-    """The number of evaluated users in a group and the means over them; NaN for an empty group."""
+    """The number of evaluated users in a group, and their mean metrics by key; NaN for an empty group."""
 
     num_users: int
     means: Mapping[str, float]
@@ -71,11 +68,11 @@ class GroupMeans:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Mapping[str, float]):
-    """Metrics of n users. As a mapping, it gives the means by keys such as "recall@20".
+    """Metrics of n users. It is a mapping from keys such as "recall@20" to means.
 
     Attributes:
         users: the evaluated users, numbers in ascending order `[n]`; they have a nonempty ground truth.
-        per_user: the values of all users by the same keys, float64 `[n]`.
+        per_user: the values of the evaluated users by the same keys, float64 `[n]` each.
         groups: the partition for `by_group`, if one was given.
     """
 
@@ -98,7 +95,7 @@ class Evaluation(Mapping[str, float]):
         return len(self.per_user)
 
     def mean(self, metric: str, k: int) -> float:
-        """The mean over the evaluated users."""
+        """The mean of a metric at cut-off k over the evaluated users."""
         return self[f"{metric}@{k}"]
 
     def to_dict(self) -> dict[str, float]:
@@ -177,8 +174,8 @@ def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) 
     for metric in metrics:
         if metric not in METRICS:
             raise ParameterError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
-    if not cutoffs or min(cutoffs) < 1 or max(cutoffs) > _LONGEST:
-        raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{_LONGEST}")
+    if not cutoffs or min(cutoffs) < 1 or max(cutoffs) > LONGEST_LIST:
+        raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{LONGEST_LIST}")
     if not len(truth):
         raise InputError("ground truth", "no pairs", "at least one pair")
 
@@ -189,12 +186,13 @@ def _per_user(
     """Every metric at every cut-off `[n]`, from the rows and ranks (from 1) of all hits, sorted by row and rank."""
     n = len(num_true)
     first = np.searchsorted(rows, rows)  # position of the first hit of the row
-    nth = np.arange(1, len(rows) + 1) - first
-    ideal = np.concatenate(
-        [[0.0], np.cumsum(1 / np.log2(np.arange(2, min(max(cutoffs), num_true.max(initial=0)) + 2)))]
-    )
+    nth = np.arange(1, len(rows) + 1) - first  # number of the hit within its row, from 1
+    longest = min(max(cutoffs), num_true.max(initial=0))
+    discounts = 1 / np.log2(np.arange(2, longest + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])  # DCG of a list that begins with m hits, m = 0..longest
 
     def total(weights: Float64Array | None, within: npt.NDArray[np.bool_]) -> Float64Array:
+        """The sum of the weights of some hits by row, or their number, `[n]`."""
         chosen = None if weights is None else weights[within]
         return np.bincount(rows[within], weights=chosen, minlength=n).astype(np.float64)
 

@@ -20,7 +20,7 @@ class Comparison:
         difference: mean of model minus baseline.
         interval: bootstrap percentile interval of the difference.
         t_p: p-value of the paired t-test.
-        wilcoxon_p: p-value of the Wilcoxon signed-rank test, without users whose values are equal.
+        wilcoxon_p: p-value of the Wilcoxon signed-rank test, which leaves out users whose two values are equal.
     """
 
     num_users: int
@@ -56,9 +56,10 @@ def compare(
     """
     from scipy import stats  # slow to import, and only this function needs it
 
-    first, second = np.asarray(model, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    first = np.asarray(model, dtype=np.float64)
+    second = np.asarray(baseline, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
-        raise ValueError(f"shapes {first.shape} and {second.shape}, not one length of 2 or more")
+        raise ValueError(f"shapes {first.shape} and {second.shape}, expected [n] for both, with n of 2 or more")
     gain = first - second
     if not np.isfinite(gain).all():
         raise ValueError("NaN or inf among the values of the users")
@@ -75,7 +76,9 @@ def compare(
 
 
 def holm(p_values: npt.ArrayLike) -> Float64Array:
-    """Adjusted p-values of m tests in their order; rejecting below α keeps the family-wise error rate below α.
+    """Adjusted p-values `[m]` of m tests, in the order given.
+
+    Rejecting the tests with an adjusted value of at most α keeps the family-wise error rate at most α.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6, 1979.
 

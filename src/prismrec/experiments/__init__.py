@@ -1,1 +1,1 @@
-"""The papers' tables and figures as data, the runs behind them, the report."""
+"""From a data set to a run, and measurements of speed and memory."""

@@ -34,7 +34,7 @@ class Timing:
         epoch_seconds: median time of the epochs after the first.
         first_epoch_seconds: time of the first epoch, which warms up.
         epoch_cpu_seconds: median processor time of the same epochs, which other processes disturb less.
-        evaluation_seconds: time to embed everything, rank all items and compute all metrics for `users` users.
+        evaluation_seconds: time to embed all users and items, rank all items and compute all metrics for `users` users.
         evaluation_cpu_seconds: processor time of the same.
         users: number of evaluated users.
         peak_bytes: peak memory of this process so far; None on systems that do not report it.
@@ -113,7 +113,7 @@ def _time_epochs(model: Recommender, train: Interactions, settings: Settings) ->
 
 
 def evaluate_once(model: Recommender, train: Interactions, held_out: Interactions) -> dict[str, float]:
-    """Embed everything, rank all items for all users with held-out pairs, and compute all metrics."""
+    """Embed all users and items, rank all items for all users with held-out pairs, and compute all metrics."""
     model.eval()
     with torch.no_grad():
         embeddings = model.embed()

@@ -1,4 +1,4 @@
-"""The speed of shared operations relative to the limits of the machine: its memory copy and its matrix product."""
+"""The speed of shared operations relative to the machine's limits, a memory copy and a matrix product."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _SQUARE = 2048
 
 @dataclass(frozen=True)
 class Limit:
-    """One operation and the limit of the machine.
+    """The speed of one operation beside the limit of the machine.
 
     Attributes:
         operation: what was run.
@@ -51,9 +51,12 @@ class Limit:
 def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, repeats: int = 7) -> list[Limit]:
     """Measure the sparse product, the feature product, InfoNCE and the ranking on the sizes of a data set.
 
-    All in float32 on the CPU. Work is counted as follows. Sparse product: the bytes of the matrix, of one row of the
-    operand per entry, and of the result. Products, InfoNCE (value and gradients) and ranking: the multiplications and
-    additions of their matrix products. Selection: reading every score once.
+    Everything is in float32 on the CPU. The work of an operation is:
+
+    - sparse product: the bytes of the matrix, of one row of the operand per entry, and of the result;
+    - feature product, InfoNCE (value and gradients) and ranking: the multiplications and additions of their matrix
+      products;
+    - selection: the bytes of all scores.
 
     Args:
         dataset: gives the sizes, the pattern and the widest features (random ones of 4,096 columns if it has none).
@@ -71,7 +74,7 @@ def measure_limits(dataset: Dataset, *, width: int = 64, anchors: int = 2048, re
     matrix = SparseMatrix(train.csr)
     scores = torch.randn(min(U, 256), *group_shape(num_items, _TOP))
     gathered = 8 * E + 4 * E * d  # bytes of values, column numbers and rows of the operand
-    contrasted = 6.0 * anchors * U
+    contrasted = 6.0 * anchors * U  # multiplications and additions per column, in three products
     machine = _Machine(repeats)
     return [
         machine.compare_copy(
@@ -115,8 +118,10 @@ class _Machine:
     """Measures the copy and the matrix product of the machine, and compares operations with them."""
 
     def __init__(self, repeats: int) -> None:
-        source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
-        left, right = torch.rand(_SQUARE, _SQUARE), torch.rand(_SQUARE, _SQUARE)
+        source = torch.rand(_COPIED // 4)
+        target = torch.empty_like(source)
+        left = torch.rand(_SQUARE, _SQUARE)
+        right = torch.rand(_SQUARE, _SQUARE)
         product = torch.empty(_SQUARE, _SQUARE)
         self.repeats = repeats
         self.copy_rate = 2 * _COPIED / _fastest(lambda: target.copy_(source), repeats) / 1e9
@@ -134,5 +139,6 @@ class _Machine:
 
 
 def _fastest(action: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of some calls, after one to warm up."""
     action()
     return min(timed(action) for _ in range(repeats))

@@ -13,7 +13,8 @@ from prismrec.types import FloatArray, Interactions, Vocabulary
 Int64Array = npt.NDArray[np.int64]
 
 _TAIL = 0.7
-"""The r-th most active user and the r-th most popular item have weight (r + 10) ** -0.7, a Gini index of about 0.5."""
+"""The r-th most active user and the r-th most popular item are drawn with weight (r + 10) ** -0.7. The Gini index of
+their degrees is about 0.5."""
 _TRAIN_PER_HELD_OUT = 8
 """Training pairs per validation pair, and per test pair."""
 
@@ -26,10 +27,10 @@ def random_dataset(
     Args:
         users: U.
         items: I.
-        pairs: exact number of training pairs; validation and test get an eighth of it each. Every user and every item
-            has a training pair.
+        pairs: number of training pairs. The validation and test splits have an eighth of it each. Every user and every
+            item has a training pair.
         widths: modality to F_m.
-        seed: of all random numbers.
+        seed: seed of all random numbers.
         duplicates: items per group of similar features; 1 means no similar items.
 
     Raises:
@@ -39,11 +40,14 @@ def random_dataset(
     total = pairs + 2 * held_out
     if min(users, items) < 1 or max(users, items) > pairs or total > users * items // 4:
         found = f"{users} users, {items} items, {pairs} pairs"
-        raise InputError("size", found, "a pair for each user and item, and at most a fifth of all pairs")
+        expected = "at least as many pairs as users and as items, and at most a fifth of users × items"
+        raise InputError("size", found, expected)
     rng = np.random.default_rng(seed)
-    user_keys, item_keys = rng.permutation(users), rng.permutation(items)
-    longest = np.arange(max(users, items))
-    required = user_keys[longest % users] * np.int64(items) + item_keys[longest % items]  # every user and item once
+    user_order = rng.permutation(users)
+    item_order = rng.permutation(items)
+    positions = np.arange(max(users, items))
+    # Every user and every item occurs in a required pair.
+    required = user_order[positions % users] * np.int64(items) + item_order[positions % items]
     others = _draw(total - len(required), users, items, required, rng)
     train, valid, test = np.split(np.concatenate([required, others]), [pairs, pairs + held_out])
     return Dataset(
@@ -62,7 +66,11 @@ def random_dataset(
 def random_features(
     items: int, widths: Mapping[str, int], seed: int = 0, *, duplicates: int = 1
 ) -> dict[str, FloatArray]:
-    """Normal features, float32 `[I, F_m]` per modality; with `duplicates`, grouped around twice as large centres."""
+    """Normal features, float32 `[I, F_m]` per modality.
+
+    With `duplicates` above 1, items form groups. The features of an item are a normal centre of its group plus half of
+    its own normal features.
+    """
     rng = np.random.default_rng([seed, items])
     features = {name: rng.standard_normal((items, width), dtype=np.float32) for name, width in widths.items()}
     if duplicates == 1:

@@ -51,7 +51,7 @@ def build_model(
 ) -> Recommender:
     """A new model, whose initial weights are a function of the seed.
 
-    PyTorch's global random generator is as before when the function returns.
+    The state of PyTorch's global random generator is restored.
 
     Raises:
         InputError: the data set lacks the modalities that the model needs, or the model refuses the config or the
@@ -91,7 +91,7 @@ def train(
     resume: bool = False,
     report: Callable[[EpochRecord], None] | None = None,
 ) -> Run:
-    """Train one model and, with `out`, leave a run directory. The test split is not used before the model is chosen.
+    """Train one model and, with `out`, write a run directory. The test split is not used before the model is chosen.
 
     Args:
         model: its name, as in `prismrec models`, its class, or "package.module:Class".
@@ -184,15 +184,17 @@ def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
         _check_same_run(path, manifest)
         remove_temporary_files(folder)
         return not (folder / "metrics.json").exists()
-    entries = [entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME]
-    if any(not (resume and name.startswith(".")) for name in entries):
+    names = [entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME]
+    if resume:  # a run that was killed before it wrote its manifest may have left temporary files
+        names = [name for name in names if not name.startswith(".")]
+    if names:
         raise InputError(folder, "something already there", "a new folder, or resume for an interrupted run")
     write_text(path, manifest.model_dump_json(indent=2))
     return True
 
 
 def _check_same_run(path: Path, manifest: Manifest) -> None:
-    """Refuse to continue a run of another model, config, data set or setting."""
+    """Refuse to continue a run with another model, config, data set or settings."""
     try:
         earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -204,7 +206,11 @@ def _check_same_run(path: Path, manifest: Manifest) -> None:
 
 
 def _validation(dataset: Dataset, settings: Settings) -> Validate | None:
-    """The function that scores an epoch, on the validation split alone."""
+    """The function that scores an epoch on the validation split; None without one.
+
+    Raises:
+        InputError: the metric is unknown, or there are no validation interactions and no number of epochs is given.
+    """
     if not len(dataset.valid):
         if "epochs" not in settings.model_fields_set:
             expected = "a split with some, or a fixed number of epochs"

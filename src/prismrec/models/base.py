@@ -1,4 +1,4 @@
-"""What a model is: built from interactions and features, trained by its loss, read through its embeddings."""
+"""The base class of all models and of their configs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ class ModelConfig(BaseModel):
 
 
 class Recommender(nn.Module, ABC):
-    """A model: two matrices as a function of its weights, and a loss to fit them.
+    """A model: user and item matrices as functions of its weights, and a loss that fits the weights.
 
     A model knows the training interactions, the feature matrices and its own config. It never sees a file, a data set,
     an evaluation or a device name. It draws random numbers from PyTorch's global generator, which the trainer seeds.
@@ -57,7 +57,7 @@ class Recommender(nn.Module, ABC):
         paper: where it was published.
         cost: multiply-adds of the forward pass of one step; the gradient takes about twice as many.
         takes_features: whether it uses modality features.
-        min_modalities: the least number of modalities.
+        min_modalities: the smallest number of modalities.
         bf16_features: whether it supports features in bfloat16.
         repeats_steps: whether all steps of an epoch after the first do the same work on the same memory for every batch
             of one size, without waiting for the host. A GPU then records one step and replays it.
@@ -105,7 +105,7 @@ class Recommender(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
-        """The named scalar terms of the loss, already weighted. The trainer adds them up and logs each."""
+        """The terms of the loss by name: scalars, already weighted. The trainer adds them up and logs each one."""
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         """Prepare an epoch, for example by drawing views or clustering; called before its first batch.

@@ -144,7 +144,7 @@ class _HCCFBase(Recommender):
 
     @abstractmethod
     def _contrast(self, number: int, local: Tensor, spread: Tensor, positives: Tensor) -> Tensor:
-        """InfoNCE of G of anchors `[n, d]` with Γ of candidates `[c, d]`, `positives[b]` being the node of anchor b."""
+        """InfoNCE of G of anchors `[n, d]` with Γ of candidates `[c, d]`; `positives[b]` is that of anchor b."""
 
     def embed(self) -> Embeddings:
         users, items = self._propagate(_ALL, _ALL)
@@ -189,13 +189,13 @@ class _HCCFBase(Recommender):
             users_received, items_received = self._convolve(users, items, drop_rate)  # Â X [U, d], [I, d]
             # Inner layers are computed for all nodes, because the next layer reads them. The last one is not.
             is_inner = number < self.config.layers - 1
-            made_users, read_users = (_ALL, user_rows) if is_inner else (user_rows, _ALL)
-            made_items, read_items = (_ALL, item_rows) if is_inner else (item_rows, _ALL)
+            made_users, kept_users = (_ALL, user_rows) if is_inner else (user_rows, _ALL)  # computed, and returned
+            made_items, kept_items = (_ALL, item_rows) if is_inner else (item_rows, _ALL)
             user_layer = self._layer(number, 0, users, users_received, user_hypergraph.dropped(drop_rate), made_users)
             item_layer = self._layer(number, 1, items, items_received, item_hypergraph.dropped(drop_rate), made_items)
             users, items = user_layer.output, item_layer.output  # X^(l)
-            user_layers.append(user_layer.take(read_users))
-            item_layers.append(item_layer.take(read_items))
+            user_layers.append(user_layer.take(kept_users))
+            item_layers.append(item_layer.take(kept_items))
             final_users = final_users + user_layers[-1].output
             final_items = final_items + item_layers[-1].output
         return _Side(final_users, user_layers), _Side(final_items, item_layers)
@@ -271,8 +271,8 @@ class HCCFTorch(_HCCFBase):
     """HCCF as in the authors' later PyTorch code, without activations, hyperedge maps and residual connection.
 
     A layer is X' = Â X + (E W) (E W)ᵀ X (`_layer`). The ranking loss is BPR. The contrast is a mean over users and
-    over positive items, and trains the hypergraph view alone (`_contrast`). Everything else is as in HCCF, as is the
-    dense form in the tests.
+    over positive items, and trains the hypergraph view alone (`_contrast`). Everything else is as in HCCF.
+    `dense_loss` in the tests covers this model too.
     """
 
     name = "HCCF-torch"
@@ -293,7 +293,7 @@ class HCCFTorch(_HCCFBase):
         return bpr(users, positives, negatives)
 
     def _contrast(self, number: int, local: Tensor, spread: Tensor, positives: Tensor) -> Tensor:
-        # 1e-8 gives a node without any edge left a constant direction instead of none.
+        # 1e-8 gives a node whose edges are all dropped a constant direction instead of none.
         anchors = F.normalize(local.detach() + 1e-8)
         candidates = F.normalize(spread + 1e-8)
         mean = torch.full_like(anchors[:, 0], 1 / len(anchors))

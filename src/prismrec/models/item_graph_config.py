@@ -34,12 +34,12 @@ class ItemGraphConfig(ModelConfig):
     item_layers: PositiveLayers = 1
     """Layers of the item graphs, of which the last is used."""
     skip: float = Field(0.9, ge=0, le=1)
-    """Share λ of the frozen graph of raw features; the rest is the learned graph of projected features."""
+    """Weight λ of the frozen graph of raw features; the learned graph of projected features has weight 1 - λ."""
     train_features: bool = True
     """Whether the raw features are trained too, as in the official code. Adam then takes three times their memory."""
     graph_updates: Literal["momentum", "lazy"] = "momentum"
-    """The weights of the graphs get one gradient per epoch. `momentum`: Adam's momentum moves them in the other steps,
-    as in the official code; `lazy`: they do not move."""
+    """The weights of the graphs get one gradient per epoch. `momentum`: in the other steps, Adam's momentum moves them,
+    as in the official code; `lazy`: in the other steps, they do not move."""
     regulariser: NonNegativeFloat = 1e-5
     """Weight λ_r of ½ Σ ‖X‖² / batch_size over the final rows of the batch."""
 

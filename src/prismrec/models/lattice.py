@@ -107,7 +107,8 @@ class LATTICE(Recommender):
     def _mine(self) -> list[GraphSum]:
         """A = Σ_m α_m (λ S̃^m + (1 - λ) Ã^m), differentiable in w, W, b and X at the stored entries (Eqs. 1-6)."""
         assert self.frozen is not None
-        weights, skip = self.modality_logits.softmax(0), self.config.skip  # α [M], λ
+        skip = self.config.skip  # λ
+        weights = self.modality_logits.softmax(0)  # α [M]
         terms = [(graph, skip * weight * graph.values) for graph, weight in zip(self.frozen, weights, strict=True)]
         if skip == 1:
             return [GraphSum(terms)]

@@ -41,7 +41,7 @@ class LGMRecConfig(ModelConfig):
     temperature: Temperature = 0.2
     """Temperature τ of the Gumbel softmax (Eq. 8) and of the contrast (Eq. 12)."""
     contrast_weight: NonNegativeFloat = 1e-4
-    """Weight λ₂ of the contrast (Eq. 15), which is summed over the batch; so its effect depends on batch_size."""
+    """Weight λ₂ of the contrast (Eq. 15). The contrast is a sum over the batch, so its effect depends on batch_size."""
     regulariser: NonNegativeFloat = 1e-6
     """Weight λ₁ of Σ ‖X‖ / B over the final rows of the batch (Eq. 14)."""
     collaborative: bool = True
@@ -157,20 +157,22 @@ class LGMRec(Recommender):
         """H̄, Gumbel softmax and dropout in training, plain softmax in eval mode: `[n, M A]` to `[n, M, A]` (Eq. 8)."""
         logits = logits.reshape(-1, self.config.hyperedges)  # [n M, A]
         if self.training or self.config.eval_noise:
-            logits = logits - torch.empty_like(logits).exponential_().log()
+            exponential = torch.empty_like(logits).exponential_()
+            logits = logits - exponential.log()  # -ln of an exponential variable is Gumbel noise
         members = narrow_softmax(logits / self.config.temperature, least=_LEAST_LOGIT)
         members = dropout(members, 1 - self.config.keep_rate, self.training)
         return members.unflatten(0, (-1, len(self.features)))
 
     def _messages(self, members: Tensor, items: Tensor) -> Tensor:
-        """Λ `[M, A, d]` of the last layer of Eq. 9, where G = H̄ Λ; earlier layers are powers of H̄ᵀ H̄ `[A, A]`."""
+        """Λ = (H̄ᵀ H̄)^(H-1) H̄ᵀ C `[M, A, d]`, so that layer H of Eq. 9 is G = H̄ Λ."""
         messages = (members.flatten(1).T @ items).unflatten(0, members.shape[1:])  # H̄ᵀ C
         for _ in range(self.config.hyper_layers - 1):
-            messages = torch.einsum("ima,imb->mab", members, members) @ messages
+            overlaps = torch.einsum("ima,imb->mab", members, members)  # H̄ᵀ H̄ [M, A, A]
+            messages = overlaps @ messages
         return messages
 
     def _fuse(self, side: _Side, messages: Tensor | None, rows: Tensor | slice) -> Tensor:
-        """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for some rows, `[n, d]` (Eqs. 10, 11, 13)."""
+        """E* = C + Σ_m nrm(Z^m) + α nrm(Σ_m G^m) for some rows, `[n, d]` (Eqs. 9-11 for G, Eq. 13)."""
         fused = take_rows(side.collaborative, rows)
         if not self.config.collaborative:
             fused = torch.zeros_like(fused)
@@ -183,7 +185,7 @@ class LGMRec(Recommender):
         return fused
 
     def _contrast(self, views: _Views, batch: Triplets) -> Tensor:
-        """InfoNCE of users and of positive items, summed over the batch, mean over pairs of modalities (Eq. 12)."""
+        """InfoNCE of users and of positive items: a sum over the batch, a mean over pairs of modalities (Eq. 12)."""
         users = distinct_rows(batch.users, self.num_users)
         items = distinct_rows(batch.positives, self.num_items)
         user_terms = self._contrast_modalities(views.users, views.messages, users)
@@ -191,7 +193,7 @@ class LGMRec(Recommender):
         return torch.stack(user_terms + item_terms).sum() / len(user_terms)
 
     def _contrast_modalities(self, side: _Side, messages: Tensor | None, anchors: DistinctRows) -> list[Tensor]:
-        """Σ_a (ln Σ_n exp(cos(G_a, G'_n) / τ) - cos(G_a, G'_a) / τ) for each pair of modalities, G = H̄ Λ."""
+        """Σ_a (ln Σ_n exp(cos(G_a, G'_n) / τ) - cos(G_a, G'_a) / τ) for each pair of modalities, with G = H̄ Λ."""
         assert side.members is not None and messages is not None
         members = side.members.unbind(1)  # M × [n, A]
         modalities = [Product(each, message) for each, message in zip(members, messages, strict=True)]

@@ -1,7 +1,7 @@
 """LUDP.
 
 Lei, Cao, Yang, Ding, Zhang. "Learning the User's Deeper Preferences for Multi-modal Recommendation Systems." ACM TOMM
-19(3s), 2023. There is no public code. Choices that the paper leaves open are stated where they are made.
+19(3s), 2023. There is no public code. Comments name the choices that the paper leaves open.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,7 +116,7 @@ class LUDP(Recommender):
         return views
 
     def _preferences(self, rows: Tensor | slice) -> list[Tensor]:
-        """p̂^m of some users, M × `[n, d]` (Eqs. 9-11)."""
+        """p̂^m of some users, M × `[n, d]` (Eqs. 9-11). The mean over items comes after the linear map W₁."""
         extracted = [table @ weight for table, weight in zip(self.tables, self.extract, strict=True)]  # M × [I, d]
         means = self.mean_over_items(torch.cat(extracted, 1))  # [U, M d]
         means_by_modality = take_rows(means, rows).split(self.config.embedding_size, 1)  # M × [n, d]
@@ -126,7 +126,7 @@ class LUDP(Recommender):
 
 
 class _Fusion(nn.Module):
-    """M views `[n, d]` of the same rows to one (Eqs. 6-8, 12); with one modality, attention is the view itself."""
+    """M views `[n, d]` of the same rows to one (Eqs. 6-8, 12). With one modality, attention returns the view itself."""
 
     def __init__(self, name: FusionName, width: int, modalities: int) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ class MICROConfig(ItemGraphConfig):
 
 
 class _LatentItems(NamedTuple):
-    """What the item graphs give for all items."""
+    """All items after propagation on the item graphs."""
 
     views: Sequence[Tensor]  # h^m, M × [I, d]
     fused: Tensor  # h [I, d]
@@ -91,7 +91,7 @@ class MICRO(Recommender):
         return terms
 
     def _latent_items(self) -> _LatentItems:
-        """Propagation on the graph of each modality, then attention over modalities."""
+        """Propagate items on the graph of each modality, then fuse the modalities by attention."""
         views: list[Tensor] = [self.item_table] * len(self.frozen)  # h^{m,0}, M × [I, d]
         if self.config.inputs == "features":
             assert self.projections is not None
@@ -123,8 +123,8 @@ class MICRO(Recommender):
 def fusion_contrast(view: Tensor, fused: Tensor, temperature: float) -> Tensor:
     """InfoNCE of each item in the view of a modality with itself in the fusion, mean over all items.
 
-    The negatives are all other items, in the view and in the fusion. With c the cosine divided by τ, the loss of item i
-    is ln(Σ_{j≠i} exp(c(h^m_i, h^m_j)) + Σ_j exp(c(h^m_i, h_j))) - c(h^m_i, h_i).
+    The negatives are all other items, both in the view and in the fusion. With c = cos / τ, the loss of item i is
+    ln(Σ_{j≠i} exp(c(h^m_i, h^m_j)) + Σ_j exp(c(h^m_i, h_j))) - c(h^m_i, h_i).
 
     Args:
         view: h^m `[I, d]`.

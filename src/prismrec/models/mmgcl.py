@@ -104,13 +104,15 @@ class MMGCL(Recommender):
         return self._loss(batch, self._draw())
 
     def _draw(self) -> _Draws:
+        """The random choices of a step."""
         graph, drop_rate = self.encoder.graph, self.config.drop_rate
-        noise, connected = None, None
+        noise = None
+        connected = None
         if self.config.mask == "node_drop":
             connected = keep_nodes(graph, drop_rate)
         else:
             noise = nn.init.xavier_uniform_(torch.empty_like(self.encoder.item_table))
-        # The largest p / Exp(1) is a draw from p. torch.multinomial checks p first, for which a host waits for its GPU.
+        # The index of the largest p / Exp(1) is a draw from p. torch.multinomial would make the host wait to check p.
         exponential = torch.empty_like(self.mask_probabilities).exponential_()
         masked = (self.mask_probabilities / exponential).argmax(0, keepdim=True)  # a modality 0..M-1
         swapped = torch.randint(self.modalities, (1,), device=masked.device)

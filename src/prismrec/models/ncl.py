@@ -19,7 +19,7 @@ from prismrec.ops.cluster import kmeans, nearest_centroids
 from prismrec.types import Embeddings, Interactions, Triplets
 
 _CLUSTERING_SEED = 1234
-"""The seed of every clustering, as in faiss: each epoch starts from the same nodes as centroids."""
+"""The seed of every clustering, as in faiss. Every clustering starts from the same nodes as centroids."""
 
 
 class NCLConfig(ModelConfig):
@@ -80,7 +80,7 @@ class NCL(Recommender):
         self.register_buffer("item_clusters", torch.zeros(self.num_items, dtype=torch.int64))  # [I]
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
-        """The E-step, if an epoch before the next clustering uses its result."""
+        """Cluster users and items (the E-step), if an epoch before the next clustering uses the prototypes."""
         config = self.config
         self.contrasts_prototypes = epoch >= config.warm_up_epochs and config.prototype_weight > 0
         is_used = epoch + config.cluster_every > config.warm_up_epochs and config.prototype_weight > 0

@@ -41,7 +41,7 @@ class NGCFConfig(ModelConfig):
 class NGCF(Recommender):
     """Graph convolution with learned weights and an elementwise product term; concatenates all layers.
 
-    `NGCFLayer` computes Eq. 7 of the paper.
+    The final vectors concatenate all layers. `NGCFLayer` computes Eq. 7 of the paper.
     """
 
     name = "NGCF"
@@ -54,7 +54,9 @@ class NGCF(Recommender):
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: NGCFConfig) -> None:
         super().__init__(train, features, config)
-        d, is_official, is_recbole = config.embedding_size, config.variant == "official", config.variant == "recbole"
+        d = config.embedding_size
+        is_official = config.variant == "official"
+        is_recbole = config.variant == "recbole"
         table = xavier_normal_table if is_recbole else xavier_table
         self.user_table = table(self.num_users, d)  # [U, d]
         self.item_table = table(self.num_items, d)  # [I, d]
@@ -87,7 +89,10 @@ class NGCF(Recommender):
         return {"bpr": ranking, "regulariser": self.config.regulariser * penalty}
 
     def _concatenated(self, user_rows: Tensor | slice, item_rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """[E ‖ H̄¹ ‖ … ‖ H̄ᴸ] of some distinct rows; the last layer is computed for these rows alone."""
+        """[E ‖ H̄¹ ‖ … ‖ H̄ᴸ] of some distinct rows, where H̄ˡ is Hˡ with rows of length 1.
+
+        The last layer is computed for these rows alone.
+        """
         users: Tensor = self.user_table  # H⁰ = E [U, d]
         items: Tensor = self.item_table  # [I, d]
         user_blocks = [take_rows(users, user_rows)]
@@ -97,11 +102,11 @@ class NGCF(Recommender):
             if depth == len(self.layers):
                 users, users_received = take_rows(users, user_rows), take_rows(users_received, user_rows)
                 items, items_received = take_rows(items, item_rows), take_rows(items_received, item_rows)
-                user_rows, item_rows = slice(None), slice(None)
-            users = layer(users, users_received)  # H
+                user_rows, item_rows = slice(None), slice(None)  # only these rows are left
+            users = layer(users, users_received)  # Hˡ
             items = layer(items, items_received)
             if self.config.variant == "recbole":
                 users, items = unit_rows(users), unit_rows(items)
-            user_blocks.append(unit_rows(take_rows(users, user_rows)))  # H̄
+            user_blocks.append(unit_rows(take_rows(users, user_rows)))  # H̄ˡ
             item_blocks.append(unit_rows(take_rows(items, item_rows)))
         return torch.cat(user_blocks, 1), torch.cat(item_blocks, 1)

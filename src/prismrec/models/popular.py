@@ -1,4 +1,4 @@
-"""Most popular: the same ranking for every user, and the least that a model must beat."""
+"""Most popular: the same ranking for every user. A baseline that every model should beat."""
 
 from collections.abc import Mapping
 

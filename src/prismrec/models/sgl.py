@@ -23,8 +23,8 @@ class SGLConfig(ModelConfig):
     layers: Layers = 3
     """Propagation layers K of the full graph and of both views."""
     augmentation: Literal["edge_dropout", "node_dropout", "random_walk"] = "edge_dropout"
-    """What a view leaves out: interactions; users and items with all their interactions; or other interactions in each
-    layer."""
+    """What a view leaves out. `edge_dropout`: interactions; `node_dropout`: users and items with all interactions;
+    `random_walk`: interactions, drawn anew for each layer."""
     drop_ratio: float = Field(0.1, ge=0, lt=1)
     """Share ρ of the interactions, or of the users and of the items, that each view leaves out."""
     contrast_weight: NonNegativeFloat = 0.1
@@ -34,7 +34,7 @@ class SGLConfig(ModelConfig):
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ₂ of ½ ‖X‖² of the ID rows per training pair."""
     reduction: Literal["sum", "mean"] = "sum"
-    """Whether all terms are summed over the pairs of the batch, as in the official code, or averaged."""
+    """`sum`: all terms are sums over the pairs of the batch, as in the official code; `mean`: they are means."""
 
 
 View = tuple[BipartiteGraph, ...]
@@ -61,7 +61,7 @@ class SGL(Recommender):
         self.second_view: View = (self.graph,)
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
-        """Draw two views."""
+        """Draw the two views of the epoch."""
         if self.config.contrast_weight:
             self.first_view = self._draw_view(generator)
             self.second_view = self._draw_view(generator)
@@ -82,7 +82,7 @@ class SGL(Recommender):
         return terms
 
     def _contrast(self, batch: Triplets) -> Tensor:
-        """Users and positive items of the batch in view 1 against all users, or all items, in view 2."""
+        """InfoNCE of users and positive items of the batch in view 1, against all users, or all items, in view 2."""
         first_users, first_items = self._propagate(self.first_view)
         second_users, second_items = self._propagate(self.second_view)
         of_users = view_contrast(first_users, second_users, batch.users, self.config.temperature)

@@ -64,7 +64,7 @@ class SHTLightConfig(_SharedConfig):
     sample_rate: float = Field(0.1, gt=0, le=100)
     """Random user-item pairs drawn for self-supervision at each step, as a share of twice the training interactions."""
     supervision_weight: NonNegativeFloat = 1.0
-    """Weight λ_a of the self-supervision of the hyperedges, which learn the order of pairs from the topology."""
+    """Weight λ_a of the self-supervision of the hypergraph, which learns the order of pairs from the topology."""
     topology_supervision_weight: NonNegativeFloat = 1.0
     """Weight λ_b of the self-supervision of the propagated embeddings, which learn the order from the hyperedges."""
     temperature: Temperature = 0.2
@@ -203,7 +203,7 @@ class SHT(_SHTBase):
         user_meta = self._meta(take_rows(theta_users, user_rows.rows), self.user_hyperedges)  # μ_U [n_U, d]
         item_meta = self._meta(take_rows(theta_items, item_rows.rows), self.item_hyperedges)  # μ_I [n_I, d]
         user_mix, item_mix = self.mix.chunk(2)  # both halves of T [d, d]
-        # Products with T and w are linear, so that each node is multiplied once, however often it was drawn.
+        # Products with T and w are linear, so each node is multiplied once, even if it was drawn several times.
         mixed_users = take_rows(user_meta @ user_mix, user_rows.inverse)  # [S, d]
         mixed_items = take_rows(item_meta @ item_mix, item_rows.inverse)  # [S, d]
         skip_users = take_rows(user_meta @ self.readout, user_rows.inverse).squeeze(1)  # μ_U w [S]
@@ -255,13 +255,17 @@ class SHTLight(_SHTBase):
     def _alignment(self, theta_users: Tensor, theta_items: Tensor, metric: Tensor) -> Tensor:
         """λ_a CE(q, p) + λ_b CE(p, q), where the first argument of the cross-entropy is a constant target.
 
-        For S / 2 random pairs of user-item pairs, p is the probability by Ψ that the first scores higher, q that by Θ.
+        S / 2 times, two random user-item pairs are compared: p and q are the probabilities that the first one scores
+        higher, by Ψ and by Θ.
         """
-        size, device = _even(self.config.sample_rate * 2 * len(self.graph.to_users.indices)), metric.device
+        interactions = len(self.graph.to_users.indices)
+        size = _even(self.config.sample_rate * 2 * interactions)  # S
+        device = metric.device
         users = theta_users[torch.randint(self.num_users, (size,), device=device)]  # [S, d]
         items = theta_items[torch.randint(self.num_items, (size,), device=device)]  # [S, d]
         by_topology = _differences((users * items).sum(1)) / self.config.temperature  # logits of q [S / 2]
-        by_hyperedges = _differences((users.detach() @ metric * items.detach()).sum(1)) / self.config.temperature
+        mapped_users = users.detach() @ metric  # [S, d]
+        by_hyperedges = _differences((mapped_users * items.detach()).sum(1)) / self.config.temperature  # logits of p
         hyperedge_loss = F.binary_cross_entropy_with_logits(by_hyperedges, by_topology.detach().sigmoid())
         topology_loss = F.binary_cross_entropy_with_logits(by_topology, by_hyperedges.detach().sigmoid())
         weighted = self.config.supervision_weight * hyperedge_loss

@@ -108,7 +108,7 @@ class SLMRec(Recommender):
         return terms
 
     def _align(self, items: Tensor, inverse: Tensor) -> Tensor:
-        """FAC: the code of the IDs is aligned with one modality after the other.
+        """FAC: align the code, which starts from the item IDs, with one modality after the other.
 
         Args:
             items: H of the distinct items of the batch `[n_I, M + 1, d]`.
@@ -167,8 +167,8 @@ class SLMRec(Recommender):
             channels: their propagation without a mask.
             users: the users of the batch.
             items: the items of the batch.
-            mask: of the item inputs in layer 0 `[M + 1, 1]`.
-            deep_mask: of the item inputs that the layers 1..L propagate `[M + 1, 1]`.
+            mask: factors of the item inputs in layer 0 `[M + 1, 1]`.
+            deep_mask: factors of the item inputs that layers 1..L propagate `[M + 1, 1]`.
         """
         if self.config.task == "FM":
             user_rows, item_rows = self._masked_rows(inputs, channels, users.rows, items.rows, mask, deep_mask)

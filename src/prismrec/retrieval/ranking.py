@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 _SCORES_AT_ONCE = 2**20
 """Scores held at a time on a CPU. It is fixed, because the rounding of a matrix product may depend on its shape."""
-_LEAST_USERS, _LEAST_ITEMS = 256, 4096
-"""The smallest block: each block of users reads all items once, and products with more items are faster."""
-
-
-_LONGEST = 2**31 - 1
+_LEAST_USERS = 256
+"""The fewest users of a block: each block of users reads all items once."""
+_LEAST_ITEMS = 4096
+"""The fewest items of a block: products with fewer items are slower."""
+LONGEST_LIST = 2**31 - 1
 """The largest k."""
 
 
@@ -105,9 +105,9 @@ def map_rankings(
     num_items = len(embeddings.items)
     items = embeddings.items.detach().float()
     at_once = block_entries(items, _SCORES_AT_ONCE)
-    size = block_size or max(at_once // num_items, _LEAST_USERS)
-    parts = -(-num_items // max(at_once // size, _LEAST_ITEMS))
-    edges = np.linspace(0, num_items, parts + 1).astype(int).tolist()
+    size = block_size or max(at_once // num_items, _LEAST_USERS)  # users of a block
+    item_blocks = -(-num_items // max(at_once // size, _LEAST_ITEMS))
+    edges = np.linspace(0, num_items, item_blocks + 1).astype(int).tolist()
     masked = [pairs_of_users(numbers, pairs) for pairs in mask]
     job = _Job(embeddings.users.detach(), items, numbers, k, masked, size, edges)
     blocks = [slice(start, min(start + size, len(numbers))) for start in range(0, len(numbers), size)]
@@ -118,13 +118,13 @@ def map_rankings(
 
 
 class PairsOfUsers(NamedTuple):
-    """The pairs of n users: `items[offsets[i]:offsets[i + 1]]` belong to user i of the list."""
+    """The pairs of a list of n users. The i-th user of the list has the items `items[offsets[i]:offsets[i + 1]]`."""
 
     offsets: Int64Array  # [n + 1]
     items: IntArray
 
     def of_block(self, block: slice) -> tuple[Int64Array, IntArray]:
-        """The pairs of some users: positions within the block, and items."""
+        """The pairs of some users of the list: positions within the block `[p]`, and items `[p]`."""
         ends = self.offsets[block.start : block.stop + 1]
         positions = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
         return positions, self.items[ends[0] : ends[-1]]
@@ -151,16 +151,18 @@ class _Job(NamedTuple):
 
 
 class _Ranker:
-    """Ranks one block after another in memory that it reuses: clearing fresh memory takes as long as the product."""
+    """Ranks blocks of users in the same memory, because clearing new memory would take as long as the product."""
 
     def __init__(self, job: _Job) -> None:
         self.job = job
         widest = max(last - first for first, last in pairwise(job.edges))
         w, groups = group_shape(widest, job.k)
         rows = min(job.size, len(job.numbers))
-        self.buffer = torch.empty(rows * (w * groups + w), device=job.items.device)
+        padded = w * groups + w  # a narrower block of items may need more padding, but at most w
+        self.buffer = torch.empty(rows * padded, device=job.items.device)
 
     def rank(self, block: slice) -> Ranking:
+        """The ranking of a slice of the list of users."""
         job, device = self.job, self.job.items.device
         users = job.users[torch.from_numpy(job.numbers[block]).to(device)].float()  # [b, d]
         masked = [pairs.of_block(block) for pairs in job.masked]
@@ -180,9 +182,9 @@ class _Ranker:
 
 
 def _in_threads(job: _Job, blocks: list[slice], use: Callable[[slice, Ranking], T]) -> list[T]:
-    """The results in order, computed with one block per thread at a time.
+    """The results in order. Each thread computes one block at a time.
 
-    This is faster than all threads on one block, and scores do not depend on the number of threads.
+    This is faster than all threads on one block. It also makes scores independent of the number of threads.
     """
     threads = torch.get_num_threads()
     waiting: SimpleQueue[int] = SimpleQueue()
@@ -232,8 +234,8 @@ def _largest_entry(kind: str, rows: Tensor) -> float:
 def _check_sizes(embeddings: Embeddings, k: int, mask: Sequence[Interactions], block_size: int | None) -> None:
     for pairs in mask:
         check_counts("mask", pairs, embeddings)
-    if not 1 <= k <= _LONGEST:
-        raise ParameterError("k", str(k), f"a number within 1..{_LONGEST}")
+    if not 1 <= k <= LONGEST_LIST:
+        raise ParameterError("k", str(k), f"a number within 1..{LONGEST_LIST}")
     if block_size is not None and block_size < 1:
         raise ParameterError("block_size", str(block_size), "1 or more")
 
@@ -247,7 +249,7 @@ def _checked_users(embeddings: Embeddings, users: UserNumbers) -> Int64Array:
 
 
 def check_counts(name: str, pairs: Interactions, embeddings: Embeddings) -> None:
-    """Check that pairs have the numbers of users and items of the embeddings.
+    """Check that pairs have as many users and items as the embeddings.
 
     Raises:
         InputError: they do not.

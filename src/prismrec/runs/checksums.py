@@ -1,4 +1,4 @@
-"""Checksums of the files of a run, so that a file of another run or a damaged one is found."""
+"""Checksums of the files of a run, which reveal damaged files and files of other runs."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from prismrec.errors import InputError
 
 _BLOCK = 1 << 20
-"""Bytes read at once, and bytes of each end of a file that `ends` covers."""
+"""Bytes read at once; also the length of each of the two ends of a file that `Checksum.ends` covers."""
 
 
 class Checksum(BaseModel):
@@ -35,7 +35,7 @@ def checksum(path: Path) -> Checksum:
 
 
 def check_files(folder: Path, checksums: Mapping[str, Checksum], *, whole: bool = False) -> None:
-    """Check the files of a run, by default their sizes and ends, which takes milliseconds for any size.
+    """Check the files of a run. By default this checks sizes and ends, which takes milliseconds for files of any size.
 
     Args:
         folder: the run directory.

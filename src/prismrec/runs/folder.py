@@ -29,7 +29,7 @@ _FILES = (
 )
 """The files whose checksums are in `metrics.json`."""
 _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.PolarsError)
-"""What the readers of damaged files raise; pydantic's errors are ValueErrors."""
+"""What readers raise if a file is damaged; pydantic's errors are ValueErrors."""
 
 
 def load_run(folder: Path) -> Run:
@@ -110,6 +110,9 @@ def save_run(run: Run, weights: dict[str, Tensor], best_epoch: int, folder: Path
         weights: of the model at the best epoch.
         best_epoch: its number, from 1; 0 if no epoch was validated.
         folder: the run directory, which holds `config.json` already.
+
+    Raises:
+        InputError: a file cannot be written.
     """
     with replacing(folder / "model.safetensors") as path:
         save_file(weights, path)

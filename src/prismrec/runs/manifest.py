@@ -32,7 +32,7 @@ class Manifest(BaseModel):
 
 
 def parse_manifest(text: str) -> tuple[Manifest, tuple[str, ...]]:
-    """The manifest, and a warning if another version wrote settings that this one does not know.
+    """The manifest, and a warning if another version wrote fields that this version does not know.
 
     Raises:
         ValueError: the text is not a manifest.

@@ -37,7 +37,7 @@ class Run:
         test: the test interactions.
         catalog: row i describes item i; None if the data set has no item table.
         history: one record per epoch.
-        warnings: what a newer version wrote that this one ignores.
+        warnings: notes on fields that another version wrote and this version ignores.
     """
 
     folder: Path | None
@@ -59,7 +59,7 @@ class Run:
         Raises:
             InputError: the folder is not a finished run, or a file in it is missing or damaged.
         """
-        from prismrec.runs.folder import load_run  # which builds a Run
+        from prismrec.runs.folder import load_run  # the module imports Run
 
         return load_run(Path(folder))
 
@@ -96,8 +96,8 @@ class Run:
         Args:
             user: a user id.
             k: number of items; fewer are returned if fewer are left.
-            cold_users: what a user without a training interaction gets: the most `popular` items, scored by their
-                number of training interactions; or an error, `refuse`.
+            cold_users: how to treat a user without a training interaction. `popular`: recommend the items with the most
+                training interactions, whose number is the score; `refuse`: raise an error.
 
         Returns:
             Columns rank (from 1), item, score, and those of the catalog.
@@ -110,7 +110,7 @@ class Run:
     def recommend_all(
         self, users: Sequence[str] | None = None, k: int = 10, *, cold_users: ColdUsers = "popular"
     ) -> pl.DataFrame:
-        """As `recommend` for many users, all if None; the first column is the user.
+        """`recommend` for many users, or for all if `users` is None; one table, whose first column is the user.
 
         Raises:
             InputError: a user is unknown, k is below 1, or a user is refused.
@@ -125,7 +125,8 @@ class Run:
         found = rank(self.embeddings, numbers, length, mask=seen)
         if is_cold.any():
             popular = rank(self._popularity(), numbers[is_cold], length, mask=seen)
-            found.items[is_cold], found.scores[is_cold] = popular.items, popular.scores
+            found.items[is_cold] = popular.items
+            found.scores[is_cold] = popular.scores
         row, column = (found.items >= 0).nonzero(as_tuple=True)
         items = found.items[row, column].numpy()
         table = pl.DataFrame(

@@ -30,13 +30,13 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class RecommenderContract:
-    """Tests of one model with one config. A subclass sets `model`, and more if its toy needs it."""
+    """Tests of one model with one config. A subclass sets `model`, and overrides defaults that do not fit."""
 
     model: ClassVar[type[Recommender]]
     config: ClassVar[dict[str, object]] = {}
     """Hyperparameters that suit the toy, in addition to `embedding_size` 6 and `batch_size` 8."""
     learning: ClassVar[dict[str, object]] = {}
-    """Hyperparameters, in addition to `config`, with which the model learns the grouped taste."""
+    """Hyperparameters, in addition to `config`, with which the model learns `grouped_taste`."""
     learning_epochs: ClassVar[int] = 40
     multimodal: ClassVar[bool] = False
     """Whether features that decide the clicks must lift the model above LightGCN."""
@@ -48,7 +48,7 @@ class RecommenderContract:
         seed: int = 0,
         **settings: object,
     ) -> Recommender:
-        """A new model on the toy."""
+        """A new model, by default of `toy_interactions` and two modalities."""
         torch.manual_seed(seed)
         values = {"embedding_size": 6, "batch_size": 8, **self.config, **settings}
         config = self.model.Config.model_validate(values)
@@ -72,7 +72,7 @@ class RecommenderContract:
         return terms
 
     def learner(self, train: Interactions, features: Mapping[str, Tensor]) -> Recommender:
-        """A model with hyperparameters with which it learns."""
+        """A model with the hyperparameters of `learning`."""
         values = {"embedding_size": 16, "batch_size": 64, "learning_rate": 0.01, **self.learning}
         return self.build(train, features, 0, **values)
 

@@ -18,7 +18,7 @@ from prismrec.types import Triplets
 
 
 def replace_sparse_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let sparse products return tensors of the right shape; the device has none."""
+    """Replace sparse products, which the "meta" device lacks, by tensors of the right shape."""
     monkeypatch.setattr(SparseMatrix, "_product", _product)
     monkeypatch.setattr(SparseMatrix, "add_product", _add_product)
     monkeypatch.setattr(_SampledProduct, "forward", _sampled_product)
@@ -39,7 +39,10 @@ def _sampled_product(ctx: Any, left: Tensor, right: Tensor, matrix: SparseMatrix
 
 
 def move_to_meta(model: Recommender, batch: Triplets) -> None:
-    """Move the model as it is after the first step of an epoch, which may make the host wait."""
+    """Move a model to the "meta" device. A model with item graphs first computes the first step of an epoch.
+
+    That step may make the host wait, because it is not recorded.
+    """
     graphs = getattr(model, "graphs", None)
     if isinstance(graphs, OncePerEpoch):
         model(batch)

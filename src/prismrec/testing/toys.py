@@ -53,7 +53,10 @@ def toy_batch(train: Interactions, size: int = 8) -> Triplets:
 
 
 def grouped_taste(seed: int) -> Taste:
-    """120 users who each like one of 6 kinds of 90 items, with few clicks each; the features tell the kind."""
+    """120 users and 90 items of 6 kinds. Each user likes one kind: 4 of its items are for training, 4 for test.
+
+    The features reveal the kind of an item.
+    """
     rng = np.random.default_rng(seed)
     kinds, tastes = np.arange(90) % 6, np.arange(120) % 6
     train, test = [], []
@@ -74,9 +77,9 @@ def _interactions(pairs: list[tuple[int, int]]) -> Interactions:
 
 
 def vector_taste(seed: int, *, informative: bool) -> Taste:
-    """80 users with a direction each, who like the 12 of 100 items nearest to it; 4 clicks for training, 8 for test.
+    """80 users, each with a direction, who like the 12 nearest of 100 items: 4 are for training, 8 for test.
 
-    The clicks alone say little. The features say nearly everything if `informative`; otherwise they are shuffled.
+    The clicks alone reveal little. The features reveal nearly everything if `informative`; otherwise they are shuffled.
     """
     rng = np.random.default_rng(seed)
     items, tastes = rng.standard_normal((100, 6)), rng.standard_normal((80, 6))

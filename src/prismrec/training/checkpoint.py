@@ -1,7 +1,7 @@
 """What an interrupted run needs to resume, in plain files.
 
-Every epoch seeds its random generators from (seed, epoch), so no random state is stored. The weights, the state of Adam
-and the progress at the end of an epoch are everything.
+A checkpoint holds the weights, the state of Adam and the progress at the end of an epoch. Every epoch seeds its random
+generators from (seed, epoch), so no random state is stored.
 """
 
 import time
@@ -31,7 +31,9 @@ class Progress(BaseModel):
     best_epoch: int = 0
     """The epoch with the best validation score so far; 0 before the first validation."""
     best_score: float | None = None
+    """The validation score of that epoch."""
     validations_since_best: int = 0
+    """Validations after that epoch, none of which was better."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class CheckpointFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._state = folder / "state.safetensors"
-        self._last_end, self._last_cost = float("-inf"), 0.0
+        self._last_end = float("-inf")  # seconds at the end of the last save
+        self._last_cost = 0.0  # seconds of the last save
 
     def save_if_due(self, checkpoint: Checkpoint) -> None:
         """Save, unless checkpoints would take more than their share of the time."""
@@ -62,7 +65,11 @@ class CheckpointFolder:
         self._last_cost = self._last_end - start
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the state. If killed at any moment, the old or the new state is there with its best weights."""
+        """Write the state. At every moment, the folder holds the old or the new state with its best weights.
+
+        Raises:
+            InputError: a file cannot be written.
+        """
         self.folder.mkdir(exist_ok=True)
         best = self._best_file(checkpoint.progress)
         if checkpoint.best_weights and not best.exists():
@@ -116,10 +123,10 @@ def copy_optimizer_state(module: torch.nn.Module, optimizer: torch.optim.Optimiz
 def restore_optimizer_state(
     module: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Tensor]
 ) -> None:
-    """The inverse of `copy_optimizer_state`.
+    """Load a state from `copy_optimizer_state` into an optimiser.
 
     Raises:
-        ValueError: the state belongs to another model.
+        ValueError: the names or shapes are those of another model.
     """
     parameters = dict(module.named_parameters())
     for full_name, tensor in state.items():

@@ -1,4 +1,4 @@
-"""Adam for the two kinds of gradients that recommenders have: sparse ones, and ones that arrive once per epoch."""
+"""Adam, with fast steps for two gradients of recommenders: sparse ones, and ones that are absent in most steps."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, overload
@@ -12,14 +12,15 @@ from prismrec.ops.recording import is_recording
 
 
 class Adam(torch.optim.Optimizer):
-    """PyTorch's fused Adam, with one pass over tables with sparse gradients and deferred steps of zero gradient.
+    """PyTorch's fused Adam, with support for sparse gradients and with deferred steps for absent gradients.
 
-    A table of which a batch reads few rows may have a sparse gradient. The compiled kernel applies it in one pass over
-    the table. Without the kernel, the gradient is written into a table of zeros that the optimiser reuses.
+    An embedding table may have a sparse gradient, because a batch reads few of its rows. The compiled kernel applies it
+    in one pass over the table. Without the kernel, the gradient is written into a table of zeros that the optimiser
+    reuses.
 
-    In a parameter group with `absent_is_zero`, an absent gradient counts as zero. Such a weight still moves, by
-    momentum. These steps are deferred until `apply_deferred_steps`, which takes all of them at once. LATTICE and MICRO
-    learn their item graphs from one gradient per epoch and were published with that movement.
+    In a parameter group with `absent_is_zero`, an absent gradient counts as zero, and momentum still moves the weight.
+    These steps are deferred until `apply_deferred_steps`, which takes all of them at once. LATTICE and MICRO learn item
+    graphs from one gradient per epoch and were published with that movement.
 
     The state of a weight has PyTorch's names: `exp_avg`, `exp_avg_sq` and `step`, and in groups with `absent_is_zero`
     also `deferred`, the number of deferred steps.
@@ -38,7 +39,7 @@ class Adam(torch.optim.Optimizer):
         Args:
             params: parameters, or groups as for any PyTorch optimiser.
             lr: the learning rate η.
-            weight_decay: an L2 penalty, added to every gradient. With one, no step can be deferred.
+            weight_decay: an L2 penalty, added to every gradient. Unless it is 0, no step is deferred.
             absent_is_zero: whether an absent gradient counts as zero.
         """
         self._dense_gradients: dict[Tensor, Tensor] = {}  # all zeros between steps
@@ -110,6 +111,7 @@ class Adam(torch.optim.Optimizer):
         return loss
 
     def _defer(self, group: dict[str, Any]) -> None:
+        """Count a deferred step for each weight without a gradient."""
         for parameter in group["params"]:
             state = self.state.get(parameter)
             if not state:
@@ -123,7 +125,7 @@ class Adam(torch.optim.Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-        written = []
+        written = []  # parameters with a gradient in the reused tables, and its nonzero rows
         for parameter in parameters:
             self._create_state(parameter, group)
             if parameter.grad.is_sparse and can_step_by_rows(parameter):
@@ -170,7 +172,7 @@ class Adam(torch.optim.Optimizer):
             [parameter.grad for parameter in parameters if parameter.grad is not None],
             [each.exp_avg for each in moments],
             [each.exp_avg_sq for each in moments],
-            [],
+            [],  # read by AMSGrad only
             [each.step for each in moments],
             lr=group["lr"],
             beta1=BETAS[0],

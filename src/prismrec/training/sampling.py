@@ -1,4 +1,4 @@
-"""The triplets that a model sees, drawn without a Python loop on the model's device."""
+"""Sampling of training triplets on the device of the model, without a Python loop over pairs."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from prismrec.models.base import SamplerName
 from prismrec.types import Interactions, Triplets
 
 _TRIPLETS_AT_ONCE = 1 << 16
-"""Triplets drawn at once if batches are smaller. The arrays that drawing reads then fit a core's cache."""
+"""Smaller batches are drawn together, about this number of triplets at once. Drawing then stays in a core's cache."""
 
 
 class Sampler:
@@ -19,19 +19,27 @@ class Sampler:
 
     - `interaction`: every training pair once per epoch, shuffled. Each pair gets one negative, uniform over the items
       that occur in training and are not the user's. The last batch may be short.
-    - `user`: B uniform users at a time, distinct if there are as many. Each gets one of its items, and one negative,
-      uniform over all items that are not the user's. An epoch has ⌊E / B⌋ + 1 batches.
+    - `user`: B uniform users at a time, distinct unless there are fewer than B. Each gets one of its items, and one
+      negative, uniform over all items that are not the user's. An epoch has ⌊E / B⌋ + 1 batches.
 
-    Users without a possible negative are left out.
+    Users without a possible negative are left out, and E counts the pairs of the other users.
     """
 
     def __init__(self, train: Interactions, name: SamplerName, batch_size: int, device: torch.device) -> None:
         """Prepare the arrays from which batches are drawn.
 
+        Args:
+            train: the training interactions.
+            name: which of the two samplers.
+            batch_size: B.
+            device: where the arrays and the batches are.
+
         Raises:
             InputError: no user has both a training item and a possible negative.
         """
-        self.name, self.batch_size, self.device = name, batch_size, device
+        self.name = name
+        self.batch_size = batch_size
+        self.device = device
         self._negatives = _Negatives(train, device, among_all=name == "user")
         has_negative = self._negatives.free_items > 0
         self._offsets = torch.as_tensor(train.offsets, device=device)
@@ -42,7 +50,8 @@ class Sampler:
         self._users = (has_negative & (self._degrees > 0)).nonzero().squeeze(1)
         if not len(self._pairs):
             found = f"{len(train)} interactions of {train.num_users} users with {train.num_items} items"
-            raise InputError("training interactions", found, "a user with a training item and an item it did not meet")
+            expected = "a user who has interacted with some of the items, but not with all"
+            raise InputError("training interactions", found, expected)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -59,22 +68,25 @@ class Sampler:
                 yield from self._triplets(self._pair_users[pairs].long(), pairs, generator).split(self.batch_size)
             return
         for _ in range(self.batches_per_epoch):
-            users = self._users[self._draw_users(generator)]
-            steps = torch.rand(len(users), generator=generator, device=self.device, dtype=torch.float64)
-            yield self._triplets(users, self._offsets[users] + (steps * self._degrees[users]).long(), generator)
+            users = self._users[self._draw_users(generator)]  # [B]
+            uniform = torch.rand(len(users), generator=generator, device=self.device, dtype=torch.float64)
+            pairs = self._offsets[users] + (uniform * self._degrees[users]).long()  # one pair of each user [B]
+            yield self._triplets(users, pairs, generator)
 
     def _draw_users(self, generator: torch.Generator) -> Tensor:
+        """Positions in `_users`, int64 `[B]`."""
         count = len(self._users)
         if self.batch_size > count:
             return torch.randint(count, (self.batch_size,), generator=generator, device=self.device)
         return torch.randperm(count, generator=generator, device=self.device)[: self.batch_size]
 
     def _triplets(self, users: Tensor, pairs: Tensor, generator: torch.Generator) -> Triplets:
+        """Triplets of users `[B]` and positions of their pairs `[B]`."""
         return Triplets(users, self._items[pairs].long(), self._negatives.draw(users, generator))
 
 
 class _Negatives:
-    """Uniform negatives without rejection: one binary search finds the r-th candidate that a user lacks.
+    """Uniform negatives without rejection: a binary search finds the r-th candidate (from 0) that a user lacks.
 
     Let p_0 < p_1 < … be the positions of the user's items among the C candidates. Exactly #{k: p_k - k <= r} of them
     precede the r-th missing candidate, so its position is r plus that number. All users share one sorted array.
@@ -97,8 +109,8 @@ class _Negatives:
         """One negative for each of `users`, item numbers `[B]`."""
         uniform = torch.rand(len(users), generator=generator, device=users.device, dtype=torch.float64)
         missing = (uniform * self.free_items[users]).long()
-        # Sorted searches read the keys in order instead of jumping between them.
+        # Searches in ascending order read the keys in order instead of jumping between them.
         ascending, order = (users * self._stride + missing).sort()
-        found = torch.searchsorted(self._keys, ascending, right=True)
-        before = torch.empty_like(found).index_copy_(0, order, found) - self._offsets[users]
+        found = torch.searchsorted(self._keys, ascending, right=True)  # [B], in ascending order
+        before = torch.empty_like(found).index_copy_(0, order, found) - self._offsets[users]  # #{k: p_k - k <= r}
         return self._candidates[missing + before]

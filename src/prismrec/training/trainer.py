@@ -55,7 +55,7 @@ def fit(
 ) -> Trained:
     """Fit a model and return its best epoch by the validation metric, or its last epoch without `validate`.
 
-    The global random generators of PyTorch are as before when the function returns.
+    The states of PyTorch's global random generators are restored.
 
     Args:
         model: a new model; if `checkpoints` hold a state, training resumes from it.
@@ -124,7 +124,7 @@ class _Run:
             return
         try:
             if checkpoint.best_weights:
-                self.model.load_state_dict(checkpoint.best_weights)  # to check them
+                self.model.load_state_dict(checkpoint.best_weights)  # raises if they do not fit
             self.model.load_state_dict(checkpoint.weights)
             restore_optimizer_state(self.model, self.optimizer, checkpoint.optimizer)
         except (RuntimeError, ValueError) as error:
@@ -160,7 +160,7 @@ class _Run:
         self.model.train()
         for total in self.loss_sums.values():
             total.zero_()
-        if getattr(type(self.model), "start_epoch", None) is not Recommender.start_epoch:
+        if type(self.model).start_epoch is not Recommender.start_epoch:
             self.recorder.forget()  # a recorded step would not see what the model prepares
         self.model.start_epoch(epoch, torch.Generator().manual_seed(seeds[1] >> 1))
         for batch in self.sampler.epoch(torch.Generator(self.device).manual_seed(seeds[2] >> 1)):
@@ -200,6 +200,7 @@ class _Run:
 
 
 def _optimizer(model: Recommender, trained: list[torch.nn.Parameter]) -> Adam:
+    """Adam with the settings of the config, and with a group of the weights that drift."""
     drifting = set(model.drifting_parameters())
     steady = [parameter for parameter in trained if parameter not in drifting]
     groups: list[dict[str, Any]] = [
