@@ -44,7 +44,6 @@ def recommend(
     _check_options(run, user, everyone=everyone, cold_users=cold_users, out=out)
     from prismrec.files import replacing
 
-    _check_options(user, everyone, out, cold_users)
     finished = load(run)
     users = None if everyone else user
     ranked = finished.recommend_all(users, k, cold_users="refuse" if cold_users == "refuse" else "popular")

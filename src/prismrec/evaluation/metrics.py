@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from prismrec.errors import InputError, ParameterError
-from prismrec.retrieval.ranking import Ranking, check_counts, map_rankings, pairs_of_users
+from prismrec.retrieval.ranking import LONGEST_LIST, Ranking, check_counts, map_rankings, pairs_of_users
 from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
