@@ -13,7 +13,8 @@ Each name links to the page of the model, which lists its hyperparameters. `pris
 `prismrec models NAME` prints one page. `python docs/make_models.py` generates these pages from the docstrings.
 
 "Modalities" is the number of feature matrices that a model takes. "Not used" means that the model uses interactions
-only.
+only. In the cost on a page, U, I and E are the numbers of users, items and training interactions, B is the batch size,
+d the embedding size, M the number of modalities, F_m the feature size of modality m, and L the number of layers.
 
 | model | paper | modalities | idea |
 |---|---|---|---|
@@ -24,7 +25,7 @@ PAGE = """# {name}
 
 - Paper: {paper}
 - Modalities: {modalities}
-- Cost of the forward pass of one step, in multiply-adds: {cost}
+- Cost of the forward pass of one step, in multiply-adds ([letters](../models.md)): {cost}
 
 To train it on the data set in the folder SOURCE:
 

@@ -35,11 +35,12 @@ class LGMRecConfig(ModelConfig):
     hyperedges: PositiveCount = 4
     """Hyperedges A per modality, latent attributes that connect all users and items."""
     keep_rate: float = Field(0.5, gt=0, le=1)
-    """Share of hyperedge memberships kept in training; the "drop ratio" of the paper is this share in its code."""
+    """Share of hyperedge memberships kept in training. The official code uses the "drop ratio" of the paper as this
+    share."""
     alpha: NonNegativeFloat = 0.3
     """Weight α of the global embeddings (Eq. 13)."""
     temperature: Temperature = 0.2
-    """Temperature τ of the Gumbel softmax (Eq. 8) and of the contrast (Eq. 12)."""
+    """Temperature τ of the Gumbel softmax (Eq. 8) and of the contrastive loss (Eq. 12)."""
     contrast_weight: NonNegativeFloat = 1e-4
     """Weight λ₂ of the contrast (Eq. 15). The contrast is a sum over the batch, so its effect depends on batch_size."""
     regulariser: NonNegativeFloat = 1e-6
@@ -47,11 +48,12 @@ class LGMRecConfig(ModelConfig):
     collaborative: bool = True
     """Add the collaborative embeddings in Eq. 13. False is "w/o CGE"; the hypergraphs still use them."""
     modal: bool = True
-    """Add the modality embeddings in Eq. 13. False is "w/o MGE", or "w/o LGE" without `collaborative`."""
+    """Add the modality embeddings in Eq. 13. False is "w/o MGE". If `collaborative` is False too, it is "w/o
+    LGE"."""
     hypergraph: bool = True
-    """Add the global embeddings in Eq. 13. False is "w/o GHE", or "w/o MM" without `modal`."""
+    """Add the global embeddings in Eq. 13. False is "w/o GHE". If `modal` is False too, it is "w/o MM"."""
     contrast: bool = True
-    """Contrast the hypergraphs of two modalities. False is "w/o HCL"."""
+    """Add the contrastive loss between the hypergraphs of two modalities. False is "w/o HCL"."""
     contrast_candidates: int | None = Field(None, ge=2)
     """Number of users, and of items, drawn at each step to estimate the denominator of Eq. 12. None uses all of them,
     as in the paper. A number is an approximation for very large catalogues."""
@@ -86,7 +88,10 @@ class LGMRec(Recommender):
 
     name = "LGMRec"
     paper = "Guo et al., AAAI 2024"
-    cost = "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, B (U + I) min(A, d) per pair to contrast"
+    cost = (
+        "I Σ F_m (d + A) to project, 2 E d (L + M K) to propagate, "
+        "B (U + I) min(A, d) per pair of modalities to contrast"
+    )
     bf16_features = True
     repeats_steps = True
     Config = LGMRecConfig

@@ -26,17 +26,17 @@ class MMGCNConfig(ModelConfig):
     """Hyperparameters of MMGCN, with the defaults of the official code unless the variant says otherwise."""
 
     variant: Literal["paper", "official"] = "paper"
-    """`paper`: the ID and preference tables are trained and regularised, and modalities are summed. `official`: as in
-    the official code and in MMRec, the tables keep their initial random values, so the regulariser has no effect, and
-    modalities are averaged."""
+    """The ID table has a row per user and item; the preference table of a modality has a row per user. `paper`: the
+    tables are trained and regularised, and modalities are summed. `official`: as in the official code and in MMRec, the
+    tables keep their initial random values, and modalities are averaged. The regulariser then has no effect."""
     layers: PositiveLayers | None = None
     """Layers L. None means 2 for `paper`, and 3 for `official`: the official code ignores its own setting and always
     uses 3."""
     combination: Literal["concat", "elementwise"] = "concat"
     """How a layer combines a node with the messages that it receives. The official code always concatenates."""
     latent_sizes: Mapping[str, Width | None] = {}
-    """Modality name to the width of its projection; null means no projection. Modalities not listed are projected to
-    256 if they are wider than 512. The official code projects the visual modality to 256 and no other."""
+    """Maps the name of a modality to the width of its projection; null means no projection. Modalities not listed are
+    projected to 256 if they are wider than 512. The official code projects the visual modality to 256 and no other."""
     regulariser: NonNegativeFloat = 1e-5
     """Weight λ of the mean squares of the ID rows of the batch and of the whole preference tables."""
     batch_size: BatchSize = 1024
@@ -197,7 +197,10 @@ class MMGCN(Recommender):
 
     name = "MMGCN"
     paper = "Wei et al., ACM MM 2019"
-    cost = "per modality: I F_m w to project, 2 min(U, I) w² + 2 (U + I) w d + 2 E w in layer 1; w = d in later layers"
+    cost = (
+        "for each modality I F_m w to project to width w, 2 min(U, I) w² + 2 (U + I) w d + 2 E w in layer 1; "
+        "w = d in later layers"
+    )
     min_modalities = 1
     repeats_steps = True
     Config = MMGCNConfig

@@ -62,11 +62,13 @@ class SHTLightConfig(_SharedConfig):
     """Hyperparameters of SHT-light, with the defaults of its Yelp settings."""
 
     sample_rate: float = Field(0.1, gt=0, le=100)
-    """Random user-item pairs drawn for self-supervision at each step, as a share of twice the training interactions."""
+    """Number of random user-item pairs drawn for self-supervision at each step, divided by twice the number of training
+    interactions."""
     supervision_weight: NonNegativeFloat = 1.0
     """Weight λ_a of the self-supervision of the hypergraph, which learns the order of pairs from the topology."""
     topology_supervision_weight: NonNegativeFloat = 1.0
-    """Weight λ_b of the self-supervision of the propagated embeddings, which learn the order from the hyperedges."""
+    """Weight λ_b of the self-supervision of the propagated embeddings, which learn the order of pairs from the
+    hyperedges."""
     temperature: Temperature = 0.2
     """Temperature τ of the self-supervision."""
     regulariser: NonNegativeFloat = 3e-7
@@ -230,7 +232,10 @@ class SHTLight(_SHTBase):
     """
 
     name = "SHT-light"
-    cost = "2 E d per propagation layer, 2 H d² for Pᵀ P; B d² + S d² for B triplets and S random pairs"
+    cost = (
+        "2 E d per propagation layer, 2 H d² for Pᵀ P with the hyperedges P [H, d] of users and of items; "
+        "B d² + S d² for B triplets and S random pairs"
+    )
     Config = SHTLightConfig
     config: SHTLightConfig
 
