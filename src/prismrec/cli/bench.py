@@ -72,7 +72,8 @@ def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") 
     from rich.console import Console
     from rich.table import Table
 
-    console, train = Console(), dataset.train
+    console = Console()
+    train = dataset.train
     title = f"{dataset.name}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
     table = Table("model", "seconds per epoch", "per evaluation", "peak MB so far", title=title, title_justify="left")
     for timing in timings:

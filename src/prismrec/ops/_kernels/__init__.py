@@ -243,7 +243,8 @@ def adam(
     contiguous = weight.is_contiguous() and mean.is_contiguous() and square.is_contiguous()
     _check(contiguous and usable(weight, mean, square, gradients), "contiguous tensors of one type", weight, gradients)
     rows, gradients = rows.contiguous(), gradients.contiguous()
-    step_size, inverse_root = lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** -0.5
+    step_size = lr / (1 - betas[0] ** step)
+    inverse_root = (1 - betas[1] ** step) ** -0.5
     constants = *betas, epsilon, weight_decay, step_size, inverse_root
     call("adam", weight.dtype, weight, mean, square, n, d, rows, gradients, len(rows), *constants)
     torch.autograd.graph.increment_version(weight)  # PyTorch does not see writes of compiled code
