@@ -107,7 +107,8 @@ class NeighbourSearch:
             training: whether a training step asks; else an evaluation asks, whose neighbours are kept.
         """
         current = fingerprint(features.detach())
-        evaluated, self._evaluated = self._evaluated, None
+        evaluated = self._evaluated
+        self._evaluated = None
         if training and evaluated is not None and torch.equal(evaluated[0], current):
             return knn_graph(features, self._k, neighbours=evaluated[1])
         neighbours = nearest_neighbours(features, self._k)

@@ -105,7 +105,8 @@ class MMGCL(Recommender):
 
     def _draw(self) -> _Draws:
         """The random choices of a step."""
-        graph, drop_rate = self.encoder.graph, self.config.drop_rate
+        graph = self.encoder.graph
+        drop_rate = self.config.drop_rate
         noise = None
         connected = None
         if self.config.mask == "node_drop":

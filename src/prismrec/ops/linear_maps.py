@@ -17,7 +17,7 @@ _ROWS_PER_BLOCK = 64
 
 
 def project_features(features: Tensor, weight: Tensor, rows: Tensor | None = None) -> Tensor:
-    """X Wᵀ for constant features X, without a copy of all rows read.
+    """X Wᵀ for constant features X. Rows are gathered in blocks, so the features are never copied as a whole.
 
     The product is computed in the precision of the features and returned in that of the weights. With features in
     bfloat16, W and the gradient of the result are rounded to 8 bits of mantissa; sums are in float32.

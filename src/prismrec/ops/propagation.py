@@ -135,7 +135,7 @@ class _RowsOfSumOfLayers(torch.autograd.Function):
 
 
 class _OneSidedMean(torch.autograd.Function):
-    """The mean over layers of [users; 0] if `are_users`, else of [0; items]; first the side of the given rows.
+    """The mean over layers of [rows; 0] if `are_users`, else of [0; rows]. The side of the rows is returned first.
 
     Even layers lie on the side of the given rows, odd layers on the other side.
     """

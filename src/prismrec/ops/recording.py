@@ -22,7 +22,7 @@ class _Recording(NamedTuple):
 
 
 class StepRecorder:
-    """Runs training steps. On a GPU, it replays a recording from the third batch of a size on."""
+    """Runs training steps. On a GPU, it records a step at the second batch of a size and replays it from then on."""
 
     def __init__(self, device: torch.device, *, record: bool) -> None:
         """Start without recordings.

@@ -159,11 +159,12 @@ class _Ranker:
         w, groups = group_shape(widest, job.k)
         rows = min(job.size, len(job.numbers))
         padded = w * groups + w  # a narrower block of items may need more padding, but at most w
-        self.buffer = torch.empty(rows * padded, device=job.items.device)
+        self.buffer = job.items.new_empty(rows * padded)
 
     def rank(self, block: slice) -> Ranking:
         """The ranking of a slice of the list of users."""
-        job, device = self.job, self.job.items.device
+        job = self.job
+        device = job.items.device
         users = job.users[torch.from_numpy(job.numbers[block]).to(device)].float()  # [b, d]
         masked = [pairs.of_block(block) for pairs in job.masked]
         keys = torch.empty(len(users), 0, dtype=torch.int64, device=device)

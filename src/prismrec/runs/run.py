@@ -115,7 +115,10 @@ class Run:
         Raises:
             InputError: a user is unknown, k is below 1, or a user is refused.
         """
-        numbers = np.arange(len(self.users)) if users is None else np.array([self.users.number(u) for u in users])
+        if users is None:
+            numbers = np.arange(len(self.users))
+        else:
+            numbers = np.array([self.users.number(user) for user in users], dtype=np.int64)
         is_cold = self.train.user_degrees[numbers] == 0  # [n]
         if cold_users == "refuse" and is_cold.any():
             cold = self.users.id(numbers[is_cold][0])

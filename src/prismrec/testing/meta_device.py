@@ -54,7 +54,9 @@ def move_to_meta(model: Recommender, batch: Triplets) -> None:
 @contextmanager
 def host_draws_nothing() -> Iterator[None]:
     """Fail if a random generator of the host is used inside the block."""
-    torch_state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    torch_state = torch.get_rng_state()
+    python_state = random.getstate()
+    numpy_state = str(np.random.get_state())
     yield
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert random.getstate() == python_state

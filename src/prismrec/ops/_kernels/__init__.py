@@ -268,12 +268,8 @@ def top_k_keys(scores: Tensor, first: int, keys: Tensor) -> None:
         ValueError: the shapes or types do not match.
     """
     scores = scores.contiguous()
-    _check(
-        scores.dtype == torch.float32 and len(scores) == len(keys),
-        "float32 scores, and keys for each of their rows",
-        scores,
-        keys,
-    )
+    _check(scores.dtype == torch.float32, "float32 scores", scores)
+    _check(len(scores) == len(keys), "as many rows of keys as of scores", scores, keys)
     _check(keys.dtype == torch.int64 and keys.is_contiguous(), "contiguous int64 keys", keys)
     call("top_k_keys", scores.dtype, scores, *scores.shape, first, keys.shape[1], keys)
 
