@@ -139,7 +139,7 @@ def test_triplets_refuse_shapes_that_do_not_match(
 @built
 @pytest.mark.parametrize(("weights", "scales"), [(torch.ones(3), torch.ones(3)), (torch.ones(2), torch.ones(2))])
 def test_the_gradient_of_triplets_refuses_weights_that_do_not_match(weights: Tensor, scales: Tensor) -> None:
-    with pytest.raises(ValueError, match="weights and 3 scales"):
+    with pytest.raises(ValueError, match="each triplet and 3 scales"):
         kernels.triplet_gradient(torch.ones(2, 3), torch.ones(4, 3), None, weights, scales, of_items=False, dense=True)
 
 
@@ -237,7 +237,7 @@ def test_kernels_refuse_tensors_of_different_types() -> None:
         kernels.sparse_product(STORED, 3, narrow, base=torch.ones(2, 4, dtype=torch.float64))
     with pytest.raises(ValueError, match="users and items"):
         kernels.triplet_margins(narrow[:1], wide[:2], None)
-    with pytest.raises(ValueError, match="weights and 3 scales"):
+    with pytest.raises(ValueError, match="each triplet and 3 scales"):
         kernels.triplet_gradient(narrow[:1], narrow[:2], None, wide[0, :1], narrow[0, :3], of_items=False, dense=True)
     with pytest.raises(ValueError, match="anchors, candidates and weights"):
         kernels.contrast(narrow, wide, narrow[:, 0])

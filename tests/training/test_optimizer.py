@@ -283,3 +283,14 @@ def test_parameters_may_be_added_later() -> None:
     adam = torch.optim.Adam([theirs.always], lr=0.1, fused=True)
     adam.add_param_group({"params": theirs.seldom, "lr": 0.2})
     assert_equal_trajectories(ours, optimizer, theirs, adam, 0)
+
+
+def test_hooks_run_around_each_step() -> None:
+    weight, calls = torch.nn.Parameter(torch.ones(3)), []
+    optimizer = Adam([weight], lr=0.1)
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    for _ in range(2):
+        weight.grad = torch.ones(3)
+        optimizer.step()
+    assert calls == ["before", "after"] * 2

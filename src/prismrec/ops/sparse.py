@@ -5,6 +5,7 @@ PyTorch's own sparse gradient, which sorts at every call.
 """
 
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,33 +15,12 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from prismrec.ops import _kernels
-
-with warnings.catch_warnings():  # PyTorch warns once per process that CSR tensors are in beta
-    warnings.simplefilter("ignore")
-    torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
+from prismrec.ops.sparse_pattern import SparsePattern
 
 _COMPILED_FROM = 1 << 19
 """From this number of entries on, the compiled kernel computes products. It divides the entries evenly among threads;
 PyTorch divides the rows. Some users and items have thousands of entries, so the kernel takes two thirds of the time on
 two threads. On small matrices with short rows, PyTorch is faster."""
-
-
-class _Pattern(nn.Module):
-    """Where the entries of a sparse matrix are; a module of its own, so that matrices share it on every device."""
-
-    offsets: Tensor  # row r has the entries offsets[r]:offsets[r + 1], int32 [rows + 1]
-    indices: Tensor  # the column of each entry, int32 [n]
-    t_offsets: Tensor  # the same for the transposed matrix, int32 [columns + 1]
-    t_indices: Tensor  # int32 [n]
-    t_order: Tensor  # the row-major position of each entry of the transposed matrix, int32 [n]
-
-    def __init__(self, offsets: Tensor, indices: Tensor, t_offsets: Tensor, t_indices: Tensor, t_order: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("offsets", offsets.int(), persistent=False)
-        self.register_buffer("indices", indices.int(), persistent=False)
-        self.register_buffer("t_offsets", t_offsets.int(), persistent=False)
-        self.register_buffer("t_indices", t_indices.int(), persistent=False)
-        self.register_buffer("t_order", t_order.int(), persistent=False)
 
 
 class SparseMatrix(nn.Module):
@@ -71,7 +51,7 @@ class SparseMatrix(nn.Module):
         # Entries carry their row-major positions as values, and the conversion reorders them.
         columns = csr_matrix((positions, rows.indices, rows.indptr), rows.shape).tocsc()
         self.shape: tuple[int, int] = rows.shape
-        self.pattern = _Pattern(
+        self.pattern = SparsePattern(
             torch.from_numpy(rows.indptr),
             torch.from_numpy(rows.indices),
             torch.from_numpy(columns.indptr),
@@ -112,7 +92,7 @@ class SparseMatrix(nn.Module):
         _check_size(count * k, (count, columns))
         ascending, order = indices.reshape(-1).sort(stable=True)
         numbers = torch.arange(max(count, columns) + 1, device=indices.device)
-        pattern = _Pattern(
+        pattern = SparsePattern(
             numbers[: count + 1] * k,
             indices.reshape(-1),
             torch.searchsorted(ascending, numbers[: columns + 1]),
@@ -122,7 +102,7 @@ class SparseMatrix(nn.Module):
         return cls._from_pattern((count, columns), pattern, values.reshape(-1).to(torch.get_default_dtype()))
 
     @classmethod
-    def _from_pattern(cls, shape: tuple[int, int], pattern: _Pattern, values: Tensor) -> "SparseMatrix":
+    def _from_pattern(cls, shape: tuple[int, int], pattern: SparsePattern, values: Tensor) -> "SparseMatrix":
         matrix = cls.__new__(cls)
         nn.Module.__init__(matrix)
         matrix.shape = shape
@@ -208,6 +188,7 @@ class SparseMatrix(nn.Module):
 
     def _csr(self, values: Tensor, t_values: Tensor, transposed: bool) -> Tensor:
         """A or Aᵀ with these values as a sparse tensor of PyTorch."""
+        _silence_beta_warning()
         shape = self.shape[::-1] if transposed else self.shape
         return torch.sparse_csr_tensor(*self._stored(values, t_values, transposed), shape, check_invariants=False)
 
@@ -225,6 +206,17 @@ class SparseMatrix(nn.Module):
         reads_result = x.is_cpu and not torch.backends.mkl.is_available()
         result = x.new_zeros(size) if reads_result else x.new_empty(size)
         return result.addmm_(self._csr(values, t_values, transposed), x, beta=0)
+
+
+@cache
+def _silence_beta_warning() -> None:
+    """Use up the warning that CSR tensors are in beta, which PyTorch gives once per process.
+
+    This is not done on import: no tensor may exist before `request_large_pages`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
 
 
 def _check_size(entries: int, shape: tuple[int, int]) -> None:

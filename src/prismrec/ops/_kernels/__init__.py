@@ -70,8 +70,8 @@ def sparse_product(
     d = x.shape[1]
     _check(usable(x, values, x if base is None else base), "operand, values and base of one type", x, values, base)
     _check(len(indices) == len(values), "as many column numbers as values", indices, values)
-    _check(len(x if positions is None else positions) == columns, f"an operand with {columns} rows", x, positions)
-    _check(base is None or base.shape == (n, d), f"a base of shape {[n, d]}", base)
+    _check(len(x if positions is None else positions) == columns, "an operand with a row for each column", x, positions)
+    _check(base is None or base.shape == (n, d), "a base with the shape of the result", base)
     x = x.contiguous()
     base = None if base is None else base.contiguous()
     rows = None if rows is None else rows.long().contiguous()
@@ -136,7 +136,7 @@ def triplet_gradient(
     users, items = users.contiguous(), items.contiguous()
     user_rows, item_rows, batch = _checked_triplets(users, items, rows)
     matches = weights.shape == (batch,) and scales.shape == (3,) and usable(users, weights, scales)
-    _check(matches, f"{batch} weights and 3 scales of the type of the users", weights, scales)
+    _check(matches, "a weight for each triplet and 3 scales, of the type of the users", weights, scales)
     weights, scales = weights.contiguous(), scales.contiguous()
     table_rows = len(items if of_items else users) if dense and rows is not None else 0
     out = users.new_empty(table_rows or (2 * batch if of_items else batch), users.shape[1])
@@ -193,7 +193,7 @@ def contrast(
     numbers = [x for x in (anchors, candidates, masses, counts, others) if x is not None]
     _check(usable(*numbers), "anchors, candidates and weights of one type", *numbers)
     for x, count in ((masses, A), (counts, C), (excluded, A), (others, A)):
-        _check(x is None or x.shape == (count,), f"{count} numbers", x)
+        _check(x is None or x.shape == (count,), "one number for each row", x)
     width = next(width for width in _CONTRAST_WIDTHS if width >= d)
     more_anchors = -A % _CONTRAST_ANCHORS
     more_candidates = -C % _CONTRAST_CANDIDATES
@@ -246,7 +246,7 @@ def adam(
     """
     n, d = weight.shape
     _check(mean.shape == square.shape == weight.shape, "weights and moments of one shape", weight, mean, square)
-    _check(gradients.shape == (len(rows), d), f"a gradient of width {d} for each row", rows, gradients)
+    _check(gradients.shape == (len(rows), d), "a gradient for each row, as wide as the table", rows, gradients)
     contiguous = weight.is_contiguous() and mean.is_contiguous() and square.is_contiguous()
     _check(contiguous and usable(weight, mean, square, gradients), "contiguous tensors of one type", weight, gradients)
     rows, gradients = rows.long().contiguous(), gradients.contiguous()
