@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from prismrec.data.demo import ShopConfig, write_shop
-from prismrec.runs import load_run
+from prismrec.runs import Run
 
 
 def command(shop: Path, out: Path, *more: str) -> list[str]:
@@ -47,7 +47,7 @@ def test_a_run_killed_several_times_ends_at_the_same_bits(shop: Path, uninterrup
         assert not (out / "metrics.json").exists()
     assert kills == 4
     subprocess.run(command(shop, out, "--resume"), check=True, capture_output=True)
-    first, second = load_run(uninterrupted), load_run(out)
+    first, second = Run.load(uninterrupted), Run.load(out)
     assert [record.loss for record in first.history] == [record.loss for record in second.history]
     assert [record.valid for record in first.history] == [record.valid for record in second.history]
     for name in ("model.safetensors", "embeddings.safetensors"):

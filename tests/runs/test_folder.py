@@ -11,7 +11,7 @@ from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.records import Settings
-from prismrec.runs import Manifest, Run, load_run
+from prismrec.runs import Manifest, Run
 
 FILES = {
     "config.json",
@@ -41,7 +41,7 @@ def test_a_run_directory_has_plain_files_and_no_checkpoint(run: Run) -> None:
 
 
 def test_a_loaded_run_gives_the_same_numbers_without_the_data(run: Run, shop: Dataset) -> None:
-    loaded = load_run(run.folder)
+    loaded = Run.load(run.folder)
     assert loaded.evaluate("test").to_dict() == run.evaluate("test").to_dict()
     assert loaded.evaluate("valid", cutoffs=[20])["recall@20"] == pytest.approx(
         max(record.valid["recall@20"] for record in run.history), rel=1e-6
@@ -53,15 +53,15 @@ def test_a_loaded_run_gives_the_same_numbers_without_the_data(run: Run, shop: Da
 
 
 def test_run_load_reads_the_same_folder(run: Run) -> None:
-    assert Run.load(str(run.folder)).manifest == load_run(run.folder).manifest
+    assert Run.load(str(run.folder)).manifest == Run.load(run.folder).manifest
 
 
 def test_loading_a_run_imports_no_model(run: Run) -> None:
     program = """
 import sys
 from pathlib import Path
-from prismrec.runs import load_run
-run = load_run(Path(sys.argv[1]))
+from prismrec.runs import Run
+run = Run.load(Path(sys.argv[1]))
 print(len(run.recommend(run.users.id(0))), run.evaluate("test").num_users)
 imported = [name for name in sys.modules if name.startswith(("prismrec.models", "prismrec.nn", "prismrec.training"))]
 sys.exit(f"imported {imported}" if imported else 0)
@@ -79,13 +79,13 @@ def test_the_manifest_reads_back_as_written(run: Run) -> None:
 
 def test_a_folder_without_a_finished_run_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no run"):
-        load_run(tmp_path)
+        Run.load(tmp_path)
     (tmp_path / "config.json").write_text(run.manifest.model_dump_json())
     with pytest.raises(InputError, match="unfinished run"):
-        load_run(tmp_path)
+        Run.load(tmp_path)
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(InputError, match="complete files"):
-        load_run(tmp_path)
+        Run.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -93,4 +93,4 @@ def test_a_damaged_file_is_refused(run: Run, tmp_path: Path, name: str) -> None:
     shutil.copytree(run.folder, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"complete files|other contents|metrics of a finished run"):
-        load_run(tmp_path / "run")
+        Run.load(tmp_path / "run")

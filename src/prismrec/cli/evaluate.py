@@ -58,9 +58,9 @@ def load(folder: Path) -> "Run":
     Raises:
         InputError: the folder is not a finished run.
     """
-    from prismrec.runs import load_run
+    from prismrec.runs import Run
 
-    run = load_run(folder)
+    run = Run.load(folder)
     for warning in run.warnings:
         typer.echo(f"note: {warning}", err=True)
     return run

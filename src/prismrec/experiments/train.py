@@ -20,7 +20,7 @@ from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
 from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.records import EpochRecord, Settings
-from prismrec.runs import METRICS, Manifest, Run, load_run, locked, save_run
+from prismrec.runs import METRICS, Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
 from prismrec.training import CheckpointFolder, Trained, Validate, fit
 from prismrec.types import Embeddings
@@ -117,11 +117,11 @@ def train(
     _create(folder)
     with locked(folder):
         if not _prepare(folder, manifest, resume):
-            return load_run(folder)
+            return Run.load(folder)
         checkpoints = CheckpointFolder(folder / "checkpoint")
         run, trained = _fit(recommender, dataset, manifest, validate, report, checkpoints)
         run = replace(run, folder=folder)
-        save_run(run, trained.weights, trained.progress.best_epoch, folder)
+        run.save(trained.weights, trained.progress.best_epoch)
     return run
 
 

@@ -1,8 +1,8 @@
 """Run directories and what they answer; loading a run imports no model."""
 
-from prismrec.runs.folder import check_run, load_run, save_run
+from prismrec.runs.folder import check_run
 from prismrec.runs.lock import locked
 from prismrec.runs.manifest import Manifest
 from prismrec.runs.run import CUTOFFS, METRICS, Run
 
-__all__ = ["CUTOFFS", "METRICS", "Manifest", "Run", "check_run", "load_run", "locked", "save_run"]
+__all__ = ["CUTOFFS", "METRICS", "Manifest", "Run", "check_run", "locked"]

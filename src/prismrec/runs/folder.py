@@ -2,9 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 from safetensors import SafetensorError
@@ -15,8 +15,8 @@ from prismrec.errors import InputError
 from prismrec.files import replacing, write_text
 from prismrec.records import EpochRecord
 from prismrec.runs.checksums import Checksum, check_files, checksum
+from prismrec.runs.contents import RunContents
 from prismrec.runs.manifest import parse_manifest
-from prismrec.runs.run import Run
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
 _FILES = (
@@ -32,7 +32,7 @@ _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.Po
 """What readers raise if a file is damaged; pydantic's errors are ValueErrors."""
 
 
-def load_run(folder: Path) -> Run:
+def read_contents(folder: Path) -> RunContents:
     """Read a run directory.
 
     Raises:
@@ -51,7 +51,7 @@ def load_run(folder: Path) -> Run:
         items = Vocabulary(item_table["item"], "item")
         pairs = pl.read_parquet(folder / "interactions.parquet", glob=False)
         catalog = item_table.drop("item")
-        return Run(
+        return RunContents(
             folder=folder,
             manifest=manifest,
             embeddings=_embeddings(load_file(folder / "embeddings.safetensors"), users, items),
@@ -102,14 +102,13 @@ def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Voc
     return Interactions.from_pairs(part["user"].to_numpy(), part["item"].to_numpy(), len(users), len(items))
 
 
-def save_run(run: Run, weights: dict[str, Tensor], best_epoch: int, folder: Path) -> None:
-    """Write the files of a finished run; `metrics.json` is the last one and marks the run as finished.
+def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Path) -> None:
+    """Write all files of a run but `metrics.json` into a folder that holds `config.json` already.
 
     Args:
-        run: the run.
+        contents: the run.
         weights: of the model at the best epoch.
-        best_epoch: its number, from 1; 0 if no epoch was validated.
-        folder: the run directory, which holds `config.json` already.
+        folder: the run directory.
 
     Raises:
         InputError: a file cannot be written.
@@ -117,27 +116,28 @@ def save_run(run: Run, weights: dict[str, Tensor], best_epoch: int, folder: Path
     with replacing(folder / "model.safetensors") as path:
         save_file(weights, path)
     with replacing(folder / "embeddings.safetensors") as path:
-        save_file({"users": run.embeddings.users, "items": run.embeddings.items}, path)
-    item_table = pl.DataFrame({"item": run.items.ids})
-    if run.catalog is not None:
-        item_table = item_table.hstack(run.catalog.drop("item", strict=False))
+        save_file({"users": contents.embeddings.users, "items": contents.embeddings.items}, path)
+    item_table = pl.DataFrame({"item": contents.items.ids})
+    if contents.catalog is not None:
+        item_table = item_table.hstack(contents.catalog.drop("item", strict=False))
     with replacing(folder / "users.parquet") as path:
-        pl.DataFrame({"user": run.users.ids}).write_parquet(path)
+        pl.DataFrame({"user": contents.users.ids}).write_parquet(path)
     with replacing(folder / "items.parquet") as path:
         item_table.write_parquet(path)
-    splits = [_pairs(run.train, "train"), _pairs(run.valid, "valid"), _pairs(run.test, "test")]
+    splits = [_pairs(contents.train, "train"), _pairs(contents.valid, "valid"), _pairs(contents.test, "test")]
     with replacing(folder / "interactions.parquet") as path:
         pl.concat(splits).write_parquet(path)
-    write_text(folder / "history.jsonl", "".join(record.model_dump_json() + "\n" for record in run.history))
-    metrics = {
-        "best_epoch": best_epoch or len(run.history),
-        "epochs": len(run.history),
-        "seconds_per_epoch": float(np.median([record.seconds for record in run.history] or [0.0])),
-        "valid": run.evaluate("valid").to_dict() if len(run.valid) else None,
-        "test": run.evaluate("test").to_dict() if len(run.test) else None,
-        "files": {name: checksum(folder / name).model_dump() for name in _FILES},
-    }
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2))
+    write_text(folder / "history.jsonl", "".join(record.model_dump_json() + "\n" for record in contents.history))
+
+
+def write_metrics(metrics: Mapping[str, object], folder: Path) -> None:
+    """Write `metrics.json`, which marks the run as finished, with the checksums of the other files.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    checksums = {name: checksum(folder / name).model_dump() for name in _FILES}
+    write_text(folder / "metrics.json", json.dumps({**metrics, "files": checksums}, indent=2))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 

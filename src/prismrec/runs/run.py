@@ -1,20 +1,20 @@
 """A finished run: evaluation and recommendations from its embeddings, without the model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
-from prismrec.records import EpochRecord
 from prismrec.retrieval import rank
-from prismrec.runs.manifest import Manifest
-from prismrec.types import Embeddings, Interactions, Vocabulary
+from prismrec.runs.contents import RunContents
+from prismrec.runs.folder import read_contents, write_contents, write_metrics
+from prismrec.types import Embeddings
 
 ColdUsers = Literal["popular", "refuse"]
 
@@ -22,46 +22,42 @@ CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
 
 
-@dataclass(frozen=True)
-class Run:
-    """One model trained on one data set with one seed.
-
-    Attributes:
-        folder: the run directory, if the run was saved.
-        manifest: model, config, settings, data.
-        embeddings: users `[U, d]` and items `[I, d]` of the best epoch.
-        users: user ids.
-        items: item ids.
-        train: the training interactions.
-        valid: the validation interactions.
-        test: the test interactions.
-        catalog: row i describes item i; None if the data set has no item table.
-        history: one record per epoch.
-        warnings: notes on fields that another version wrote and this version ignores.
-    """
-
-    folder: Path | None
-    manifest: Manifest
-    embeddings: Embeddings
-    users: Vocabulary
-    items: Vocabulary
-    train: Interactions
-    valid: Interactions
-    test: Interactions
-    catalog: pl.DataFrame | None
-    history: tuple[EpochRecord, ...]
-    warnings: tuple[str, ...] = ()
+class Run(RunContents):
+    """One model trained on one data set with one seed: `RunContents` and the questions that they answer."""
 
     @classmethod
     def load(cls, folder: Path | str) -> "Run":
         """Read a run directory.
 
         Raises:
-            InputError: the folder is not a finished run, or a file in it is missing or damaged.
+            InputError: the folder is not a finished run, or a file in it is missing, damaged or of another run.
         """
-        from prismrec.runs.folder import load_run  # the module imports Run
+        contents = read_contents(Path(folder))
+        return cls(**vars(contents))
 
-        return load_run(Path(folder))
+    def save(self, weights: dict[str, Tensor], best_epoch: int) -> None:
+        """Write the files of the run into its folder, which holds `config.json` already.
+
+        `metrics.json` is the last file and marks the run as finished.
+
+        Args:
+            weights: of the model at the best epoch.
+            best_epoch: its number, from 1; 0 if no epoch was validated.
+
+        Raises:
+            InputError: the run has no folder, or a file cannot be written.
+        """
+        if self.folder is None:
+            raise InputError("run", "no folder", "a run that was trained with a folder")
+        write_contents(self, weights, self.folder)
+        metrics = {
+            "best_epoch": best_epoch or len(self.history),
+            "epochs": len(self.history),
+            "seconds_per_epoch": float(np.median([record.seconds for record in self.history] or [0.0])),
+            "valid": self.evaluate("valid").to_dict() if len(self.valid) else None,
+            "test": self.evaluate("test").to_dict() if len(self.test) else None,
+        }
+        write_metrics(metrics, self.folder)
 
     def evaluate(
         self,

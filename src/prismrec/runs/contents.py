@@ -1,0 +1,41 @@
+"""What a run directory holds, in memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from prismrec.records import EpochRecord
+from prismrec.runs.manifest import Manifest
+from prismrec.types import Embeddings, Interactions, Vocabulary
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """One model trained on one data set with one seed.
+
+    Attributes:
+        folder: the run directory, if the run was saved.
+        manifest: model, config, settings, data.
+        embeddings: users `[U, d]` and items `[I, d]` of the best epoch.
+        users: user ids.
+        items: item ids.
+        train: the training interactions.
+        valid: the validation interactions.
+        test: the test interactions.
+        catalog: row i describes item i; None if the data set has no item table.
+        history: one record per epoch.
+        warnings: notes on fields that another version wrote and this version ignores.
+    """
+
+    folder: Path | None
+    manifest: Manifest
+    embeddings: Embeddings
+    users: Vocabulary
+    items: Vocabulary
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    catalog: pl.DataFrame | None
+    history: tuple[EpochRecord, ...]
+    warnings: tuple[str, ...] = ()
