@@ -22,7 +22,11 @@ _ARGUMENTS = {
 
 
 def _load() -> ctypes.CDLL | None:
-    """The library, or None if it is switched off, was not built or cannot be loaded into this PyTorch."""
+    """The library, or None if it is switched off, was not built or cannot be loaded into this PyTorch.
+
+    Raises:
+        ImportError: PRISMREC_KERNELS names a library that cannot be loaded.
+    """
     built = find_spec("prismrec.ops._kernels._kernels")
     wanted = os.environ.get("PRISMREC_KERNELS", "on")
     path = (built.origin if built else None) if wanted in ("", "on") else wanted
@@ -30,8 +34,10 @@ def _load() -> ctypes.CDLL | None:
         return None
     try:
         library = ctypes.CDLL(path)
-    except OSError:  # for example, this PyTorch uses another OpenMP runtime
-        return None
+    except OSError as error:
+        if path == wanted:
+            raise ImportError(f"PRISMREC_KERNELS is {wanted!r}: {error}; expected on, off or a library") from error
+        return None  # for example, this PyTorch uses another OpenMP runtime
     for name, arguments in _ARGUMENTS.items():
         for real in ("float",) if name == "top_k_keys" else _TYPES.values():
             function = getattr(library, f"{name}_{real}")
