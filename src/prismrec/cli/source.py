@@ -1,4 +1,4 @@
-"""Options that choose and read a data set. A command lists those that it needs and calls `read_dataset`."""
+"""Options that choose and read a data set. A command lists the options it needs and calls `read_dataset`."""
 
 import re
 from collections.abc import Sequence

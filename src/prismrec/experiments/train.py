@@ -96,7 +96,7 @@ def train(
     Args:
         model: its name, as in `prismrec models`, its class, or "package.module:Class".
         dataset: the data to learn from.
-        config: the hyperparameters, either all or those that differ from the defaults.
+        config: hyperparameters; those left out keep their defaults.
         settings: seed, epochs, patience, device.
         out: a new or empty folder for the run.
         resume: continue the interrupted run in `out`; a finished one is loaded.

@@ -69,7 +69,7 @@ def read_contents(folder: Path) -> RunContents:
 
 
 def check_run(folder: Path, *, whole: bool = False) -> None:
-    """Check that the files of a finished run are those that it wrote.
+    """Check that the files of a finished run are unchanged.
 
     Args:
         folder: the run directory.

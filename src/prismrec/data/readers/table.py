@@ -20,7 +20,7 @@ FEATURES_HINT = "features are read from features/NAME with .npy, .npz, .parquet 
 
 
 def candidates(folder: Path, stem: str) -> list[Path]:
-    """The paths in a folder that should hold the table of this name; a reader refuses those that are not files.
+    """The paths in a folder that should hold the table of this name; a reader refuses paths that are not files.
 
     Raises:
         InputError: the folder cannot be read.
