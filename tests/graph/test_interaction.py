@@ -33,10 +33,15 @@ def operator(train: Interactions, normalisation: Normalisation) -> Tensor:
         return plain.normalised(square)
     if normalisation == "rw_self":
         square = square + torch.eye(len(square))
-    return square / square.sum(1, keepdim=True).clamp(min=1)
+    mean = square / square.sum(1, keepdim=True).clamp(min=1)
+    return mean + torch.eye(len(square)) if normalisation == "rw_plus_self" else mean
 
 
-@given(train=plain.odd_graphs(), dtype=plain.DTYPES, normalisation=st.sampled_from(["sym", "rw", "rw_self", "none"]))
+@given(
+    train=plain.odd_graphs(),
+    dtype=plain.DTYPES,
+    normalisation=st.sampled_from(["sym", "rw", "rw_self", "rw_plus_self", "none"]),
+)
 @settings(max_examples=60, deadline=None)
 def test_a_step_equals_the_dense_product(train: Interactions, dtype: torch.dtype, normalisation: Normalisation) -> None:
     with default_dtype(dtype):
@@ -93,13 +98,17 @@ def test_a_subgraph_equals_the_graph_of_the_kept_interactions(
         torch.testing.assert_close(step(back, nodes), step(BipartiteGraph(train), nodes))
 
 
-@pytest.mark.parametrize("normalisation", ["rw", "rw_self", "none"])
+@pytest.mark.parametrize("normalisation", ["rw", "rw_self", "rw_plus_self", "none"])
 def test_only_a_symmetrically_normalised_graph_has_subgraphs(normalisation: Normalisation) -> None:
     with pytest.raises(ValueError, match="symmetrically normalised"):
         BipartiteGraph(TRAIN, normalisation).subgraph(torch.ones(len(TRAIN), dtype=torch.bool))
 
 
-@given(train=plain.odd_graphs(), dtype=plain.DTYPES, normalisation=st.sampled_from(["sym", "rw", "rw_self", "none"]))
+@given(
+    train=plain.odd_graphs(),
+    dtype=plain.DTYPES,
+    normalisation=st.sampled_from(["sym", "rw", "rw_self", "rw_plus_self", "none"]),
+)
 @settings(max_examples=40, deadline=None)
 def test_sums_and_means_over_items_equal_loops_over_the_items_of_each_user(
     train: Interactions, dtype: torch.dtype, normalisation: Normalisation
@@ -127,7 +136,7 @@ class GraphAndSums(nn.Module):
         return [self.graph.to_users, self.graph.to_items, self.sum_over_items, self.mean_over_items]
 
 
-@pytest.mark.parametrize("normalisation", ["sym", "rw", "rw_self", "none"])
+@pytest.mark.parametrize("normalisation", ["sym", "rw", "rw_self", "rw_plus_self", "none"])
 def test_all_matrices_of_a_graph_share_one_pattern_also_after_a_copy_or_a_move(normalisation: Normalisation) -> None:
     model = GraphAndSums(normalisation)
     copied = deepcopy(model)

@@ -13,6 +13,11 @@ class TestNGCF(RecommenderContract):
     model = NGCF
 
 
+class TestNGCFReadme(RecommenderContract):
+    model = NGCF
+    config = {"variant": "readme", "slope": 0.01}
+
+
 class TestNGCFSym(RecommenderContract):
     model = NGCF
     config = {"variant": "sym"}
@@ -23,7 +28,7 @@ class TestNGCFRecBole(RecommenderContract):
     config = {"variant": "recbole"}
 
 
-VARIANTS = ["official", "sym", "recbole"]
+VARIANTS = ["official", "readme", "sym", "recbole"]
 
 
 def build(**settings: object) -> NGCF:
@@ -43,19 +48,22 @@ def dense(model: NGCF) -> Tensor:
     U, N = NUM_USERS, NUM_USERS + NUM_ITEMS
     A = torch.zeros(N, N)
     A[:U, U:], A[U:, :U] = R, R.T
-    official, recbole = model.config.variant == "official", model.config.variant == "recbole"
-    if official:
+    variant, slope = model.config.variant, model.config.slope
+    recbole = variant == "recbole"
+    if variant == "official":
         A = A + torch.eye(N)
         graph = A / A.sum(1, keepdim=True)
+    elif variant == "readme":
+        graph = A / A.sum(1, keepdim=True).clamp(min=1) + torch.eye(N)
     else:
         graph = A / (A.sum(1, keepdim=True) * A.sum(0, keepdim=True)).sqrt().clamp(min=1)
     H = torch.cat([model.user_table, model.item_table])
     blocks = [H]
     for layer in model.layers:
         S = graph @ H
-        first = layer.of_sum(S if official else S + H)
+        first = layer.of_sum(S + H if variant in ("sym", "recbole") else S)
         second = layer.of_product(S * H)
-        H = F.leaky_relu(first + second, 0.2) if recbole else F.leaky_relu(first, 0.2) + F.leaky_relu(second, 0.2)
+        H = F.leaky_relu(first + second, slope) if recbole else F.leaky_relu(first, slope) + F.leaky_relu(second, slope)
         normalised = H / H.norm(dim=1, keepdim=True)
         blocks.append(normalised)
         H = normalised if recbole else H
@@ -63,8 +71,9 @@ def dense(model: NGCF) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_embeddings_loss_and_gradients_equal_the_dense_reading(variant: str, float64: None) -> None:
-    model, batch = build(variant=variant, regulariser=0.3), toy_batch(toy_interactions())
+@pytest.mark.parametrize("slope", [0.2, 0.01])
+def test_embeddings_loss_and_gradients_equal_the_dense_reading(variant: str, slope: float, float64: None) -> None:
+    model, batch = build(variant=variant, slope=slope, regulariser=0.3), toy_batch(toy_interactions())
     Z = dense(model)
     torch.testing.assert_close(final(model), Z)
     users, positives, negatives = Z[batch.users], Z[NUM_USERS + batch.positives], Z[NUM_USERS + batch.negatives]
@@ -78,7 +87,7 @@ def test_embeddings_loss_and_gradients_equal_the_dense_reading(variant: str, flo
     torch.testing.assert_close(torch.autograd.grad(loss, parameters), torch.autograd.grad(plain, parameters))
 
 
-@pytest.mark.parametrize("variant", ["official", "sym"])
+@pytest.mark.parametrize("variant", ["official", "readme", "sym"])
 def test_without_layers_it_is_matrix_factorisation(variant: str) -> None:
     train = toy_interactions()
     model = build(layers=0, variant=variant, regulariser=0.3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from prismrec.ops import SparseMatrix
 from prismrec.types import Interactions
 
-Normalisation = Literal["sym", "rw", "rw_self", "none"]
+Normalisation = Literal["sym", "rw", "rw_self", "rw_plus_self", "none"]
 
 
 class BipartiteGraph(nn.Module):
@@ -22,6 +22,7 @@ class BipartiteGraph(nn.Module):
     - `sym`: D^-½ A D^-½ (LightGCN and most others), symmetric;
     - `rw`: D^-1 A, the mean over neighbours (MMGCN);
     - `rw_self`: (D + 1)^-1 (A + 1), the mean over neighbours and the node itself (NGCF, LATTICE);
+    - `rw_plus_self`: D^-1 A + 1, the mean over neighbours plus the node itself (README of NGCF);
     - `none`: A, the sum over neighbours, symmetric.
 
     Attributes:
@@ -45,9 +46,10 @@ class BipartiteGraph(nn.Module):
         super().__init__()
         self.normalisation = normalisation
         self.symmetric = normalisation in ("sym", "none")
-        self.has_self_loops = normalisation == "rw_self"
-        user_degrees = train.user_degrees.astype(np.float64) + self.has_self_loops
-        item_degrees = train.item_degrees.astype(np.float64) + self.has_self_loops
+        self.has_self_loops = normalisation in ("rw_self", "rw_plus_self")
+        counts_itself = normalisation == "rw_self"
+        user_degrees = train.user_degrees.astype(np.float64) + counts_itself
+        item_degrees = train.item_degrees.astype(np.float64) + counts_itself
         matrix = train.csr.astype(np.float64)
         if normalisation == "sym":
             self.to_users = SparseMatrix(_scaled(_inverse(user_degrees, 0.5), matrix, _inverse(item_degrees, 0.5)))
@@ -59,12 +61,15 @@ class BipartiteGraph(nn.Module):
         if not self.symmetric:
             of_items = torch.from_numpy(_inverse(item_degrees)[train.items])  # [E]
             self.to_items = self.to_users.with_values(of_items.to(torch.get_default_dtype()))
-        if self.has_self_loops:
-            self._store_self_loops("self_users", user_degrees)
-            self._store_self_loops("self_items", item_degrees)
+        if counts_itself:
+            self._store_self_loops("self_users", _inverse(user_degrees))
+            self._store_self_loops("self_items", _inverse(item_degrees))
+        elif self.has_self_loops:
+            self._store_self_loops("self_users", np.ones(train.num_users))
+            self._store_self_loops("self_items", np.ones(train.num_items))
 
-    def _store_self_loops(self, name: str, degrees: npt.NDArray[np.float64]) -> None:
-        weights = torch.from_numpy(_inverse(degrees)).to(torch.get_default_dtype())
+    def _store_self_loops(self, name: str, values: npt.NDArray[np.float64]) -> None:
+        weights = torch.from_numpy(values).to(torch.get_default_dtype())
         self.register_buffer(name, weights.unsqueeze(1), persistent=False)  # [n, 1]
 
     def users_from(self, items: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.graph import BipartiteGraph
+from prismrec.graph import BipartiteGraph, Normalisation
 from prismrec.models.base import BatchSize, Layers, ModelConfig, Recommender
 from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
 from prismrec.nn.layers import NGCFLayer
@@ -31,11 +31,23 @@ class NGCFConfig(ModelConfig):
     """Share of entries dropped after each layer in training ("message dropout")."""
     regulariser: NonNegativeFloat = 1e-5
     """Weight λ of the regulariser on the final rows of the batch."""
-    variant: Literal["official", "sym", "recbole"] = "official"
+    slope: float = Field(0.2, ge=0, le=1)
+    """Slope of the leaky ReLU below zero. The NGCF baseline in the official code of MICRO has slope 0.01."""
+    variant: Literal["official", "readme", "sym", "recbole"] = "official"
     """`official`: mean over neighbours and the node itself, one activation per branch, regulariser ½ Σ ‖X‖² / B.
-    `sym`: the same with the paper's graph D^-½ A D^-½, where the node itself enters the first branch only.
+    `readme`: the same with the graph D^-1 A + 1, which the README of the official code calls its default.
+    `sym`: `official` with the paper's graph D^-½ A D^-½, where the node itself enters the first branch only.
     `recbole`: the graph of `sym`, one activation on the sum of both branches, each layer reads the normalised layer
     below, regulariser Σ ‖X‖ / B."""
+
+
+_NORMALISATIONS: dict[str, Normalisation] = {
+    "official": "rw_self",
+    "readme": "rw_plus_self",
+    "sym": "sym",
+    "recbole": "sym",
+}
+"""The graph of each variant."""
 
 
 class NGCF(Recommender):
@@ -55,14 +67,15 @@ class NGCF(Recommender):
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: NGCFConfig) -> None:
         super().__init__(train, features, config)
         d = config.embedding_size
-        is_official = config.variant == "official"
+        normalisation = _NORMALISATIONS[config.variant]
         is_recbole = config.variant == "recbole"
+        adds_self = normalisation == "sym"  # the other graphs have self-loops
         table = xavier_normal_table if is_recbole else xavier_table
         self.user_table = table(self.num_users, d)  # [U, d]
         self.item_table = table(self.num_items, d)  # [I, d]
-        self.graph = BipartiteGraph(train, "rw_self" if is_official else "sym")
+        self.graph = BipartiteGraph(train, normalisation)
         self.layers = nn.ModuleList(
-            NGCFLayer(d, d, dropout=config.dropout, adds_self=not is_official, joint=is_recbole)
+            NGCFLayer(d, d, slope=config.slope, dropout=config.dropout, adds_self=adds_self, joint=is_recbole)
             for _ in range(config.layers)
         )
         for parameter in self.layers.parameters():
