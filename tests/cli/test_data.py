@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from prismrec.cli.data import app, show, summarise
 from prismrec.cli.options import describe_error
-from prismrec.cli.source import parse_size, split_spec
+from prismrec.cli.source import DataOptions, parse_size
 from prismrec.data import SplitSpec, load
 from prismrec.errors import InputError
 
@@ -119,9 +119,9 @@ def test_a_negative_seed_is_refused_by_name(source):
 
 
 def test_ratios_or_a_seed_alone_split_within_each_user():
-    assert split_spec(None, None, None) is None
-    assert split_spec(None, "7:1:2", None) == SplitSpec(by="user", ratios=(7, 1, 2), seed=0)
-    assert split_spec(None, None, 3) == SplitSpec(by="user", seed=3)
+    assert DataOptions().split is None
+    assert DataOptions(ratios="7:1:2").split == SplitSpec(by="user", ratios=(7, 1, 2), seed=0)
+    assert DataOptions(split_seed=3).split == SplitSpec(by="user", seed=3)
 
 
 @pytest.mark.parametrize(

@@ -7,31 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.source import (
-    By,
-    Fill,
-    Format,
-    IgnoreColumns,
-    ItemColumn,
-    KCore,
-    MemoryLimit,
-    MinRating,
-    Modalities,
-    NpyOrder,
-    RatingColumn,
-    Ratios,
-    RowOptions,
-    Source,
-    SplitColumn,
-    SplitOrPlainSeed,
-    TimeColumn,
-    UnknownItems,
-    UserColumn,
-    Where,
-    column_names,
-    read_dataset,
-    split_spec,
-)
+from prismrec.cli.source import DataOptions, Source, SplitOrPlainSeed, with_data_options
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,33 +24,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 
 @app.command()
+@with_data_options(split_seed=SplitOrPlainSeed)
 def describe(
     source: Source,
     as_json: AsJson = False,
-    layout: Format = None,
-    by: By = None,
-    ratios: Ratios = None,
-    split_seed: SplitOrPlainSeed = None,
-    fill: Fill = "mean",
-    k_core: KCore = 0,
-    modality: Modalities = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    time_column: TimeColumn = None,
-    split_column: SplitColumn = None,
-    rating_column: RatingColumn = None,
-    ignore_column: IgnoreColumns = None,
-    where: Where = None,
-    min_rating: MinRating = None,
-    unknown_items: UnknownItems = "refuse",
-    npy_order: NpyOrder = None,
-    memory_limit: MemoryLimit = None,
+    *,
+    options: DataOptions,
 ) -> None:
     """Read a data set, check it completely, and print a summary."""
-    split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
-    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
-    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
+    dataset = options.read(source)
     summary = summarise(dataset)
     if as_json:
         typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
@@ -83,72 +41,36 @@ def describe(
 
 
 @app.command("split")
+@with_data_options(split_seed=SplitOrPlainSeed)
 def split_dataset(
     source: Source,
     out: Out,
-    layout: Format = None,
-    by: By = None,
-    ratios: Ratios = None,
-    split_seed: SplitOrPlainSeed = None,
-    fill: Fill = "mean",
-    k_core: KCore = 0,
-    modality: Modalities = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    time_column: TimeColumn = None,
-    split_column: SplitColumn = None,
-    rating_column: RatingColumn = None,
-    ignore_column: IgnoreColumns = None,
-    where: Where = None,
-    min_rating: MinRating = None,
-    unknown_items: UnknownItems = "refuse",
-    npy_order: NpyOrder = None,
-    memory_limit: MemoryLimit = None,
+    *,
+    options: DataOptions,
 ) -> None:
     """Split a data set and write it in the tabular layout, with the split as a column."""
     from prismrec.data import write_table
 
-    split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
-    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
-    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
+    dataset = options.read(source)
     write_table(dataset, out)
     _report_written(dataset, out)
 
 
 @app.command()
+@with_data_options(split_seed=SplitOrPlainSeed)
 def convert(
     source: Source,
     out: Out,
     to: To,
-    layout: Format = None,
-    by: By = None,
-    ratios: Ratios = None,
-    split_seed: SplitOrPlainSeed = None,
-    fill: Fill = "mean",
-    k_core: KCore = 0,
-    modality: Modalities = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    time_column: TimeColumn = None,
-    split_column: SplitColumn = None,
-    rating_column: RatingColumn = None,
-    ignore_column: IgnoreColumns = None,
-    where: Where = None,
-    min_rating: MinRating = None,
-    unknown_items: UnknownItems = "refuse",
-    npy_order: NpyOrder = None,
-    memory_limit: MemoryLimit = None,
+    *,
+    options: DataOptions,
 ) -> None:
     """Write a data set in another layout. Its split is kept; a data set without one is split as by `split`."""
     from prismrec.data import write_mmrec, write_table
 
     if to not in ("table", "mmrec"):
         raise InputError("--to", repr(to), "one of: table, mmrec")
-    split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
-    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
-    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
+    dataset = options.read(source)
     if to == "table":
         write_table(dataset, out)
     else:

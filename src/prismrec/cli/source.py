@@ -1,8 +1,10 @@
-"""Options that choose and read a data set. A command lists the options it needs and calls `read_dataset`."""
+"""Options that choose and read a data set."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,7 +13,7 @@ import typer
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
-    from prismrec.data import ColumnNames, Dataset, SplitSpec
+    from prismrec.data import Dataset, SplitSpec
 
 _FORMAT_HELP = "Layout: table, mmrec, recbole or lattice. Detected if not given."
 _BY_HELP = (
@@ -56,84 +58,105 @@ MemoryLimit = Annotated[str | None, typer.Option("--memory-limit", help=_MEMORY_
 
 
 @dataclass(frozen=True)
-class RowOptions:
-    """The options that leave out columns and interactions."""
+class DataOptions:
+    """The values of the options that say how to read and split a data set.
 
-    ignore_columns: Sequence[str]
-    where: Sequence[str]
-    min_rating: float | None
-    unknown_items: str
+    `with_data_options` adds the fields to the signature of a command. The parameters of `prismrec.load` have the same
+    names, except that `format` is called `layout` here, and that the split and the columns take several options.
+    """
+
+    layout: Format = None
+    by: By = None
+    ratios: Ratios = None
+    split_seed: SplitSeed = None
+    fill: Fill = "mean"
+    k_core: KCore = 0
+    modality: Modalities = None
+    user_column: UserColumn = None
+    item_column: ItemColumn = None
+    time_column: TimeColumn = None
+    split_column: SplitColumn = None
+    rating_column: RatingColumn = None
+    ignore_column: IgnoreColumns = None
+    where: Where = None
+    min_rating: MinRating = None
+    unknown_items: UnknownItems = "refuse"
+    npy_order: NpyOrder = None
+    memory_limit: MemoryLimit = None
+
+    def read(self, source: Path) -> "Dataset":
+        """Load a data set. `load` checks the values that are passed on as text.
+
+        Args:
+            source: a folder, or the file of interactions in it.
+
+        Raises:
+            InputError: an option or a file cannot be used.
+        """
+        from prismrec.data import ColumnNames, load
+
+        columns = ColumnNames(
+            user=self.user_column,
+            item=self.item_column,
+            timestamp=self.time_column,
+            split=self.split_column,
+            rating=self.rating_column,
+        )
+        return load(
+            source,
+            format=self.layout,
+            split=self.split,
+            fill=cast(Any, self.fill),
+            k_core=self.k_core,
+            columns=columns,
+            modalities=self.modality or None,  # typer passes an empty list if the option is absent
+            npy_order=cast(Any, self.npy_order),
+            memory_limit=None if self.memory_limit is None else parse_size(self.memory_limit),
+            ignore_columns=self.ignore_column or (),
+            where=self.where or (),
+            min_rating=self.min_rating,
+            unknown_items=cast(Any, self.unknown_items),
+        )
+
+    @property
+    def split(self) -> "SplitSpec | None":
+        """The split that the options describe, or None if none of them is given.
+
+        Raises:
+            InputError: the protocol is unknown, or the ratios are not three shares.
+        """
+        from prismrec.data import SplitSpec
+
+        if self.by is None and self.ratios is None and self.split_seed is None:
+            return None
+        shares = (8.0, 1.0, 1.0) if self.ratios is None else _parse_ratios(self.ratios)
+        return SplitSpec(by=cast(Any, self.by or "user"), ratios=shares, seed=self.split_seed or 0)
 
 
-def read_dataset(
-    source: Path,
-    layout: str | None,
-    split: "SplitSpec | None",
-    columns: "ColumnNames",
-    rows: RowOptions,
-    modalities: list[str] | None,
-    fill: str,
-    k_core: int,
-    npy_order: str | None,
-    memory_limit: str | None,
-) -> "Dataset":
-    """Load the data set that the options describe. `load` checks the values that are passed on as text.
+def with_data_options(*, split_seed: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of `DataOptions` as options, in place of its parameter `options`.
 
     Args:
-        source: a folder, or the file of interactions in it.
-        layout: the value of `--format`.
-        split: the result of `split_spec`.
-        columns: the result of `column_names`.
-        rows: which columns and interactions to leave out.
-        modalities: the modalities to read. None and an empty list read all of them.
-        fill: the value of `--fill`.
-        k_core: the value of `--k-core`.
-        npy_order: the value of `--npy-order`.
-        memory_limit: the value of `--memory-limit`.
-
-    Raises:
-        InputError: an option or a file cannot be used.
+        split_seed: `SplitOrPlainSeed`, or `SplitSeed` for a command in which `--seed` has another meaning.
     """
-    from prismrec.data import load
 
-    return load(
-        source,
-        format=layout,
-        split=split,
-        fill=cast(Any, fill),
-        k_core=k_core,
-        columns=columns,
-        modalities=modalities or None,  # typer passes an empty list if the option is absent
-        npy_order=cast(Any, npy_order),
-        memory_limit=None if memory_limit is None else parse_size(memory_limit),
-        ignore_columns=rows.ignore_columns,
-        where=rows.where,
-        min_rating=rows.min_rating,
-        unknown_items=cast(Any, rows.unknown_items),
-    )
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def with_options(**values: Any) -> None:
+            options = DataOptions(**{field.name: values.pop(field.name) for field in fields(DataOptions)})
+            command(**values, options=options)
 
+        parameters = [each for each in signature(command).parameters.values() if each.name != "options"]
+        for field in fields(DataOptions):
+            annotation = split_seed if field.name == "split_seed" else field.type
+            parameters.append(
+                Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
+            )
+        with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by typer
+        with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        return with_options
 
-def column_names(
-    user: str | None, item: str | None, time: str | None, split: str | None, rating: str | None
-) -> "ColumnNames":
-    """The names of the columns. None stands for the usual names."""
-    from prismrec.data import ColumnNames
-
-    return ColumnNames(user=user, item=item, timestamp=time, split=split, rating=rating)
-
-
-def split_spec(by: str | None, ratios: str | None, seed: int | None) -> "SplitSpec | None":
-    """The split that the options describe, or None if none of them is given.
-
-    Raises:
-        InputError: the protocol is unknown, or the ratios are not three shares.
-    """
-    from prismrec.data import SplitSpec
-
-    if by is None and ratios is None and seed is None:
-        return None
-    shares = (8.0, 1.0, 1.0) if ratios is None else _parse_ratios(ratios)
-    return SplitSpec(by=cast(Any, by or "user"), ratios=shares, seed=seed or 0)
+    return decorate
 
 
 def _parse_ratios(text: str) -> tuple[float, float, float]:

@@ -7,31 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prismrec.cli.options import check_device_and_precision
-from prismrec.cli.source import (
-    By,
-    Fill,
-    Format,
-    IgnoreColumns,
-    ItemColumn,
-    KCore,
-    MemoryLimit,
-    MinRating,
-    Modalities,
-    NpyOrder,
-    RatingColumn,
-    Ratios,
-    RowOptions,
-    Source,
-    SplitColumn,
-    SplitSeed,
-    TimeColumn,
-    UnknownItems,
-    UserColumn,
-    Where,
-    column_names,
-    read_dataset,
-    split_spec,
-)
+from prismrec.cli.source import DataOptions, Source, SplitSeed, with_data_options
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
 
@@ -56,6 +32,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
+@with_data_options(split_seed=SplitSeed)
 def train(
     model: Model,
     source: Source,
@@ -70,24 +47,8 @@ def train(
     precision: Precision = "float32",
     resume: Resume = False,
     as_json: AsJson = False,
-    layout: Format = None,
-    by: By = None,
-    ratios: Ratios = None,
-    split_seed: SplitSeed = None,
-    fill: Fill = "mean",
-    k_core: KCore = 0,
-    modality: Modalities = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    time_column: TimeColumn = None,
-    split_column: SplitColumn = None,
-    rating_column: RatingColumn = None,
-    ignore_column: IgnoreColumns = None,
-    where: Where = None,
-    min_rating: MinRating = None,
-    unknown_items: UnknownItems = "refuse",
-    npy_order: NpyOrder = None,
-    memory_limit: MemoryLimit = None,
+    *,
+    options: DataOptions,
 ) -> None:
     """Train a model, keep the epoch with the best validation score, and evaluate it on the test split."""
     from prismrec.cli.progress import EpochLines
@@ -96,10 +57,7 @@ def train(
 
     config = make_config(model, parse_settings(set_ or []))
     settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
-    split = split_spec(by, ratios, split_seed)
-    columns = column_names(user_column, item_column, time_column, split_column, rating_column)
-    rows = RowOptions(ignore_column or (), where or (), min_rating, unknown_items)
-    dataset = read_dataset(source, layout, split, columns, rows, modality, fill, k_core, npy_order, memory_limit)
+    dataset = options.read(source)
     with EpochLines(settings) as lines:
         run = train_run(model, dataset, config, settings, out=out, resume=resume, report=lines.epoch)
     _report(run, out, as_json)
