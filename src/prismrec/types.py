@@ -84,6 +84,15 @@ class Interactions:
         """The item numbers of one user in ascending order, int32 `[number of items]`."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
+    def of_users(self, users: npt.NDArray[np.integer]) -> "Interactions":
+        """The pairs of n distinct users, which become the users 0..n-1 in the order given.
+
+        Args:
+            users: user numbers `[n]`.
+        """
+        rows = self.csr[users].tocoo()
+        return Interactions.from_pairs(rows.row, rows.col, len(users), self.num_items)
+
 
 def _check_range(kind: str, numbers: npt.NDArray[np.int64], count: int) -> None:
     if numbers.size and (numbers.min() < 0 or numbers.max() >= count):

@@ -17,6 +17,7 @@ FILES = {
     "config.json",
     "model.safetensors",
     "embeddings.safetensors",
+    "newcomers.safetensors",
     "users.parquet",
     "items.parquet",
     "interactions.parquet",

@@ -22,6 +22,7 @@ from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.records import EpochRecord, Settings
 from prismrec.runs import METRICS, Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
+from prismrec.runs.newcomers import choose_newcomers
 from prismrec.training import CheckpointFolder, Trained, Validate, fit
 from prismrec.types import Embeddings
 
@@ -145,6 +146,7 @@ def _fit(
         test=dataset.test,
         catalog=None if dataset.catalog is None else dataset.catalog.drop("item_id"),
         history=trained.progress.history,
+        stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid),
     )
     return run, trained
 

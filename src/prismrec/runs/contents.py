@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from prismrec.records import EpochRecord
+from prismrec.retrieval import Newcomers
 from prismrec.runs.manifest import Manifest
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
@@ -25,6 +26,7 @@ class RunContents:
         test: the test interactions.
         catalog: row i describes item i; None if the data set has no item table.
         history: one record per epoch.
+        stored_newcomers: how the run embeds new users; None in a run of an earlier version.
         warnings: notes on fields that another version wrote and this version ignores.
     """
 
@@ -38,4 +40,5 @@ class RunContents:
     test: Interactions
     catalog: pl.DataFrame | None
     history: tuple[EpochRecord, ...]
+    stored_newcomers: Newcomers | None = None
     warnings: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from torch import Tensor
 from prismrec.errors import InputError
 from prismrec.files import replacing, write_text
 from prismrec.records import EpochRecord
+from prismrec.retrieval import Newcomers
 from prismrec.runs.checksums import Checksum, check_files, checksum
 from prismrec.runs.contents import RunContents
 from prismrec.runs.manifest import parse_manifest
@@ -28,6 +29,8 @@ _FILES = (
     "history.jsonl",
 )
 """The files whose checksums are in `metrics.json`."""
+_NEWCOMERS = "newcomers.safetensors"
+"""Optional: runs of earlier versions do not have it."""
 _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.PolarsError)
 """What readers raise if a file is damaged; pydantic's errors are ValueErrors."""
 
@@ -62,6 +65,7 @@ def read_contents(folder: Path) -> RunContents:
             test=_interactions(pairs, "test", users, items),
             catalog=catalog if catalog.width else None,
             history=history,
+            stored_newcomers=_newcomers(folder / _NEWCOMERS),
             warnings=warnings,
         )
     except _READ_ERRORS as error:
@@ -97,6 +101,10 @@ def _embeddings(matrices: dict[str, Tensor], users: Vocabulary, items: Vocabular
     return Embeddings(user_rows, item_rows)
 
 
+def _newcomers(path: Path) -> Newcomers | None:
+    return Newcomers.from_tensors(load_file(path)) if path.exists() else None
+
+
 def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Vocabulary) -> Interactions:
     part = pairs.filter(pl.col("split") == split)
     return Interactions.from_pairs(part["user"].to_numpy(), part["item"].to_numpy(), len(users), len(items))
@@ -117,6 +125,9 @@ def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Pa
         save_file(weights, path)
     with replacing(folder / "embeddings.safetensors") as path:
         save_file({"users": contents.embeddings.users, "items": contents.embeddings.items}, path)
+    if contents.stored_newcomers is not None:
+        with replacing(folder / _NEWCOMERS) as path:
+            save_file(contents.stored_newcomers.tensors(), path)
     item_table = pl.DataFrame({"item": contents.items.ids})
     if contents.catalog is not None:
         item_table = item_table.hstack(contents.catalog.drop("item", strict=False))
@@ -136,7 +147,8 @@ def write_metrics(metrics: Mapping[str, object], folder: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    checksums = {name: checksum(folder / name).model_dump() for name in _FILES}
+    names = [*_FILES, _NEWCOMERS] if (folder / _NEWCOMERS).exists() else _FILES
+    checksums = {name: checksum(folder / name).model_dump() for name in names}
     write_text(folder / "metrics.json", json.dumps({**metrics, "files": checksums}, indent=2))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 

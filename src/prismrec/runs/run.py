@@ -1,6 +1,7 @@
 """A finished run: evaluation and recommendations from its embeddings, without the model."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
-from prismrec.retrieval import rank
+from prismrec.retrieval import Newcomers, rank
 from prismrec.runs.contents import RunContents
 from prismrec.runs.folder import read_contents, write_contents, write_metrics
+from prismrec.runs.newcomers import choose_newcomers
 from prismrec.types import Embeddings
 
 ColdUsers = Literal["popular", "refuse"]
@@ -58,6 +60,11 @@ class Run(RunContents):
             "test": self.evaluate("test").to_dict() if len(self.test) else None,
         }
         write_metrics(metrics, self.folder)
+
+    @cached_property
+    def newcomers(self) -> Newcomers:
+        """How the run embeds users that it was not trained on; chosen now if the run directory does not say it."""
+        return self.stored_newcomers or choose_newcomers(self.embeddings, self.train, self.valid)
 
     def evaluate(
         self,

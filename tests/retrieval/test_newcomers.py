@@ -1,0 +1,73 @@
+"""Users that were not in the training data."""
+
+import numpy as np
+import pytest
+import torch
+
+from prismrec.errors import InputError
+from prismrec.retrieval.newcomers import HistoryMap, Newcomers, fit_history_maps, ridge_regressions
+from prismrec.types import Embeddings, Interactions
+
+
+def random_histories(seed: int, users: int = 40, items: int = 15) -> Interactions:
+    rng = np.random.default_rng(seed)
+    numbers = np.concatenate([[0], rng.integers(1, users, 160)])
+    return Interactions.from_pairs(numbers, rng.integers(0, items, len(numbers)), users, items)
+
+
+def test_a_map_adds_the_rows_of_the_history() -> None:
+    items = torch.randn(15, 3, generator=torch.Generator().manual_seed(0))
+    histories = random_histories(1)
+    found = HistoryMap(items, torch.tensor([1.0, 2.0, 3.0]), 0.5)(histories)
+    for user in range(histories.num_users):
+        rows = items[torch.from_numpy(histories.items_of(user)).long()]
+        expected = torch.tensor([1.0, 2.0, 3.0]) + rows.sum(0) / max(len(rows), 1) ** 0.5
+        torch.testing.assert_close(found[user], expected)
+
+
+@pytest.mark.parametrize(("discount", "power"), [(0.0, 1.0), (0.5, 0.5), (1.0, 0.5)])
+def test_the_regression_finds_a_map_that_made_the_users(discount: float, power: float) -> None:
+    train = random_histories(2)
+    generator = torch.Generator().manual_seed(3)
+    items = torch.randn(15, 3, generator=generator)
+    mixing = torch.randn(3, 3, generator=generator)
+    degrees = torch.from_numpy(train.item_degrees).float().clamp(min=1)
+    true_map = HistoryMap(items / degrees.pow(discount).unsqueeze(1) @ mixing, torch.randn(3), power)
+    embeddings = Embeddings(true_map(train), items)
+    (fitted,) = fit_history_maps(embeddings, train, [1e-9], discount=discount, power=power)
+    histories = random_histories(4)
+    torch.testing.assert_close(fitted(histories), true_map(histories), rtol=1e-3, atol=1e-4)
+
+
+def test_ridge_regression_is_the_minimum_of_its_loss() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(30, 4, generator=generator, dtype=torch.float64) + 1
+    y = torch.randn(30, 2, generator=generator, dtype=torch.float64)
+    ((weight, offset),) = ridge_regressions(x, y, [0.3])
+    weight.requires_grad_()
+    offset.requires_grad_()
+    scale = (x - x.mean(0)).square().sum(0).mean()
+    loss = (x @ weight + offset - y).square().sum() + 0.3 * scale * weight.square().sum()
+    for gradient in torch.autograd.grad(loss, [weight, offset]):
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-9)
+
+
+def test_constant_inputs_predict_the_mean() -> None:
+    ((weight, offset),) = ridge_regressions(torch.ones(5, 2), torch.arange(10.0).view(5, 2), [0.1])
+    assert torch.equal(weight, torch.zeros(2, 2))
+    torch.testing.assert_close(offset, torch.tensor([4.0, 5.0]))
+
+
+def test_tensors_hold_everything() -> None:
+    train = random_histories(6)
+    items = torch.randn(15, 3, generator=torch.Generator().manual_seed(7))
+    (fitted,) = fit_history_maps(Embeddings(torch.randn(40, 3), items), train, [0.1], discount=0.5, power=0.5)
+    newcomers = Newcomers(fitted)
+    again = Newcomers.from_tensors(newcomers.tensors())
+    assert torch.equal(again.embed_users(train), newcomers.embed_users(train))
+
+
+def test_histories_of_other_items_are_refused() -> None:
+    newcomers = Newcomers(HistoryMap(torch.zeros(15, 3), torch.zeros(3), 0.5))
+    with pytest.raises(InputError, match="14 items"):
+        newcomers.embed_users(random_histories(8, items=14))
