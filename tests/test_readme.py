@@ -8,6 +8,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,21 @@ def test_the_python_example_runs(
     printed = capsys.readouterr().out
     assert re.match(r"0\.\d+\n", printed)
     assert "title" in printed
+
+
+def test_the_notebook_runs_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = code_blocks((ROOT / "docs" / "data.md").read_text(encoding="utf-8"), "python")
+    notebook = next(block for block in blocks if "prismrec.dataset(" in block)
+    assert len(notebook.splitlines()) <= 20
+    names: dict[str, Any] = {}
+    exec(compile(notebook, "docs/data.md", "exec"), names)
+    assert "title" in capsys.readouterr().out
+    assert list(names["best"].columns) == ["user", "rank", "item", "score", "title"]
+    assert names["item_vectors"].shape[0] == len(names["item_ids"]) == 100
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

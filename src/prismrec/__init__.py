@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
-    from prismrec.data import Dataset, SplitSpec, load
+    from prismrec.data import Dataset, SplitSpec, dataset, from_csr, load
     from prismrec.evaluation import Evaluation, evaluate
     from prismrec.experiments.train import train
     from prismrec.models import REGISTRY as MODELS
@@ -35,7 +35,9 @@ _HOMES = {
     "SplitSpec": "prismrec.data",
     "Triplets": "prismrec.types",
     "Vocabulary": "prismrec.types",
+    "dataset": "prismrec.data",
     "evaluate": "prismrec.evaluation",
+    "from_csr": "prismrec.data",
     "load": "prismrec.data",
     "train": "prismrec.experiments.train",
 }
@@ -52,7 +54,9 @@ __all__ = [
     "SplitSpec",
     "Triplets",
     "Vocabulary",
+    "dataset",
     "evaluate",
+    "from_csr",
     "load",
     "train",
 ]

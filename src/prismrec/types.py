@@ -4,7 +4,7 @@ An **id** is an identifier of the data set (a string). A **number** is a row (0-
 use numbers only. Letters: U users, I items, E interactions, B batch size, d embedding width.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -145,19 +145,25 @@ class Triplets:
 
 
 class Vocabulary:
-    """Translates between ids (strings) and numbers (rows).
+    """Translates between ids and numbers (rows).
+
+    Ids are strings, or what a user passed in memory: integers or other hashable objects. Files contain strings only.
 
     Attributes:
-        ids: the id of each row.
+        ids: the id of each row as a string.
         kind: what the ids identify.
+        given: the id of each row as the user passed it: integers, or an array of objects. None if ids are strings.
     """
 
-    def __init__(self, ids: pl.Series | Iterable[str], kind: str = "id") -> None:
+    def __init__(
+        self, ids: pl.Series | Iterable[str], kind: str = "id", *, given: Sequence[Hashable] | None = None
+    ) -> None:
         """Number the ids in the given order.
 
         Args:
             ids: distinct, nonempty strings.
             kind: what the ids identify ("user", "item"), for messages.
+            given: the distinct ids that the strings stand for, in the same order. None if they are the strings.
 
         Raises:
             ValueError: an id is missing, empty or given twice, or the ids are not strings.
@@ -170,33 +176,59 @@ class Vocabulary:
             raise ValueError(f"an empty {kind} id")
         if self.ids.n_unique() != len(self.ids):
             raise ValueError(f"{kind} id {self.ids.filter(self.ids.is_duplicated())[0]!r} is given twice")
+        self.given = None if given is None else _id_array(given)
+        if given is not None and len(self._number_of) != len(self.ids):
+            raise ValueError(f"{len(self._number_of)} distinct {kind} ids for {len(self.ids)} strings")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __contains__(self, identifier: object) -> bool:
-        return identifier in self._number_of
+        try:
+            return identifier in self._number_of
+        except TypeError:  # not hashable
+            return False
 
     @cached_property
-    def _number_of(self) -> dict[str, int]:
-        return {identifier: number for number, identifier in enumerate(self.ids)}
+    def _number_of(self) -> dict[Hashable, int]:
+        ids = self.ids if self.given is None else self.given.tolist()
+        return {identifier: number for number, identifier in enumerate(ids)}
 
-    def number(self, identifier: str) -> int:
+    def number(self, identifier: Hashable) -> int:
         """The row of one id.
 
         Raises:
             InputError: the id is unknown; the message shows a known one.
         """
-        try:
+        if identifier in self:
             return self._number_of[identifier]
-        except KeyError:
-            example = f"one of {len(self)} known ids, such as {self.ids[0]!r}" if len(self) else "no id at all"
-            raise InputError(f"{self.kind} id", repr(identifier), example) from None
+        found = repr(identifier)
+        expected = "no id at all"
+        if len(self):
+            example = self.id(0)
+            expected = f"one of {len(self)} known ids, such as {example!r}"
+            if not isinstance(identifier, type(example)):
+                found += f" ({type(identifier).__name__})"
+                expected += f" ({type(example).__name__})"
+        raise InputError(f"{self.kind} id", found, expected)
 
-    def id(self, number: int) -> str:
+    def id(self, number: int) -> Hashable:
         """The id of one row."""
-        return str(self.ids[int(number)])
+        return self.ids_of([number]).to_list()[0]
 
     def ids_of(self, numbers: npt.ArrayLike) -> pl.Series:
-        """The ids of the given rows, in the order given."""
-        return self.ids.gather(np.asarray(numbers, dtype=np.int64))
+        """The ids of the given rows, in the order given: of dtype String, Int64 or Object."""
+        rows = np.asarray(numbers, dtype=np.int64)
+        if self.given is None:
+            return self.ids.gather(rows)
+        chosen = self.given[rows]
+        if chosen.dtype == np.object_:
+            return pl.Series(self.kind, chosen.tolist(), dtype=pl.Object)
+        return pl.Series(self.kind, chosen)
+
+
+def _id_array(given: Sequence[Hashable]) -> npt.NDArray[np.int64] | npt.NDArray[np.object_]:
+    """Integers as int64, and everything else as objects."""
+    if all(type(identifier) is int and abs(identifier) < 2**63 for identifier in given):
+        return np.array(given, dtype=np.int64)
+    return np.fromiter(given, dtype=np.object_, count=len(given))

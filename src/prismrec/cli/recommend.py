@@ -1,6 +1,7 @@
 """`prismrec recommend`: ranked items for known users of a finished run."""
 
 import json
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,7 +111,7 @@ def _note_short_lists(run: "Run", users: list[str] | None, table: "pl.DataFrame"
         _note(f"{_some(empty)} without an item left to recommend")
 
 
-def _some(users: list[str]) -> str:
+def _some(users: Sequence[Hashable]) -> str:
     return f"user {users[0]!r}" if len(users) == 1 else f"{len(users):,} users, such as {users[0]!r},"
 
 

@@ -1,7 +1,8 @@
-"""From files to a `Dataset`: layouts, checks of the input, and splits."""
+"""From files and data in memory to a `Dataset`: layouts, checks of the input, and splits."""
 
 from prismrec.data.build import build, load
 from prismrec.data.dataset import Dataset
+from prismrec.data.frames import dataset, from_csr
 from prismrec.data.readers.raw import ColumnNames, RawData, RawFeatures
 from prismrec.data.split import SplitSpec
 from prismrec.data.write import write_mmrec, write_table
@@ -13,6 +14,8 @@ __all__ = [
     "RawFeatures",
     "SplitSpec",
     "build",
+    "dataset",
+    "from_csr",
     "load",
     "write_mmrec",
     "write_table",

@@ -25,7 +25,8 @@ class Dataset:
         present: modality → bool `[I]`, False where the row of `features` was filled.
         users: user ids in the order of their numbers.
         items: item ids in the order of their numbers.
-        catalog: descriptions for people: `item_id`, then the other columns of the item table. Row i is item number i.
+        catalog: descriptions for people: `item_id` as text, then the other columns of the item table. Row i is item
+            number i.
         notes: what was counted, left out and decided while reading, one sentence each.
 
     Raises:
@@ -57,6 +58,15 @@ class Dataset:
             raise ValueError(f"a catalog of {len(self.catalog)} rows for {size[1]} items")
         object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
         object.__setattr__(self, "present", MappingProxyType(dict(self.present)))
+
+    def __getstate__(self) -> dict[str, object]:
+        """What to pickle: read-only views of dicts cannot be pickled, the dicts can."""
+        return {**vars(self), "features": dict(self.features), "present": dict(self.present)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        object.__setattr__(self, "features", MappingProxyType(self.features))
+        object.__setattr__(self, "present", MappingProxyType(self.present))
 
     @cached_property
     def fingerprint(self) -> str:

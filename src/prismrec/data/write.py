@@ -29,8 +29,8 @@ def write_table(dataset: Dataset, out: Path) -> None:
     with new_folder(out) as folder:
         pairs = _pair_table(dataset)
         interactions = {
-            "user_id": dataset.users.ids_of(pairs["user"]),
-            "item_id": dataset.items.ids_of(pairs["item"]),
+            "user_id": dataset.users.ids.gather(pairs["user"]),
+            "item_id": dataset.items.ids.gather(pairs["item"]),
             "split": pl.Series(SPLIT_NAMES).gather(pairs["label"]),
         }
         pl.DataFrame(interactions).write_csv(folder / "interactions.csv")

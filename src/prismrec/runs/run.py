@@ -1,6 +1,6 @@
 """A finished run: evaluation and recommendations from its embeddings, without the model."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -93,7 +93,7 @@ class Run(RunContents):
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
         return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
 
-    def recommend(self, user: str, k: int = 10, *, cold_users: ColdUsers = "popular") -> pl.DataFrame:
+    def recommend(self, user: Hashable, k: int = 10, *, cold_users: ColdUsers = "popular") -> pl.DataFrame:
         """The best k items for one user, without the items that the user has interacted with.
 
         Args:
@@ -111,7 +111,7 @@ class Run(RunContents):
         return self.recommend_all([user], k, cold_users=cold_users).drop("user")
 
     def recommend_all(
-        self, users: Sequence[str] | None = None, k: int = 10, *, cold_users: ColdUsers = "popular"
+        self, users: Sequence[Hashable] | None = None, k: int = 10, *, cold_users: ColdUsers = "popular"
     ) -> pl.DataFrame:
         """`recommend` for many users, or for all if `users` is None; one table, whose first column is the user.
 
@@ -147,7 +147,7 @@ class Run(RunContents):
             return table
         return table.hstack(self.catalog[items].drop(table.columns, strict=False))
 
-    def cold_users(self, users: Sequence[str] | None = None) -> list[str]:
+    def cold_users(self, users: Sequence[Hashable] | None = None) -> list[Hashable]:
         """The users without a training interaction, among the given ones or among all.
 
         Raises:

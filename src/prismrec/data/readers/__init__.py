@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from prismrec.data import check
 from prismrec.data.readers import lattice, mmrec, recbole, table
 from prismrec.data.readers.boundary import LIBRARY_ERRORS, foreign_errors
 from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
@@ -29,7 +28,5 @@ def read_source(source: Path, layout: str | None, options: ReadOptions) -> RawDa
     with foreign_errors(source, "a source that can be read", LIBRARY_ERRORS):
         chosen, files = recognise(source, layout)
         raw = READERS[chosen](files, options)
-    missing = [name for name in options.ignore_columns if name not in options.ignored_columns]
-    if missing:
-        raise ParameterError("ignore_columns", check.listed(missing), f"columns of a table of {source}")
+    options.require_ignored(source)
     return raw

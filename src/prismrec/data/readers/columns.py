@@ -38,13 +38,13 @@ def find_column(table: Table, role: str, given: str | None = None) -> str | None
     columns = table.frame.columns
     if given is not None:
         if given not in columns:
-            raise InputError(f"{table.path}, line 1", f"columns {check.listed(columns)}", f"a column {given!r}")
+            raise InputError(table.header, f"columns {check.listed(columns)}", f"a column {given!r}")
         return given
     usual = {plain_name(name) for name in USUAL_NAMES[role]}
     found = [name for name in columns if plain_name(name) in usual]
     if len(found) > 1:
         raise InputError(
-            f"{table.path}, line 1",
+            table.header,
             f"{len(found)} columns that could hold the {role}: {check.listed(found)}",
             f"one, chosen with {_OPTIONS[role]}",
         )
@@ -60,7 +60,7 @@ def require_column(table: Table, role: str, given: str | None = None) -> str:
     found = find_column(table, role, given)
     if found is None:
         raise InputError(
-            f"{table.path}, line 1",
+            table.header,
             f"columns {check.listed(table.frame.columns)}",
             f"a column for the {role}, called {', '.join(USUAL_NAMES[role])}, or named by {_OPTIONS[role]}",
         )

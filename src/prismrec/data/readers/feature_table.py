@@ -22,17 +22,26 @@ _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 
 
 def read_feature_table(path: Path, options: ReadOptions, _items: Table | None) -> RawFeatures:
-    """Features from a Parquet file: ids, and beside them one column of lists or numeric columns.
+    """Features from a Parquet file, as `features_of` finds them.
+
+    Raises:
+        InputError: no valid file, or a table that `features_of` refuses.
+    """
+    return features_of(read_table(path, options), options)
+
+
+def features_of(table: Table, options: ReadOptions) -> RawFeatures:
+    """Features from a table: ids, and beside them one column of lists or numeric columns.
 
     The row index that pandas stores is left out, with a note.
 
     Raises:
-        InputError: no valid file, no single column of ids, empty cells, or columns whose meaning is ambiguous.
+        InputError: no single column of ids, empty cells, or columns whose meaning is ambiguous.
     """
-    table = read_table(path, options)
+    path = table.path
     index = [name for name in table.frame.columns if _PANDAS_INDEX.fullmatch(name)]
     frame = table.frame.drop(index)
-    id_name = _id_name(path, frame.columns, options.columns.item)
+    id_name = feature_id_column(path, frame.columns, options.columns.item)
     ids = id_column(table, id_name, "item")
     rest = frame.drop(id_name)
     if any(column.null_count() for column in rest):
@@ -51,7 +60,12 @@ def read_feature_table(path: Path, options: ReadOptions, _items: Table | None) -
     return checked(values, path, ids, notes)
 
 
-def _id_name(path: Path, columns: Sequence[str], given: str | None) -> str:
+def feature_id_column(path: Path, columns: Sequence[str], given: str | None) -> str:
+    """The column with the item ids: the given name if it is there, else the one with a usual name.
+
+    Raises:
+        InputError: there is none, or several have a usual name.
+    """
     if given is not None and given in columns:
         return given
     found = [name for name in columns if plain_name(name) in _ID_NAMES]

@@ -1,7 +1,9 @@
 """Interactions from one table, or from one table for each split."""
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -70,26 +72,42 @@ def read_interactions(files: SourceFiles, options: ReadOptions, *, numbered: boo
     Raises:
         InputError: a file or a column that cannot be used, or no row meets the conditions.
     """
-    tables = []
+    parts = [(label, read_table(path, options)) for label, path in files.parts]
+    return combine_tables(parts, files.path, options, numbered=numbered)
+
+
+def combine_tables(
+    parts: Sequence[tuple[int | None, Table]], path: Path, options: ReadOptions, *, numbered: bool = False
+) -> InteractionTable:
+    """The interactions of tables.
+
+    Args:
+        parts: the tables; if there are several, each with its split label (0 train, 1 valid, 2 test).
+        path: where they are from, for messages.
+        options: columns, conditions, and which columns the split needs.
+        numbered: the ids are row numbers.
+
+    Raises:
+        InputError: a column that cannot be used, or no row meets the conditions.
+    """
     frames = []
     notes: list[str] = []
-    for part, (label, path) in enumerate(files.parts):
-        table = read_table(path, options)
+    for part, (label, table) in enumerate(parts):
         notes += table.notes
         frame = _columns(table, options, label, numbered, notes)
         keep = _meets(table, options, notes)
-        tables.append(table)
         positions = pl.int_range(len(frame), dtype=pl.Int64).alias("row")
         frames.append(frame.with_columns(positions, pl.lit(part, dtype=pl.Int64).alias("part")).filter(keep))
-    if len(files.parts) > 1:
-        listed = ", ".join(f"{path.name} ({SPLIT_NAMES[label or 0]})" for label, path in files.parts)
+    if len(parts) > 1:
+        listed = ", ".join(f"{table.path.name} ({SPLIT_NAMES[label or 0]})" for label, table in parts)
         notes.append(f"split labels are the files: {listed}")
     if len({frame.width for frame in frames}) > 1:
-        raise InputError(files.path, "timestamps in some of the files", "timestamps in all files, or in none")
+        raise InputError(path, "timestamps in some of the files", "timestamps in all files, or in none")
     rows = pl.concat(frames, how="vertical_relaxed")
     if rows.is_empty():
-        raise InputError(files.path, "no row that meets the conditions", "at least one row (--where, --min-rating)")
-    return InteractionTable(rows.drop("row", "part"), rows["row"], rows["part"], tuple(tables), tuple(notes))
+        raise InputError(path, "no row that meets the conditions", "at least one row (--where, --min-rating)")
+    tables = tuple([table for _, table in parts])
+    return InteractionTable(rows.drop("row", "part"), rows["row"], rows["part"], tables, tuple(notes))
 
 
 def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bool, notes: list[str]) -> pl.DataFrame:
@@ -98,7 +116,7 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
     user = require_column(table, "user", names.user)
     item = require_column(table, "item", names.item)
     if user == item:
-        raise InputError(f"{table.path}, line 1", f"column {user!r} for users and items", "two columns")
+        raise InputError(table.header, f"column {user!r} for users and items", "two columns")
     read_ids = row_numbers if numbered else id_column
     columns = [read_ids(table, user, "user"), read_ids(table, item, "item")]
     conditional = [_column_of(table, condition, options) for condition in options.where]
@@ -132,7 +150,7 @@ def _column_of(table: Table, condition: Condition, options: ReadOptions) -> str:
         return require_column(table, "rating", options.columns.rating)
     if condition.column not in table.frame.columns:
         raise InputError(
-            f"{table.path}, line 1",
+            table.header,
             f"columns {', '.join(map(repr, table.frame.columns))}",
             f"a column {condition.column!r}, which a condition names (--where)",
         )

@@ -128,6 +128,16 @@ class ReadOptions:
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise ParameterError("memory_limit", str(self.memory_limit), "a number of bytes above 0")
 
+    def require_ignored(self, source: object) -> None:
+        """Check that every column to ignore was found.
+
+        Raises:
+            ParameterError: no table has it.
+        """
+        missing = [name for name in self.ignore_columns if name not in self.ignored_columns]
+        if missing:
+            raise ParameterError("ignore_columns", ", ".join(map(repr, missing)), f"columns of a table of {source}")
+
     @property
     def needs_labels(self) -> bool:
         """Whether the split uses the labels of the file."""

@@ -39,13 +39,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     interactions = read_interactions(files, options)
     items = _id_table(folder, "item", options.columns.item, options)
     users = _id_table(folder, "user", options.columns.user, options)
-    notes = list(interactions.notes)
-    if users is not None:
-        notes += users.notes
-        _refuse_unknown(interactions, users, "user")
-    if items is not None:
-        notes += items.notes
-        interactions = _known_items(interactions, items, options, notes)
+    interactions, notes = join(interactions, users, items, options)
     features = read_features(sources_in(folder / "features", options, items), folder, options.modalities)
     used = _paths_used(files, items, users, folder / "features")
     return RawData(
@@ -58,6 +52,24 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         catalog=None if items is None else items.frame,
         notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT)),
     )
+
+
+def join(
+    interactions: InteractionTable, users: Table | None, items: Table | None, options: ReadOptions
+) -> tuple[InteractionTable, list[str]]:
+    """The interactions of known users and items, and the notes of all tables.
+
+    Raises:
+        InputError: a user or an item that its table lacks.
+    """
+    notes = list(interactions.notes)
+    if users is not None:
+        notes += users.notes
+        _refuse_unknown(interactions, users, "user")
+    if items is not None:
+        notes += items.notes
+        interactions = _known_items(interactions, items, options, notes)
+    return interactions, notes
 
 
 def _paths_used(files: SourceFiles, items: Table | None, users: Table | None, features: Path) -> set[Path]:
@@ -100,9 +112,7 @@ def id_table(table: Table, kind: str, name: str | None = None) -> Table:
     target = f"{kind}_id"
     rest = table.frame.drop(column)
     if target in rest.columns:
-        raise InputError(
-            f"{table.path}, line 1", f"columns {column!r} and {target!r}", f"one column with the {kind} ids"
-        )
+        raise InputError(table.header, f"columns {column!r} and {target!r}", f"one column with the {kind} ids")
     return replace(table, frame=rest.insert_column(0, ids.alias(target)))
 
 

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,20 +40,29 @@ class Table:
     """A table and where it came from. The columns of text files are all String.
 
     Attributes:
-        path: the file.
+        path: the file; of data in memory the name of the parameter.
         frame: its content.
         types: the type that an atomic file declares for a column (`float_seq` in `image:float_seq`), if it does.
         notes: what was counted while reading.
+        in_memory: whether the table is no file.
     """
 
     path: Path
     frame: pl.DataFrame
     types: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    in_memory: bool = False
+
+    @property
+    def header(self) -> str:
+        """The place of the column names, for messages."""
+        return str(self.path) if self.in_memory else f"{self.path}, line 1"
 
     def place(self, row: int, column: str | None = None) -> str:
         """The file, line (text) or row (Parquet), and column of a cell, for messages; `row` is 0-based."""
         suffix = "" if column is None else f", column {column!r}"
+        if self.in_memory:
+            return f"{self.path}, row {row} (from 0){suffix}"
         if _kind(self.path) == ".parquet":
             return f"{self.path}, row {row + 1}{suffix}"
         for index, (line, _) in enumerate(_records(self.path, read_bytes(self.path, None))):
@@ -76,17 +85,23 @@ def read_table(path: Path, options: ReadOptions) -> Table:
     types: dict[str, str] = {}
     if _is_atomic(path):
         frame, types = _without_types(path, frame)
-    notes = []
-    entries = {name: {name, f"{path.name}:{name}"}.intersection(options.ignore_columns) for name in frame.columns}
-    ignored = [name for name, found in entries.items() if found]
-    if ignored:
-        options.ignored_columns.update(*entries.values())
-        notes.append(f"{path.name}: columns ignored: {', '.join(ignored)}")
-        frame = frame.drop(ignored)
-    broken = sum(_line_breaks(frame))
+    table = without_ignored(Table(path, frame, types), options)
+    broken = sum(_line_breaks(table.frame))
     if broken:
-        notes.append(f"{path.name}: {broken:,} fields contain line breaks")
-    return Table(path, frame, types, tuple(notes))
+        return replace(table, notes=(*table.notes, f"{path.name}: {broken:,} fields contain line breaks"))
+    return table
+
+
+def without_ignored(table: Table, options: ReadOptions) -> Table:
+    """The table without the columns to ignore, which a note names."""
+    name_of = table.path.name
+    entries = {name: {name, f"{name_of}:{name}"}.intersection(options.ignore_columns) for name in table.frame.columns}
+    ignored = [name for name, found in entries.items() if found]
+    if not ignored:
+        return table
+    options.ignored_columns.update(*entries.values())
+    note = f"{name_of}: columns ignored: {', '.join(ignored)}"
+    return replace(table, frame=table.frame.drop(ignored), notes=(*table.notes, note))
 
 
 def read_text(path: Path, limit: int | None) -> str:

@@ -1,0 +1,151 @@
+"""Tables and matrices of other libraries as polars tables and NumPy arrays. None of these libraries is imported."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import issparse
+from torch import Tensor
+
+from prismrec.data.readers.boundary import foreign_errors
+from prismrec.data.readers.tabular import Table
+from prismrec.errors import InputError
+
+_TABLE = "a table: of polars, pandas or Arrow, or a dict of columns"
+_BASIC = {str, int, float, bool}
+
+
+def is_table(value: object) -> bool:
+    """Whether the value has named columns."""
+    if isinstance(value, pl.Series) or (_is_pandas(value) and not hasattr(value, "columns")):
+        return False
+    return isinstance(value, pl.DataFrame | pl.LazyFrame | Mapping) or any(
+        hasattr(value, name) for name in ("columns", "__arrow_c_stream__")
+    )
+
+
+def is_sparse(value: object) -> bool:
+    """Whether the value is a sparse matrix or array of SciPy."""
+    return bool(issparse(value))
+
+
+def to_table(value: Any, where: str) -> Table:
+    """A table of any library.
+
+    Args:
+        value: a data frame of polars or pandas, an object with the Arrow PyCapsule interface, or a mapping of columns.
+        where: the name of the parameter, for messages.
+
+    Raises:
+        InputError: no table, columns of unequal length or with one name, no column, or no row.
+    """
+    with foreign_errors(where, _TABLE):
+        frame = _to_frame(value, where)
+    if frame.is_empty():
+        raise InputError(where, "no row", "at least one row")
+    return Table(Path(where), frame, in_memory=True)
+
+
+def _to_frame(value: Any, where: str) -> pl.DataFrame:
+    if isinstance(value, pl.LazyFrame):
+        return value.collect()
+    if isinstance(value, pl.DataFrame):
+        return value
+    if _is_pandas(value):
+        names = list(value.columns)
+        columns = [value.iloc[:, position] for position in range(len(names))]
+    elif isinstance(value, Mapping):
+        names = list(value)
+        columns = list(value.values())
+    elif hasattr(value, "__arrow_c_stream__"):
+        return pl.DataFrame(value)
+    else:
+        raise InputError(where, f"an object of type {type(value).__name__}", _TABLE)
+    series: dict[str, pl.Series] = {}
+    for name, column in zip(names, columns, strict=True):
+        place = f"{where}[{name!r}]"
+        text = str(name)
+        if text in series:
+            raise InputError(where, f"column {name!r} twice", "each column once")
+        series[text] = to_series(column, place)
+        length = len(next(iter(series.values())))
+        if len(series[text]) != length:
+            raise InputError(place, f"{len(series[text]):,} values", f"{length:,}, as in {names[0]!r}")
+    return pl.DataFrame(series)
+
+
+def to_series(values: Any, where: str) -> pl.Series:
+    """A column of any library. Values that polars has no type for stay Python objects; missing ones become null.
+
+    Raises:
+        InputError: no column.
+    """
+    with foreign_errors(where, "a column: an array, a series or a list"):
+        if isinstance(values, pl.Series):
+            return values
+        if isinstance(values, Tensor):
+            return pl.Series(to_matrix(values, where))
+        if _is_pandas(values):
+            values = values.to_numpy()
+        if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+            return pl.Series(values)
+        if isinstance(values, np.ndarray):
+            if values.ndim and values.dtype.kind != "O":
+                return pl.Series(values)
+            values = values.tolist()
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise InputError(where, f"an object of type {type(values).__name__}", "a column: an array or a list")
+        return _from_objects([None if _is_missing(value) else value for value in values])
+
+
+def _from_objects(values: list[Any]) -> pl.Series:
+    kinds = {type(value) for value in values} - {type(None)}
+    if len(kinds) > 1 and not kinds <= {int, float}:
+        return pl.Series(values, dtype=pl.Object)
+    if kinds <= _BASIC or not any(issubclass(kind, tuple | frozenset) for kind in kinds):
+        try:
+            return pl.Series(values)
+        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+            pass
+    return pl.Series(values, dtype=pl.Object)
+
+
+def to_matrix(values: Any, where: str) -> npt.NDArray[Any]:
+    """An array of NumPy, PyTorch or SciPy (sparse), or nested lists, as a NumPy array.
+
+    Raises:
+        InputError: something else, or rows of unequal length.
+    """
+    with foreign_errors(where, "a matrix of NumPy, PyTorch or SciPy, with rows of equal length"):
+        if isinstance(values, Tensor):
+            dense = values.detach().cpu().to_dense()
+            return (dense.float() if dense.is_floating_point() else dense).numpy()
+        if is_sparse(values):
+            return values.toarray()
+        return np.asarray(values)
+
+
+def refuse_objects(table: Table) -> None:
+    """Refuse columns of Python objects, which no file of a run can hold.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name, dtype in table.frame.schema.items():
+        if dtype == pl.Object:
+            expected = "text, numbers, dates or lists of one type; leave the column out with ignore_columns"
+            raise InputError(f"{table.path}[{name!r}]", "values of several types, or Python objects", expected)
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, or a missing value of pandas."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def _is_pandas(value: object) -> bool:
+    return any(kind.__module__.partition(".")[0] == "pandas" for kind in type(value).__mro__)
