@@ -27,7 +27,8 @@ import prismrec
 from prismrec.data import Dataset
 from prismrec.experiments.bench import time_model
 from prismrec.process import request_large_pages, retain_freed_memory
-from prismrec.records import EpochRecord, Settings
+from prismrec.records import Settings
+from prismrec.training import Callback, EpochEnd
 
 HERE = Path(__file__).parent
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
@@ -67,13 +68,15 @@ def train(dataset: Dataset, entry: Entry, configuration: Configuration, seed: in
         return
     print(f"{entry.name} {folder_name(configuration)} seed {seed}", file=sys.stderr, flush=True)
     settings = Settings(seed=seed, patience=entry.patience)
-    prismrec.train(entry.model, dataset, configuration, settings, out=folder, resume=True, report=show_progress)
+    prismrec.train(entry.model, dataset, configuration, settings, out=folder, resume=True, callbacks=[Progress()])
 
 
-def show_progress(record: EpochRecord) -> None:
-    if record.epoch % 10 == 0:
-        recall = (record.valid or {}).get("recall@20")
-        print(f"  epoch {record.epoch}: {record.seconds:.2f} s, recall@20 {recall}", file=sys.stderr, flush=True)
+class Progress(Callback):
+    def on_epoch(self, epoch: EpochEnd) -> None:
+        record = epoch.record
+        if record.epoch % 10 == 0:
+            recall = (record.valid or {}).get("recall@20")
+            print(f"  epoch {record.epoch}: {record.seconds:.2f} s, recall@20 {recall}", file=sys.stderr, flush=True)
 
 
 def best_configuration(entry: Entry, work: Path) -> tuple[Configuration | None, list[str]]:

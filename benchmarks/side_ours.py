@@ -18,12 +18,12 @@ from prismrec.experiments.bench import evaluate_once, peak_bytes
 from prismrec.experiments.train import build_model, make_config
 from prismrec.models import Recommender
 from prismrec.process import request_large_pages, retain_freed_memory
-from prismrec.records import EpochRecord, Settings
-from prismrec.training import fit
+from prismrec.records import Settings
+from prismrec.training import Callback, EpochEnd, fit
 
 
-class Server:
-    """Answers the commands; the trainer calls `epoch_done` after each epoch."""
+class Server(Callback):
+    """Answers the commands; the trainer calls `on_epoch` after each epoch."""
 
     def __init__(self, model: Recommender, dataset: Dataset, device: str) -> None:
         self.model = model
@@ -31,7 +31,7 @@ class Server:
         self.device = device
         self.clock = Clock(device)
 
-    def epoch_done(self, _: EpochRecord) -> None:
+    def on_epoch(self, _: EpochEnd) -> None:
         """Report the time of the epoch, then wait until the next epoch is wanted."""
         answer(self.clock.read())
         self.wait_for_epoch()
@@ -83,7 +83,7 @@ def main() -> None:
     answer({"imported_bytes": imported, "build": clock.read()})
     server = Server(model, dataset, args.device)
     server.wait_for_epoch()
-    fit(model, dataset.train, settings, report=server.epoch_done)
+    fit(model, dataset.train, settings, callbacks=[server])
 
 
 if __name__ == "__main__":

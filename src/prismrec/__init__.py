@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from prismrec.models import REGISTRY as MODELS
     from prismrec.records import Settings
     from prismrec.runs import Run
+    from prismrec.training import Callback
     from prismrec.types import Embeddings, Interactions, Triplets, Vocabulary
 
     __version__: str
 
 _HOMES = {
+    "Callback": "prismrec.training",
     "MODELS": "prismrec.models",
     "Dataset": "prismrec.data",
     "Embeddings": "prismrec.types",
@@ -44,6 +46,7 @@ _HOMES = {
 
 __all__ = [
     "MODELS",
+    "Callback",
     "Dataset",
     "Embeddings",
     "Evaluation",

@@ -139,6 +139,10 @@ class Triplets:
         """The positives followed by the negatives, `[2 B]`."""
         return torch.cat([self.positives, self.negatives])
 
+    def to(self, device: torch.device) -> "Triplets":
+        """The batch on a device."""
+        return Triplets(self.users.to(device), self.positives.to(device), self.negatives.to(device))
+
     def split(self, size: int) -> Iterator["Triplets"]:
         """Batches of `size` triplets in order; the last one may be short."""
         return map(Triplets, self.users.split(size), self.positives.split(size), self.negatives.split(size))

@@ -10,9 +10,17 @@ import torch
 from prismrec.models import REGISTRY, Recommender
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.mf_bpr import MFBPR
-from prismrec.records import EpochRecord, Settings
+from prismrec.records import Settings
 from prismrec.testing import toy_features, toy_interactions
-from prismrec.training import CheckpointFolder, NonFiniteLossError, Trained, fit
+from prismrec.training import (
+    Callback,
+    CheckpointFolder,
+    EpochEnd,
+    NonFiniteLossError,
+    Trained,
+    TrainingStart,
+    fit,
+)
 from prismrec.training.checkpoint import copy_weights
 from prismrec.types import Embeddings
 
@@ -110,24 +118,34 @@ def test_a_run_resumed_from_a_checkpoint_repeats_the_uninterrupted_run(tmp_path:
     def fit_six_epochs(model: LGMRec, scores: Iterator[dict[str, float]], **kwargs: object) -> Trained:
         return train(model, epochs=6, validate=lambda _: next(scores), settings={"patience": 5}, **kwargs)
 
-    def kill(record: EpochRecord) -> None:
-        if record.epoch == killed_after + 1:
-            raise KilledError
+    class Killing(Callback):
+        def on_epoch(self, epoch: EpochEnd) -> None:
+            if epoch.record.epoch == killed_after + 1:
+                raise KilledError
+
+    class Recording(Callback):
+        def on_start(self, start: TrainingStart) -> None:
+            self.epochs = [record.epoch for record in start.history]
+            self.epochs_before = len(self.epochs)
+
+        def on_epoch(self, epoch: EpochEnd) -> None:
+            self.epochs.append(epoch.record.epoch)
 
     uninterrupted = fit_six_epochs(lgmrec(), in_order(validation_scores))
     folder = CheckpointFolder(tmp_path / "checkpoint")
     with pytest.raises(KilledError):
-        fit_six_epochs(lgmrec(), in_order(validation_scores), checkpoints=folder, report=kill)
+        fit_six_epochs(lgmrec(), in_order(validation_scores), checkpoints=folder, callbacks=[Killing()])
     done = len(folder.load().progress.history)
-    reported: list[int] = []
+    recording = Recording()
     resumed = fit_six_epochs(
         lgmrec(seed=99),
         in_order(validation_scores[done:]),
         checkpoints=folder,
-        report=lambda record: reported.append(record.epoch),
+        callbacks=[recording],
     )
     assert done >= 1
-    assert reported == [1, 2, 3, 4, 5, 6]  # those before the interruption first
+    assert recording.epochs == [1, 2, 3, 4, 5, 6]
+    assert recording.epochs_before == done
     assert losses(resumed) == losses(uninterrupted)
     assert resumed.progress.best_epoch == uninterrupted.progress.best_epoch == 1
     assert torch.equal(resumed.embeddings.users, uninterrupted.embeddings.users)

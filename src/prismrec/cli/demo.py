@@ -55,7 +55,7 @@ def demo(
         start = time.perf_counter()
         settings = Settings(seed=seed)
         with EpochLines(settings, f"{name}  ", every_epoch=False) as lines:
-            runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, report=lines.epoch)
+            runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, callbacks=[lines])
         seconds = time.perf_counter() - start
         metrics = runs[name].evaluate("test", cutoffs=(10, 20))
         table.add_row(name, *[f"{metrics[key]:.4f}" for key in _SHOWN], f"{seconds:.1f}")

@@ -7,9 +7,10 @@ from rich.markup import escape
 from rich.status import Status
 
 from prismrec.records import EpochRecord, Settings
+from prismrec.training import Callback, EpochEnd, TrainingStart
 
 
-class EpochLines:
+class EpochLines(Callback):
     """Reports epochs; a context, so that the live line ends with the training."""
 
     def __init__(self, settings: Settings, label: str = "", *, every_epoch: bool = True) -> None:
@@ -41,20 +42,34 @@ class EpochLines:
         elif not self._every_epoch and self._last:
             self._print(self._last)
 
-    def epoch(self, record: EpochRecord) -> None:
+    def on_start(self, start: TrainingStart) -> None:
+        """Continue the count of a resumed run."""
+        for record in start.history:
+            self._update_best(record)
+        if start.history:
+            self._print(f"{self._label}resuming after epoch {start.history[-1].epoch}")
+
+    def on_epoch(self, epoch: EpochEnd) -> None:
         """Show one epoch."""
+        record = epoch.record
+        self._update_best(record)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in record.loss.items())
         line = f"{self._label}epoch {record.epoch}  {terms}  {record.seconds:.2f} s"
-        if record.valid is not None:
+        if record.valid is not None and self._best is not None:
             score = record.valid[self._settings.metric]
-            if self._best is None or score > self._best[0]:
-                self._best = (score, record.epoch)
             line += f"  valid {self._settings.metric} {score:.4f} (best {self._best[0]:.4f} at {self._best[1]})"
         self._last = line
         if self._status:
             self._status.update(escape(line))
         elif self._every_epoch:
             self._print(line)
+
+    def _update_best(self, record: EpochRecord) -> None:
+        if record.valid is None:
+            return
+        score = record.valid[self._settings.metric]
+        if self._best is None or score > self._best[0]:
+            self._best = (score, record.epoch)
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)

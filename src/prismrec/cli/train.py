@@ -59,7 +59,7 @@ def train(
     settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
     dataset = options.read(source)
     with EpochLines(settings) as lines:
-        run = train_run(model, dataset, config, settings, out=out, resume=resume, report=lines.epoch)
+        run = train_run(model, dataset, config, settings, out=out, resume=resume, callbacks=[lines])
     _report(run, out, as_json)
 
 

@@ -2,6 +2,7 @@
 
 from prismrec.evaluation.metrics import METRICS, Evaluation, GroupMeans, UserGroups, evaluate
 from prismrec.evaluation.significance import Comparison, Spread, compare, holm, spread
+from prismrec.evaluation.validation import Validation, ValidationMetric
 
 __all__ = [
     "METRICS",
@@ -10,6 +11,8 @@ __all__ = [
     "GroupMeans",
     "Spread",
     "UserGroups",
+    "Validation",
+    "ValidationMetric",
     "compare",
     "evaluate",
     "holm",

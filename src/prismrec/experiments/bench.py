@@ -15,8 +15,8 @@ from prismrec.evaluation import evaluate
 from prismrec.experiments.train import build_model, make_config
 from prismrec.models import Recommender, find_model
 from prismrec.ops.device import synchronise
-from prismrec.records import EpochRecord, Settings
-from prismrec.training import fit
+from prismrec.records import Settings
+from prismrec.training import Callback, EpochEnd, fit
 from prismrec.types import Interactions
 
 METRICS = ("recall", "ndcg", "precision", "map")
@@ -101,15 +101,21 @@ def time_model(
 
 def _time_epochs(model: Recommender, train: Interactions, settings: Settings) -> tuple[list[float], list[float]]:
     """Wall time and processor time of each epoch; a single 0 for a model without weights."""
-    seconds: list[float] = []
-    cpu = [time.process_time()]
+    clock = _Clock()
+    fit(model, train, settings, callbacks=[clock])
+    return clock.seconds or [0.0], [after - before for before, after in pairwise(clock.cpu)] or [0.0]
 
-    def note(record: EpochRecord) -> None:
-        seconds.append(record.seconds)
-        cpu.append(time.process_time())
 
-    fit(model, train, settings, report=note)
-    return seconds or [0.0], [after - before for before, after in pairwise(cpu)] or [0.0]
+class _Clock(Callback):
+    """Notes the times of each epoch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.cpu = [time.process_time()]
+
+    def on_epoch(self, epoch: EpochEnd) -> None:
+        self.seconds.append(epoch.record.seconds)
+        self.cpu.append(time.process_time())
 
 
 def evaluate_once(model: Recommender, train: Interactions, held_out: Interactions) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
 import platform
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,19 +15,17 @@ from pydantic import ValidationError
 
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
-from prismrec.evaluation import evaluate
+from prismrec.evaluation import ValidationMetric
+from prismrec.experiments.validation import make_validation, name_metric
 from prismrec.files import remove_temporary_files, write_text
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
 from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
-from prismrec.records import EpochRecord, Settings
-from prismrec.runs import METRICS, Manifest, Run, locked
+from prismrec.records import Settings
+from prismrec.runs import CustomNames, Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
 from prismrec.runs.newcomers import choose_newcomers
-from prismrec.training import CheckpointFolder, Trained, Validate, fit
-from prismrec.types import Embeddings
-
-VALIDATION_CUTOFFS = (10, 20)
+from prismrec.training import Callback, CheckpointFolder, LossTerm, Trained, TripletSampler, fit, name_of
 
 
 def make_config(model: str | type[Recommender], settings: Mapping[str, object]) -> ModelConfig:
@@ -90,7 +89,10 @@ def train(
     *,
     out: Path | str | None = None,
     resume: bool = False,
-    report: Callable[[EpochRecord], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+    metric: ValidationMetric | None = None,
+    sampler: TripletSampler | None = None,
+    loss_terms: Mapping[str, LossTerm] | None = None,
 ) -> Run:
     """Train one model and, with `out`, write a run directory. The test split is not used before the model is chosen.
 
@@ -101,41 +103,50 @@ def train(
         settings: seed, epochs, patience, device.
         out: a new or empty folder for the run.
         resume: continue the interrupted run in `out`; a finished one is loaded.
-        report: called with the record of each epoch.
+        callbacks: called at the start of the training, after each epoch and at the end.
+        metric: the validation metric that chooses the epoch, instead of the one that `settings` name.
+        sampler: draws the batches, instead of the sampler that `config` names.
+        loss_terms: further terms of the loss by name, already weighted.
 
     Raises:
         InputError: a name is unknown, a value or the data cannot be used, or `out` is not empty.
     """
     kind, settings = find_model(model), settings or Settings()
     pick_device(settings.device)  # refuse an absent device before anything is written
+    if metric is not None:
+        settings = name_metric(settings, metric)
     full = config if isinstance(config, ModelConfig) else make_config(kind, config or {})
-    manifest = _manifest(kind.name, dataset, full, settings)
-    recommender = build_model(kind, dataset, full, settings)
-    validate = _validation(dataset, settings)
+    manifest = _manifest(kind.name, dataset, full, settings, _name_custom(metric, sampler, loss_terms))
+    fit_model = partial(
+        fit,
+        build_model(kind, dataset, full, settings),
+        dataset.train,
+        settings,
+        make_validation(dataset, settings, metric),
+        callbacks=callbacks,
+        sampler=sampler,
+        loss_terms=loss_terms,
+    )
     if out is None:
-        return _fit(recommender, dataset, manifest, validate, report)[0]
-    folder = Path(out)
+        return _run(dataset, manifest, fit_model())
+    return _train_in_folder(Path(out), fit_model, dataset, manifest, resume=resume)
+
+
+def _train_in_folder(
+    folder: Path, fit_model: Callable[..., Trained], dataset: Dataset, manifest: Manifest, *, resume: bool
+) -> Run:
     _create(folder)
     with locked(folder):
         if not _prepare(folder, manifest, resume):
             return Run.load(folder)
-        checkpoints = CheckpointFolder(folder / "checkpoint")
-        run, trained = _fit(recommender, dataset, manifest, validate, report, checkpoints)
-        run = replace(run, folder=folder)
+        trained = fit_model(checkpoints=CheckpointFolder(folder / "checkpoint"))
+        run = replace(_run(dataset, manifest, trained), folder=folder)
         run.save(trained.weights, trained.progress.best_epoch)
     return run
 
 
-def _fit(
-    model: Recommender,
-    dataset: Dataset,
-    manifest: Manifest,
-    validate: Validate | None,
-    report: Callable[[EpochRecord], None] | None,
-    checkpoints: CheckpointFolder | None = None,
-) -> tuple[Run, Trained]:
-    trained = fit(model, dataset.train, manifest.settings, validate, checkpoints=checkpoints, report=report)
-    run = Run(
+def _run(dataset: Dataset, manifest: Manifest, trained: Trained) -> Run:
+    return Run(
         folder=None,
         manifest=manifest,
         embeddings=trained.embeddings,
@@ -148,10 +159,11 @@ def _fit(
         history=trained.progress.history,
         stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid),
     )
-    return run, trained
 
 
-def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settings) -> Manifest:
+def _manifest(
+    name: str, dataset: Dataset, config: ModelConfig, settings: Settings, custom: CustomNames | None
+) -> Manifest:
     versions = {
         "prismrec": version("prismrec"),
         "python": platform.python_version(),
@@ -169,6 +181,20 @@ def _manifest(name: str, dataset: Dataset, config: ModelConfig, settings: Settin
         notes=dataset.notes,
         modalities={modality: matrix.shape[1] for modality, matrix in dataset.features.items()},
         versions=versions,
+        custom=custom,
+    )
+
+
+def _name_custom(
+    metric: ValidationMetric | None, sampler: TripletSampler | None, loss_terms: Mapping[str, LossTerm] | None
+) -> CustomNames | None:
+    """The names of the caller's own parts; None if there are none."""
+    if metric is None and sampler is None and not loss_terms:
+        return None
+    return CustomNames(
+        metric=None if metric is None else name_of(metric),
+        sampler=None if sampler is None else name_of(sampler),
+        loss_terms=tuple(loss_terms or ()),
     )
 
 
@@ -201,30 +227,7 @@ def _check_same_run(path: Path, manifest: Manifest) -> None:
         earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(path, "another format", "the config.json of an interrupted run") from error
-    for field in ("model", "config", "settings", "fingerprint"):
+    for field in ("model", "config", "settings", "fingerprint", "custom"):
         before, now = getattr(earlier, field), getattr(manifest, field)
         if before != now:
             raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")
-
-
-def _validation(dataset: Dataset, settings: Settings) -> Validate | None:
-    """The function that scores an epoch on the validation split; None without one.
-
-    Raises:
-        InputError: the metric is unknown, or there are no validation interactions and no number of epochs is given.
-    """
-    if not len(dataset.valid):
-        if "epochs" not in settings.model_fields_set:
-            expected = "a split with some, or a fixed number of epochs"
-            raise InputError(dataset.name, "no validation interactions", expected)
-        return None
-    metric, _, cutoff = settings.metric.partition("@")
-    if metric not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
-        raise ParameterError("metric", repr(settings.metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
-    cutoffs = sorted({*VALIDATION_CUTOFFS, int(cutoff)})
-    metrics = list(dict.fromkeys(["recall", "ndcg", metric]))
-
-    def validate(embeddings: Embeddings) -> Mapping[str, float]:
-        return evaluate(embeddings, dataset.valid, mask=[dataset.train], metrics=metrics, cutoffs=cutoffs).to_dict()
-
-    return validate

@@ -2,7 +2,7 @@
 
 from prismrec.runs.folder import check_run
 from prismrec.runs.lock import locked
-from prismrec.runs.manifest import Manifest
+from prismrec.runs.manifest import CustomNames, Manifest
 from prismrec.runs.run import CUTOFFS, METRICS, Run
 
-__all__ = ["CUTOFFS", "METRICS", "Manifest", "Run", "check_run", "locked"]
+__all__ = ["CUTOFFS", "METRICS", "CustomNames", "Manifest", "Run", "check_run", "locked"]

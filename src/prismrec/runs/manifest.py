@@ -8,6 +8,19 @@ from pydantic import BaseModel, ConfigDict
 from prismrec.records import Settings
 
 
+class CustomNames(BaseModel):
+    """Names of the parts that the caller brought to a training. `config.json` cannot hold the parts themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str | None = None
+    """The validation metric."""
+    sampler: str | None = None
+    """The sampler."""
+    loss_terms: tuple[str, ...] = ()
+    """The terms of the loss."""
+
+
 class Manifest(BaseModel):
     """The model, its config, the settings, the data and the versions of a run."""
 
@@ -29,6 +42,8 @@ class Manifest(BaseModel):
     """Width of each modality."""
     versions: dict[str, str]
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
+    custom: CustomNames | None = None
+    """Parts that the caller brought to the training; None if there were none."""
 
 
 def parse_manifest(text: str) -> tuple[Manifest, tuple[str, ...]]:

@@ -1,8 +1,26 @@
-"""The one training loop, its sampler, optimiser and checkpoints; it knows models through `Recommender` only."""
+"""The one training loop and its parts; it knows models through `Recommender` only."""
 
+from prismrec.training.callbacks import Callback, EpochEnd, TrainingEnd, TrainingStart
 from prismrec.training.checkpoint import CheckpointFolder, Progress
+from prismrec.training.custom import LossTerm, TripletSampler, name_of
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
 from prismrec.training.trainer import NonFiniteLossError, Trained, Validate, fit
 
-__all__ = ["Adam", "CheckpointFolder", "NonFiniteLossError", "Progress", "Sampler", "Trained", "Validate", "fit"]
+__all__ = [
+    "Adam",
+    "Callback",
+    "CheckpointFolder",
+    "EpochEnd",
+    "LossTerm",
+    "NonFiniteLossError",
+    "Progress",
+    "Sampler",
+    "Trained",
+    "TrainingEnd",
+    "TrainingStart",
+    "TripletSampler",
+    "Validate",
+    "fit",
+    "name_of",
+]

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.models.base import Recommender
+from prismrec.models.base import ModelConfig, Recommender
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.recording import StepRecorder
 from prismrec.records import EpochRecord, Settings
+from prismrec.training.callbacks import Callback, CallbackList, EpochEnd, TrainingEnd, TrainingStart
 from prismrec.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
@@ -23,6 +25,7 @@ from prismrec.training.checkpoint import (
     copy_weights,
     restore_optimizer_state,
 )
+from prismrec.training.custom import CheckedSampler, CustomParts, LossTerm, TripletSampler, custom_terms
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -41,6 +44,8 @@ class Trained:
     embeddings: Embeddings
     weights: dict[str, Tensor]
     progress: Progress
+    stop_reason: str
+    """Why the training ended."""
 
 
 @flush_denormals()
@@ -51,7 +56,9 @@ def fit(
     validate: Validate | None = None,
     *,
     checkpoints: CheckpointFolder | None = None,
-    report: Callable[[EpochRecord], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+    sampler: TripletSampler | None = None,
+    loss_terms: Mapping[str, LossTerm] | None = None,
 ) -> Trained:
     """Fit a model and return its best epoch by the validation metric, or its last epoch without `validate`.
 
@@ -63,60 +70,95 @@ def fit(
         settings: seed, epochs, patience, device.
         validate: maps embeddings to validation metrics, which include `settings.metric`.
         checkpoints: where to save and find the state of an interrupted run.
-        report: called with the record of each epoch, and with the past records of a resumed run.
+        callbacks: called at the start, after each epoch and at the end; each may stop the training.
+        sampler: draws the batches instead of the sampler of the config.
+        loss_terms: further terms of the loss by name, already weighted.
 
     Raises:
-        InputError: the device is not available, there is no negative to draw, or the checkpoint is damaged.
+        InputError: the device is not available, there is no negative to draw, a batch of `sampler` or a term of
+            `loss_terms` cannot be used, or the checkpoint is damaged.
         NonFiniteLossError: a loss term became NaN or infinite.
     """
     device = pick_device(settings.device)
     with preserve_rng(device):
-        return _Run(model, train, settings, device).run(validate, checkpoints, report)
+        custom = CustomParts(sampler, loss_terms or {})
+        return _Run(model, train, settings, device, custom).run(validate, checkpoints, CallbackList(callbacks))
 
 
 class _Run:
     """The state of one call of `fit`."""
 
-    def __init__(self, model: Recommender, train: Interactions, settings: Settings, device: torch.device) -> None:
+    def __init__(
+        self, model: Recommender, train: Interactions, settings: Settings, device: torch.device, custom: CustomParts
+    ) -> None:
         self.model = model.to(device)
         self.settings = settings
         self.device = device
         self.progress = Progress()
         self.best_weights: dict[str, Tensor] = {}
         self.loss_sums: dict[str, Tensor] = {}
-        self.recorder = StepRecorder(device, record=model.repeats_steps)
+        self.loss_terms = custom.loss_terms
+        self.stop_request: str | None = None  # the reason of a callback
+        # A term of the caller may make the host wait for the GPU, which cannot be recorded.
+        self.recorder = StepRecorder(device, record=model.repeats_steps and not custom.loss_terms)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.trains = bool(trained)
         if self.trains:
             self.optimizer = _optimizer(model, trained)
-            self.sampler = Sampler(train, model.config.sampler, model.config.batch_size, device)
+            self.sampler = _sampler(train, model.config, device, custom.sampler)
 
-    def run(
-        self,
-        validate: Validate | None,
-        checkpoints: CheckpointFolder | None,
-        report: Callable[[EpochRecord], None] | None,
-    ) -> Trained:
+    def run(self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList) -> Trained:
         if checkpoints and self.trains:
             self._resume(checkpoints)
-        for record in self.progress.history:
-            if report:
-                report(record)
-        while not self._finished:
-            self._run_epoch(validate)
-            if report:
-                report(self.progress.history[-1])
-            if checkpoints and not self._finished:
-                checkpoints.save_if_due(self._checkpoint())
+        try:
+            start = TrainingStart(self.model.name, self.model.config, self.settings, self.progress.history)
+            callbacks.start(start)
+            self._run_epochs(validate, checkpoints, callbacks)
+        except BaseException as error:
+            callbacks.end(self._end(str(error) or type(error).__name__, error))
+            raise
+        callbacks.end(self._end(self._stop_reason))
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
-        return Trained(self._embed().detached(), copy_weights(self.model), self.progress)
+        return Trained(self._embed().detached(), copy_weights(self.model), self.progress, self._stop_reason)
+
+    def _run_epochs(
+        self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList
+    ) -> None:
+        while not self._stop_reason:
+            self._run_epoch(validate)
+            record = self.progress.history[-1]
+            embeddings = partial(self._embeddings_after, record.epoch)
+            self.stop_request = callbacks.epoch(EpochEnd(record, self.progress.best_epoch, embeddings))
+            if checkpoints and not self._stop_reason:
+                checkpoints.save_if_due(self._checkpoint())
 
     @property
-    def _finished(self) -> bool:
-        exhausted = len(self.progress.history) >= self.settings.epochs
-        impatient = self.progress.validations_since_best >= self.settings.patience
-        return exhausted or impatient or not self.trains
+    def _stop_reason(self) -> str:
+        """Why no further epoch follows; empty if one follows."""
+        if not self.trains:
+            return "the model has no weights to train"
+        if self.stop_request is not None:
+            return self.stop_request or "a callback stopped the training"
+        if self.progress.validations_since_best >= self.settings.patience:
+            return f"no improvement in {self.settings.patience} validations"
+        if len(self.progress.history) >= self.settings.epochs:
+            return f"all {self.settings.epochs} epochs are done"
+        return ""
+
+    def _end(self, reason: str, error: BaseException | None = None) -> TrainingEnd:
+        return TrainingEnd(reason, len(self.progress.history), self.progress.best_epoch, error)
+
+    def _embeddings_after(self, epoch: int) -> Embeddings:
+        """Copies of the embeddings after the last epoch, for a callback.
+
+        Raises:
+            RuntimeError: the training has gone on since.
+        """
+        if epoch != len(self.progress.history):
+            raise RuntimeError(f"the embeddings of epoch {epoch} are gone: call embeddings() within on_epoch")
+        with preserve_rng(self.device):  # a callback must not change what a model draws next
+            return self._embed().detached()
 
     def _resume(self, checkpoints: CheckpointFolder) -> None:
         checkpoint = checkpoints.load()
@@ -163,10 +205,12 @@ class _Run:
         if type(self.model).start_epoch is not Recommender.start_epoch:
             self.recorder.forget()  # a recorded step would not see what the model prepares
         self.model.start_epoch(epoch, torch.Generator().manual_seed(seeds[1] >> 1))
+        batches = 0
         for batch in self.sampler.epoch(torch.Generator(self.device).manual_seed(seeds[2] >> 1)):
             self.recorder.run(self._step, batch)
+            batches += 1
         self.optimizer.apply_deferred_steps()
-        means = {name: float(total) / self.sampler.batches_per_epoch for name, total in self.loss_sums.items()}
+        means = {name: float(total) / batches for name, total in self.loss_sums.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):
                 expected = "a finite number: try a lower learning_rate, or features of smaller scale"
@@ -176,6 +220,8 @@ class _Run:
     def _step(self, batch: Triplets) -> None:
         self.optimizer.zero_grad()
         terms = self.model(batch)
+        if self.loss_terms:
+            terms = {**terms, **custom_terms(self.loss_terms, self.model, batch, terms)}
         torch.stack(list(terms.values())).sum().backward()
         self.optimizer.step()
         for name, term in terms.items():
@@ -197,6 +243,14 @@ class _Run:
         else:
             update = {"validations_since_best": self.progress.validations_since_best + 1}
         self.progress = self.progress.model_copy(update=update)
+
+
+def _sampler(
+    train: Interactions, config: ModelConfig, device: torch.device, custom: TripletSampler | None
+) -> TripletSampler:
+    if custom is None:
+        return Sampler(train, config.sampler, config.batch_size, device)
+    return CheckedSampler(custom, train, device)
 
 
 def _optimizer(model: Recommender, trained: list[torch.nn.Parameter]) -> Adam:

@@ -1,0 +1,78 @@
+"""How a training scores an epoch on the validation split."""
+
+import math
+from collections.abc import Mapping
+
+from prismrec.data import Dataset
+from prismrec.errors import InputError, ParameterError
+from prismrec.evaluation import Validation, ValidationMetric
+from prismrec.records import Settings
+from prismrec.runs import METRICS
+from prismrec.training import Validate, name_of
+from prismrec.types import Embeddings
+
+VALIDATION_CUTOFFS = (10, 20)
+
+
+def name_metric(settings: Settings, metric: ValidationMetric) -> Settings:
+    """The settings with the name of a metric of the caller as `metric`.
+
+    Raises:
+        ParameterError: the metric has no name, or the settings name another one.
+    """
+    name = name_of(metric)
+    if not name.isidentifier():
+        raise ParameterError("metric", repr(metric), "a function with a name")
+    if "metric" in settings.model_fields_set and settings.metric != name:
+        raise ParameterError("metric", f"{name!r}, and {settings.metric!r} in settings", "one of them")
+    return settings.model_copy(update={"metric": name})
+
+
+def make_validation(dataset: Dataset, settings: Settings, own_metric: ValidationMetric | None) -> Validate | None:
+    """The function that scores an epoch on the validation split; None without one.
+
+    Args:
+        dataset: the data; the function has no access to the test split.
+        settings: their `metric` chooses the epoch.
+        own_metric: the metric of the caller that `settings` name; None if they name a built-in one.
+
+    Raises:
+        InputError: the metric is unknown, or there are no validation interactions and no number of epochs is given.
+    """
+    if not len(dataset.valid):
+        if "epochs" not in settings.model_fields_set:
+            expected = "a split with some, or a fixed number of epochs"
+            raise InputError(dataset.name, "no validation interactions", expected)
+        return None
+    metrics, cutoffs = ["recall", "ndcg"], list(VALIDATION_CUTOFFS)
+    if own_metric is None:
+        name, cutoff = _parse_metric(settings.metric)
+        metrics = list(dict.fromkeys([*metrics, name]))
+        cutoffs = sorted({*cutoffs, cutoff})
+    train, truth = dataset.train, dataset.valid
+
+    def validate(embeddings: Embeddings) -> Mapping[str, float]:
+        validation = Validation(embeddings, train, truth)
+        scores = validation.evaluate(metrics, cutoffs).to_dict()
+        if own_metric is not None:
+            scores[settings.metric] = _checked_score(settings.metric, own_metric(validation))
+        return scores
+
+    return validate
+
+
+def _parse_metric(metric: str) -> tuple[str, int]:
+    name, _, cutoff = metric.partition("@")
+    if name not in METRICS or not (cutoff.isascii() and cutoff.isdecimal()) or int(cutoff) < 1:
+        raise ParameterError("metric", repr(metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
+    return name, int(cutoff)
+
+
+def _checked_score(name: str, score: object) -> float:
+    try:
+        value = float(score)  # type: ignore[arg-type]  # NumPy and PyTorch scalars become floats too
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ParameterError("metric", f"{score!r} from {name}", "a finite number")
+    return value

@@ -1,0 +1,112 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from prismrec.errors import ParameterError
+from prismrec.models.base import Recommender
+from prismrec.models.mf_bpr import MFBPR
+from prismrec.records import Settings
+from prismrec.testing import NUM_ITEMS, NUM_USERS, toy_interactions
+from prismrec.training import Sampler, Trained, TripletSampler, fit
+from prismrec.types import Triplets
+
+
+def train(**kwargs: object) -> Trained:
+    torch.manual_seed(0)
+    model = MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6, batch_size=16))
+    return fit(model, toy_interactions(), Settings(epochs=3, device="cpu"), **kwargs)
+
+
+class OneUser:
+    """Two batches per epoch, of user 0 alone."""
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Triplets]:
+        for _ in range(2):
+            yield Triplets(
+                torch.zeros(5, dtype=torch.int64),
+                torch.randint(0, 4, (5,), generator=generator),
+                torch.randint(4, NUM_ITEMS, (5,), generator=generator),
+            )
+
+
+class Fixed:
+    """The given batches in every epoch."""
+
+    def __init__(self, *batches: Triplets) -> None:
+        self.batches = batches
+
+    def epoch(self, generator: torch.Generator) -> tuple[Triplets, ...]:
+        return self.batches
+
+
+def test_a_sampler_of_the_caller_draws_the_batches() -> None:
+    trained = train(sampler=OneUser())
+    torch.manual_seed(0)
+    initial = MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6)).user_table
+    moved = (trained.weights["user_table"] != initial).any(1)
+    assert moved.tolist() == [True] + [False] * (NUM_USERS - 1)
+    assert torch.equal(train(sampler=OneUser()).embeddings.users, trained.embeddings.users)
+
+
+def test_the_built_in_sampler_is_one_of_the_protocol() -> None:
+    sampler: TripletSampler = Sampler(toy_interactions(), "interaction", 16, torch.device("cpu"))
+    assert torch.equal(train(sampler=sampler).embeddings.users, train().embeddings.users)
+
+
+def batch(users: list[int], positives: list[int], negatives: list[int], dtype: torch.dtype = torch.int64) -> Triplets:
+    return Triplets(*[torch.tensor(numbers, dtype=dtype) for numbers in (users, positives, negatives)])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (Fixed(), "an epoch without a batch"),
+        (Fixed(batch([NUM_USERS], [0], [1])), f"users {NUM_USERS}..{NUM_USERS}; expected numbers within 0..22"),
+        (Fixed(batch([0], [-1], [1])), "positives -1..-1"),
+        (Fixed(batch([0], [1], [NUM_ITEMS])), "negatives 17..17"),
+        (Fixed(batch([0, 1], [1], [2])), r"positives of type torch.int64 and shape \[1\]"),
+        (Fixed(batch([0], [1], [2], torch.int32)), "users of type torch.int32"),
+        (Fixed(batch([], [], [])), r"shape \[0\]"),
+    ],
+)
+def test_batches_that_cannot_be_used_are_refused(sampler: TripletSampler, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        train(sampler=sampler)
+
+
+def shrink(model: Recommender, batch: Triplets) -> Tensor:
+    """A strong pull of all user rows to zero."""
+    return 100 * model.user_table.pow(2).sum()
+
+
+def test_a_loss_term_of_the_caller_is_minimised_and_logged_by_its_name() -> None:
+    plain, shrunk = train(), train(loss_terms={"shrink": shrink})
+    assert shrunk.progress.history[0].loss.keys() == {*plain.progress.history[0].loss, "shrink"}
+    assert shrunk.progress.history[2].loss["shrink"] < shrunk.progress.history[0].loss["shrink"]
+    assert shrunk.weights["user_table"].norm() < plain.weights["user_table"].norm()
+
+
+def test_a_loss_term_adds_its_gradient_to_that_of_the_model() -> None:
+    """With the negative of the model's own loss, nothing moves."""
+
+    def negative(model: Recommender, batch: Triplets) -> Tensor:
+        return -torch.stack(list(model(batch).values())).sum()
+
+    torch.manual_seed(0)
+    initial = MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6)).user_table
+    torch.testing.assert_close(train(loss_terms={"negative": negative}).weights["user_table"], initial.detach())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("bpr", torch.zeros(()), "'bpr', a term of MF-BPR; expected another name"),
+        ("mine", torch.zeros(2), r"'mine' with shape \[2\]; expected a scalar"),
+        ("mine", 0.5, "'mine' with float; expected a scalar"),
+    ],
+)
+def test_loss_terms_that_cannot_be_added_are_refused(name: str, value: object, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        train(loss_terms={name: lambda model, batch: value})
