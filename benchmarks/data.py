@@ -8,7 +8,8 @@
 - `clothing-82`, `clothing-half`: the same with 82 % and 50 % of the users, items and pairs, for comparisons that need
   too much memory in the full size.
 
-A folder that exists is not written again.
+A folder that exists is not written again. With `--random`, `tiktok` and `baby` are random data of the same sizes, for
+machines without the real data.
 """
 
 import argparse
@@ -29,18 +30,22 @@ RANDOM = {
     "clothing-half": (19_693, 11_516, 98_669),
 }
 """Users, items and training pairs."""
+RANDOM_TWINS = {"tiktok": (9_308, 6_710, 59_541), "baby": (19_445, 7_050, 118_551)}
+"""The same of the real data sets, for --random."""
+TIKTOK_WIDTHS = {"image": 128, "audio": 128}
 NAMES = ("tiktok", "baby", *RANDOM)
 
 
-def make(name: str, source: Path | None, out: Path) -> None:
-    """Write one data set, unless its folder exists."""
+def make(name: str, source: Path | None, out: Path, *, twins: bool = False) -> None:
+    """Write one data set, unless its folder exists; with `twins`, random data instead of real ones."""
     if out.exists():
         return
-    if name in RANDOM:
-        write_mmrec(random_dataset(*RANDOM[name], WIDTHS), out)
+    sizes = RANDOM | RANDOM_TWINS if twins else RANDOM
+    if name in sizes:
+        write_mmrec(random_dataset(*sizes[name], TIKTOK_WIDTHS if name == "tiktok" else WIDTHS), out)
         return
     if source is None:
-        raise SystemExit(f"{name} has real interactions: give their folder with --data")
+        raise SystemExit(f"{name} has real interactions: give their folder with --data, or --random")
     dataset = prismrec.load(source / name)
     write_mmrec(dataset if name == "tiktok" else with_random_features(dataset), out)
 
@@ -56,10 +61,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--data", type=Path, help="folder with tiktok/ and baby/")
+    parser.add_argument("--random", action="store_true", help="random data in the sizes of tiktok and baby")
     parser.add_argument("--work", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
     for name in args.names:
-        make(name, args.data, args.work / name)
+        make(name, args.data, args.work / name, twins=args.random)
 
 
 if __name__ == "__main__":

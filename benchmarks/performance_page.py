@@ -14,6 +14,7 @@ def performance_page() -> str:
     tables = {
         "PEER_TABLE": peer_table([row for row in peer if row["device"] == "cpu"], digits=2),
         "GPU_TABLE": peer_table([row for row in peer if row["device"] != "cpu"], digits=3),
+        "BUSY_TABLE": busy_table(read("busy.json")),
         "KERNELS_TABLE": kernels_table(read("kernels.json")),
         "LIMITS_TABLE": limits_table(read("limits.json")),
     }
@@ -61,6 +62,19 @@ def kernels_table(rows: list[dict]) -> str:
     for row in rows:
         ratios = [f"{row[measure]['ratio']:.2f}" for measure in measures]
         cells.append([row["data"], row["model"], str(row["threads"]), *ratios])
+    return markdown(columns, cells)
+
+
+def busy_table(rows: list[dict]) -> str:
+    """Seconds per epoch with both ways to wait, and the adaptive seconds relative to the quiet ones."""
+    columns = ["data", "model", "case", "spinning, s", "adaptive, s", "ratio", "adaptive / quiet"]
+    quiet = {(row["data"], row["model"]): row["epoch_seconds"]["adaptive"] for row in rows if row["case"] == "quiet"}
+    cells = []
+    for row in rows:
+        seconds = row["epoch_seconds"]
+        relative = seconds["adaptive"] / quiet[row["data"], row["model"]]
+        measured = [number(seconds["spinning"], 3), number(seconds["adaptive"], 3), times(seconds["ratio"])]
+        cells.append([row["data"], row["model"], row["case"].replace("-", " "), *measured, f"{relative:.2f}"])
     return markdown(columns, cells)
 
 

@@ -9,10 +9,11 @@ import json
 import sys
 from pathlib import Path
 
+import prismrec  # isort: skip  # before torch, so that it can limit the number of threads
+
 import torch
 from measured import Clock
 
-import prismrec
 from prismrec.data import Dataset
 from prismrec.experiments.bench import evaluate_once, peak_bytes
 from prismrec.experiments.train import build_model, make_config
@@ -63,7 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name of the model")
     parser.add_argument("--config", required=True, help="hyperparameters as JSON")
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--threads", type=int, help="without it, prismrec and PyTorch choose")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
@@ -74,13 +75,14 @@ def main() -> None:
     args = parse_arguments()
     retain_freed_memory()  # as the command line does
     request_large_pages()
-    torch.set_num_threads(args.threads)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     imported = peak_bytes()
     dataset = prismrec.load(args.data)
     clock = Clock(args.device)
     settings = Settings(epochs=10_000, precision=args.precision, device=args.device)
     model = build_model(args.model, dataset, make_config(args.model, json.loads(args.config)), settings)
-    answer({"imported_bytes": imported, "build": clock.read()})
+    answer({"imported_bytes": imported, "build": clock.read(), "threads": torch.get_num_threads()})
     server = Server(model, dataset, args.device)
     server.wait_for_epoch()
     fit(model, dataset.train, settings, callbacks=[server])

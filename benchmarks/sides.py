@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -24,20 +24,30 @@ class Side:
         failure: why it ended early; None if it did not.
     """
 
-    def __init__(self, script: str, options: list[str], threads: int, log: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        script: str,
+        options: list[str],
+        threads: int | None,
+        log: Path,
+        wrapper: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
         """Start the process and wait until it has built its model.
 
         Args:
             script: side_ours.py or side_peer.py.
             options: of the script.
-            threads: number of threads.
+            threads: number of threads; None lets prismrec choose.
             log: file for its standard error.
+            wrapper: a command that starts the command given as its further arguments.
             environment: further environment variables.
         """
-        limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        limits = {} if threads is None else {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        wanted = [] if threads is None else ["--threads", str(threads)]
         self.log = log
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / script), "--threads", str(threads), *options],
+            [*wrapper, sys.executable, str(HERE / script), *wanted, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("w"),

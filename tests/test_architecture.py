@@ -20,7 +20,7 @@ ALLOWED = {
     "graph": BASE | {"ops"},
     "nn": BASE | {"ops", "graph"},
     "models": BASE | {"ops", "graph", "nn"},
-    "training": MODELLING,
+    "training": MODELLING | {"process"},
     "retrieval": {"errors", "types", "ops"},
     "evaluation": {"errors", "types", "ops", "retrieval"},
     "runs": BASE | {"retrieval", "evaluation"},

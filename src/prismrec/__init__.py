@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from prismrec.errors import InputError
+from prismrec.process import limit_threads
 
 if TYPE_CHECKING:
     from prismrec.data import Dataset, SplitSpec, dataset, from_csr, load
@@ -63,6 +64,8 @@ __all__ = [
     "load",
     "train",
 ]
+
+limit_threads()  # PyTorch reads the number when it is loaded
 
 
 def __getattr__(name: str) -> object:

@@ -21,6 +21,7 @@ from prismrec.files import remove_temporary_files, write_text
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
 from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
+from prismrec.ops.waiting import adaptive_waiting
 from prismrec.records import Settings
 from prismrec.runs import CustomNames, Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
@@ -70,7 +71,7 @@ def build_model(
             found = f"bf16 for {kind.name}, which has no products of constant features"
             raise ParameterError("precision", found, f"float32, or one of {able}")
         features = {modality: matrix.bfloat16() for modality, matrix in features.items()}
-    with preserve_rng():
+    with preserve_rng(), adaptive_waiting():
         torch.manual_seed(settings.seed)
         try:
             return kind(dataset.train, features, config)

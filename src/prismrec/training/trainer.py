@@ -15,6 +15,8 @@ from prismrec.errors import InputError
 from prismrec.models.base import ModelConfig, Recommender
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.recording import StepRecorder
+from prismrec.ops.waiting import adaptive_waiting
+from prismrec.process import warn_of_excess_threads
 from prismrec.records import EpochRecord, Settings
 from prismrec.training.callbacks import Callback, CallbackList, EpochEnd, TrainingEnd, TrainingStart
 from prismrec.training.checkpoint import (
@@ -79,8 +81,9 @@ def fit(
             `loss_terms` cannot be used, or the checkpoint is damaged.
         NonFiniteLossError: a loss term became NaN or infinite.
     """
+    warn_of_excess_threads(torch.get_num_threads())
     device = pick_device(settings.device)
-    with preserve_rng(device):
+    with preserve_rng(device), adaptive_waiting():
         custom = CustomParts(sampler, loss_terms or {})
         return _Run(model, train, settings, device, custom).run(validate, checkpoints, CallbackList(callbacks))
 
