@@ -23,6 +23,8 @@ sanitize: .venv/.test
 		PRISMREC_KERNELS=$(CURDIR)/.venv/sanitized.so $(BIN)/pytest tests/ops/test_kernels.py tests/ops/test_topk.py
 
 .venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"prismrec needs Python 3.11 or newer, for example: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 
 # One stamp per set of extras, so that the demo does not install test tools.

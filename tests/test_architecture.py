@@ -10,6 +10,7 @@ ROOT = Path(prismrec.__file__).parent
 BASE = {"errors", "files", "records", "types"}
 MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
+    "__main__": {"cli"},
     "errors": set(),
     "process": set(),
     "records": set(),

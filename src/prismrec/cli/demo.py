@@ -1,6 +1,6 @@
 """`prismrec demo`: the whole workflow on a small synthetic shop, from files to recommendations."""
 
-import os
+import shlex
 import shutil
 import sys
 import time
@@ -62,7 +62,7 @@ def demo(
     console.print(table)
     user = dataset.users.id(0)
     show(runs["LGMRec"].recommend_all([user], 10).select("user", "rank", "item", "score", "title"))
-    command = f"{_program()} recommend {out / 'runs/LGMRec'} --user {user}"
+    command = shlex.join([*_program(), "recommend", str(out / "runs/LGMRec"), "--user", str(user)])
     console.print(f"The runs are in {out / 'runs'}. Try: {command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -87,9 +87,14 @@ def _prepare(out: Path, *, overwrite: bool) -> None:
     write_text(marker, "`prismrec demo` wrote this folder and may replace it.\n")
 
 
-def _program() -> str:
-    """How this program was called: a command on the PATH, or the path to it."""
-    return sys.argv[0] if os.sep in sys.argv[0] and shutil.which("prismrec") is None else "prismrec"
+def _program() -> list[str]:
+    """The words that call this program again: its name if that is found on the PATH, else the words of this call."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return [sys.executable, "-m", "prismrec"]
+    found = shutil.which("prismrec")
+    is_elsewhere = called.exists() and (found is None or not called.samefile(found))
+    return [sys.argv[0]] if is_elsewhere else ["prismrec"]
 
 
 def _shop(users: int, items: int, interactions: int, seed: int) -> "ShopConfig":

@@ -139,7 +139,7 @@ shop = make_shop(ShopConfig(users=10, items=30, interactions=60))
 try:
     shop.features
 except InputError as error:
-    assert "pip install 'prismrec[demo]'" in str(error), error
+    assert "pip install pillow scikit-learn" in str(error), error
 else:
     raise SystemExit("no error")
 """

@@ -203,7 +203,7 @@ def _demo_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        remedy = "Pillow and scikit-learn: pip install 'prismrec[demo]'"
+        remedy = "Pillow and scikit-learn: pip install pillow scikit-learn"
         raise InputError("the example shop", str(error), remedy) from error
 
 
