@@ -1,5 +1,6 @@
 """What training is told, and what it reports: the settings of a run and one record per epoch."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
@@ -42,3 +43,9 @@ class EpochRecord(BaseModel):
     """Training time of the epoch, without validation."""
     valid: dict[str, float] | None = None
     """Validation metrics, if the epoch was validated."""
+
+
+def best_epoch(history: Sequence[EpochRecord], metric: str) -> int:
+    """The first epoch with the highest validation score, or the last epoch without validation; 0 without an epoch."""
+    scores = {record.epoch: record.valid[metric] for record in history if record.valid is not None}
+    return max(scores, key=scores.__getitem__) if scores else len(history)

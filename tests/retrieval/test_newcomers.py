@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from prismrec.errors import InputError
-from prismrec.retrieval.newcomers import HistoryMap, Newcomers, fit_history_maps, ridge_regressions
+from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers, fit_history_maps, ridge_regressions
 from prismrec.types import Embeddings, Interactions
 
 
@@ -18,10 +18,11 @@ def random_histories(seed: int, users: int = 40, items: int = 15) -> Interaction
 def test_a_map_adds_the_rows_of_the_history() -> None:
     items = torch.randn(15, 3, generator=torch.Generator().manual_seed(0))
     histories = random_histories(1)
-    found = HistoryMap(items, torch.tensor([1.0, 2.0, 3.0]), 0.5)(histories)
+    offset = torch.tensor([1.0, 2.0, 3.0])
+    found = HistoryMap(items, torch.eye(3), offset, MapSettings(0, 0.5, 0.1))(histories)
     for user in range(histories.num_users):
         rows = items[torch.from_numpy(histories.items_of(user)).long()]
-        expected = torch.tensor([1.0, 2.0, 3.0]) + rows.sum(0) / max(len(rows), 1) ** 0.5
+        expected = offset + rows.sum(0) / max(len(rows), 1) ** 0.5
         torch.testing.assert_close(found[user], expected)
 
 
@@ -32,7 +33,8 @@ def test_the_regression_finds_a_map_that_made_the_users(discount: float, power: 
     items = torch.randn(15, 3, generator=generator)
     mixing = torch.randn(3, 3, generator=generator)
     degrees = torch.from_numpy(train.item_degrees).float().clamp(min=1)
-    true_map = HistoryMap(items / degrees.pow(discount).unsqueeze(1) @ mixing, torch.randn(3), power)
+    rows = items / degrees.pow(discount).unsqueeze(1) @ mixing
+    true_map = HistoryMap(rows, mixing, torch.randn(3), MapSettings(discount, power, 0.1))
     embeddings = Embeddings(true_map(train), items)
     (fitted,) = fit_history_maps(embeddings, train, [1e-9], discount=discount, power=power)
     histories = random_histories(4)
@@ -68,6 +70,6 @@ def test_tensors_hold_everything() -> None:
 
 
 def test_histories_of_other_items_are_refused() -> None:
-    newcomers = Newcomers(HistoryMap(torch.zeros(15, 3), torch.zeros(3), 0.5))
+    newcomers = Newcomers(HistoryMap(torch.zeros(15, 3), torch.eye(3), torch.zeros(3), MapSettings(0, 0.5, 0.1)))
     with pytest.raises(InputError, match="14 items"):
         newcomers.embed_users(random_histories(8, items=14))

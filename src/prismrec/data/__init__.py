@@ -1,5 +1,6 @@
 """From files and data in memory to a `Dataset`: layouts, checks of the input, and splits."""
 
+from prismrec.data.additions import NewItems, load_clicks, load_items
 from prismrec.data.build import build, load
 from prismrec.data.dataset import Dataset
 from prismrec.data.frames import dataset, from_csr
@@ -10,6 +11,7 @@ from prismrec.data.write import write_mmrec, write_table
 __all__ = [
     "ColumnNames",
     "Dataset",
+    "NewItems",
     "RawData",
     "RawFeatures",
     "SplitSpec",
@@ -17,6 +19,8 @@ __all__ = [
     "dataset",
     "from_csr",
     "load",
+    "load_clicks",
+    "load_items",
     "write_mmrec",
     "write_table",
 ]

@@ -23,6 +23,7 @@ from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.waiting import adaptive_waiting
 from prismrec.records import Settings
+from prismrec.retrieval import MapSettings
 from prismrec.runs import CustomNames, Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
 from prismrec.runs.newcomers import choose_newcomers
@@ -94,6 +95,7 @@ def train(
     metric: ValidationMetric | None = None,
     sampler: TripletSampler | None = None,
     loss_terms: Mapping[str, LossTerm] | None = None,
+    newcomers: MapSettings | None = None,
 ) -> Run:
     """Train one model and, with `out`, write a run directory. The test split is not used before the model is chosen.
 
@@ -108,14 +110,13 @@ def train(
         metric: the validation metric that chooses the epoch, instead of the one that `settings` name.
         sampler: draws the batches, instead of the sampler that `config` names.
         loss_terms: further terms of the loss by name, already weighted.
+        newcomers: how the run embeds new users; None chooses it on the validation split.
 
     Raises:
         InputError: a name is unknown, a value or the data cannot be used, or `out` is not empty.
     """
-    kind, settings = find_model(model), settings or Settings()
+    kind, settings = find_model(model), name_metric(settings or Settings(), metric)
     pick_device(settings.device)  # refuse an absent device before anything is written
-    if metric is not None:
-        settings = name_metric(settings, metric)
     full = config if isinstance(config, ModelConfig) else make_config(kind, config or {})
     manifest = _manifest(kind.name, dataset, full, settings, _name_custom(metric, sampler, loss_terms))
     fit_model = partial(
@@ -128,25 +129,32 @@ def train(
         sampler=sampler,
         loss_terms=loss_terms,
     )
+    make_run = partial(_run, dataset, manifest, newcomers)
     if out is None:
-        return _run(dataset, manifest, fit_model())
-    return _train_in_folder(Path(out), fit_model, dataset, manifest, resume=resume)
+        return make_run(fit_model())
+    return _train_in_folder(Path(out), fit_model, make_run, manifest, resume=resume)
 
 
 def _train_in_folder(
-    folder: Path, fit_model: Callable[..., Trained], dataset: Dataset, manifest: Manifest, *, resume: bool
+    folder: Path,
+    fit_model: Callable[..., Trained],
+    make_run: Callable[[Trained], Run],
+    manifest: Manifest,
+    *,
+    resume: bool,
 ) -> Run:
     _create(folder)
     with locked(folder):
         if not _prepare(folder, manifest, resume):
             return Run.load(folder)
         trained = fit_model(checkpoints=CheckpointFolder(folder / "checkpoint"))
-        run = replace(_run(dataset, manifest, trained), folder=folder)
+        run = replace(make_run(trained), folder=folder)
         run.save(trained.weights, trained.progress.best_epoch)
     return run
 
 
-def _run(dataset: Dataset, manifest: Manifest, trained: Trained) -> Run:
+def _run(dataset: Dataset, manifest: Manifest, newcomers: MapSettings | None, trained: Trained) -> Run:
+    features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
     return Run(
         folder=None,
         manifest=manifest,
@@ -158,7 +166,7 @@ def _run(dataset: Dataset, manifest: Manifest, trained: Trained) -> Run:
         test=dataset.test,
         catalog=None if dataset.catalog is None else dataset.catalog.drop("item_id"),
         history=trained.progress.history,
-        stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid),
+        stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid, features, newcomers),
     )
 
 

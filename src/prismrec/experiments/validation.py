@@ -14,12 +14,14 @@ from prismrec.types import Embeddings
 VALIDATION_CUTOFFS = (10, 20)
 
 
-def name_metric(settings: Settings, metric: ValidationMetric) -> Settings:
-    """The settings with the name of a metric of the caller as `metric`.
+def name_metric(settings: Settings, metric: ValidationMetric | None) -> Settings:
+    """The settings with the name of a metric of the caller as `metric`, if there is one.
 
     Raises:
         ParameterError: the metric has no name, or the settings name another one.
     """
+    if metric is None:
+        return settings
     name = name_of(metric)
     if not name.isidentifier():
         raise ParameterError("metric", repr(metric), "a function with a name")

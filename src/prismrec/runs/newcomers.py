@@ -1,12 +1,14 @@
-"""The choice of how a run embeds new users: by the validation recall of its own users, embedded as if they were new."""
+"""The choice of how a run embeds new users and items, by how well it would embed some of those that it knows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
+from torch import Tensor
 
 from prismrec.evaluation import evaluate
-from prismrec.retrieval.newcomers import HistoryMap, Newcomers, fit_history_maps
+from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers, fit_history_maps
+from prismrec.runs.new_items import choose_item_map
 from prismrec.types import Embeddings, Interactions
 
 _DISCOUNTS = (1.0, 0.5, 0.0)
@@ -19,30 +21,47 @@ _METRIC = "recall@20"
 
 
 def choose_newcomers(
-    embeddings: Embeddings, train: Interactions, valid: Interactions, maps: Iterable[HistoryMap] = ()
+    embeddings: Embeddings,
+    train: Interactions,
+    valid: Interactions,
+    features: Mapping[str, Tensor],
+    settings: MapSettings | None = None,
 ) -> Newcomers:
-    """The map with the best validation recall, of those that the model offers and of ridge regressions.
-
-    Each map embeds users of the training data from their training items alone, as if they were new. The test split is
-    not used. Without validation interactions, the choice is the first of them.
+    """How a run embeds new users and new items.
 
     Args:
         embeddings: of the trained users and items.
         train: the training interactions.
         valid: the validation interactions.
-        maps: what the model knows from its own equations.
+        features: modality → float32 `[I, F_m]`.
+        settings: of the map of users; None chooses them.
     """
-    candidates = [*maps, *_regressions(embeddings, train)]
+    item_map = choose_item_map(embeddings, train, features)
+    if settings is None:
+        return Newcomers(_choose(embeddings, train, valid), item_map)
+    return Newcomers(_fit(embeddings, train, settings), item_map)
+
+
+def _choose(embeddings: Embeddings, train: Interactions, valid: Interactions) -> HistoryMap:
+    """The ridge regression from histories to user vectors whose settings have the best validation recall.
+
+    Each map embeds users of the training data from their training items alone, as if they were new. The test split is
+    not used. Without validation interactions, the choice is the first of the settings.
+    """
     users = _sample(np.flatnonzero((valid.user_degrees > 0) & (train.user_degrees > 0)), valid.num_items)
     if not len(users):
-        return Newcomers(candidates[0])
+        return _fit(embeddings, train, MapSettings(_DISCOUNTS[0], _POWERS[0], _RIDGES[0]))
     histories = train.of_users(users)
     truth = valid.of_users(users)
-    recalls = []
-    for candidate in candidates:
+    best = None
+    best_recall = -1.0
+    for candidate in _candidates(embeddings, train):
         guessed = Embeddings(candidate(histories), embeddings.items)
-        recalls.append(evaluate(guessed, truth, mask=[histories], metrics=["recall"], cutoffs=[20])[_METRIC])
-    return Newcomers(candidates[int(np.argmax(recalls))])
+        recall = evaluate(guessed, truth, mask=[histories], metrics=["recall"], cutoffs=[20])[_METRIC]
+        if recall > best_recall:
+            best, best_recall = candidate, recall
+    assert best is not None
+    return best
 
 
 def _sample(users: np.ndarray, num_items: int) -> np.ndarray:
@@ -53,6 +72,11 @@ def _sample(users: np.ndarray, num_items: int) -> np.ndarray:
     return users[np.linspace(0, len(users) - 1, count).astype(np.int64)]
 
 
-def _regressions(embeddings: Embeddings, train: Interactions) -> Iterator[HistoryMap]:
+def _candidates(embeddings: Embeddings, train: Interactions) -> Iterator[HistoryMap]:
     for discount, power in product(_DISCOUNTS, _POWERS):
         yield from fit_history_maps(embeddings, train, _RIDGES, discount=discount, power=power)
+
+
+def _fit(embeddings: Embeddings, train: Interactions, settings: MapSettings) -> HistoryMap:
+    discount, power, ridge = settings.discount, settings.power, settings.ridge
+    return fit_history_maps(embeddings, train, [ridge], discount=discount, power=power)[0]

@@ -63,8 +63,11 @@ class Run(RunContents):
 
     @cached_property
     def newcomers(self) -> Newcomers:
-        """How the run embeds users that it was not trained on; chosen now if the run directory does not say it."""
-        return self.stored_newcomers or choose_newcomers(self.embeddings, self.train, self.valid)
+        """How the run embeds users and items that it was not trained on.
+
+        A run directory of an earlier version does not say it. Then it is chosen now, for users alone.
+        """
+        return self.stored_newcomers or choose_newcomers(self.embeddings, self.train, self.valid, {})
 
     def evaluate(
         self,

@@ -1,0 +1,52 @@
+"""`prismrec update`: add items, users and clicks to a run, without training or with a few more epochs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prismrec.cli.evaluate import RunFolder, load
+from prismrec.cli.train import AsJson, Out
+
+_ITEMS_HELP = "A folder with new items: items.csv and features/, as in a data set."
+_CLICKS_HELP = "A table with new interactions of known and new users."
+_EPOCHS_HELP = "Epochs to train from the weights of the run; 0 does not train."
+_DATA_HELP = "The data set with the features of the items, to train a run with features."
+
+
+def update(
+    run: RunFolder,
+    out: Out,
+    items: Annotated[Path | None, typer.Option("--items", help=_ITEMS_HELP)] = None,
+    interactions: Annotated[Path | None, typer.Option("--interactions", help=_CLICKS_HELP)] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help=_EPOCHS_HELP, min=0)] = 0,
+    data: Annotated[Path | None, typer.Option("--data", help=_DATA_HELP)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a new run that knows more items, users and interactions. The old run stays as it is."""
+    import json
+
+    from prismrec.cli.progress import EpochLines
+    from prismrec.data import load as load_data
+    from prismrec.data import load_clicks, load_items
+    from prismrec.experiments.update import update as update_run
+
+    old = load(run)
+    new_items = None if items is None else load_items(items)
+    clicks = None if interactions is None else load_clicks(interactions)
+    dataset = None if data is None else load_data(data)
+    settings = old.manifest.settings.model_copy(update={"epochs": max(epochs, 1)})
+    with EpochLines(settings) as lines:
+        new = update_run(old, out, items=new_items, clicks=clicks, epochs=epochs, dataset=dataset, callbacks=[lines])
+    added = {
+        "items": len(new.items) - len(old.items),
+        "users": len(new.users) - len(old.users),
+        "interactions": len(new.train) - len(old.train),
+    }
+    if as_json:
+        typer.echo(json.dumps({"run": str(out), **added}))
+        return
+    for note in () if new_items is None else new_items.notes:
+        typer.echo(f"note: {note}", err=True)
+    listed = ", ".join(f"{count:,} {name}" for name, count in added.items())
+    typer.echo(f"{new.manifest.model} on {new.manifest.data}: added {listed}; run in {out}")

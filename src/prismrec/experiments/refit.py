@@ -1,0 +1,59 @@
+"""The final training for production: on all interactions, for the number of epochs that validation chose."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from prismrec.data import Dataset
+from prismrec.errors import InputError
+from prismrec.experiments.train import make_config, train
+from prismrec.records import best_epoch
+from prismrec.runs import Run
+from prismrec.training import Callback
+from prismrec.types import Interactions
+
+
+def refit(run: Run, dataset: Dataset, out: Path | str, *, callbacks: Sequence[Callback] = ()) -> Run:
+    """Train the model of a run again, on the training, validation and test interactions together.
+
+    The new run has no held-out interactions, so it has no metrics. Those of the old run estimate its quality.
+
+    Args:
+        run: a run whose epoch was chosen on validation.
+        dataset: its data set. A warning says if it is another one.
+        out: a new or empty folder.
+        callbacks: called during the training.
+
+    Raises:
+        InputError: the run had a sampler or loss terms of the caller, the data set has other modalities, or `out` is
+            not empty.
+    """
+    custom = run.manifest.custom
+    if custom is not None and (custom.sampler or custom.loss_terms):
+        raise InputError("run", "one with a sampler or loss terms of the caller", "a run that its settings describe")
+    epochs = best_epoch(run.history, run.manifest.settings.metric)
+    widths = {name: rows.shape[1] for name, rows in dataset.features.items()}
+    if widths != run.manifest.modalities:
+        raise InputError(f"{dataset.name}, features", str(widths), f"{run.manifest.modalities}, as in the run")
+    if dataset.fingerprint != run.manifest.fingerprint:
+        warnings.warn(f"{dataset.name} is not exactly the data set that the run was trained on", stacklevel=2)
+    settings = run.manifest.settings.model_copy(update={"epochs": max(epochs, 1), "patience": max(epochs, 1)})
+    settings = type(settings).model_validate(settings.model_dump())  # marks the number of epochs as given
+    config = make_config(run.manifest.model, run.manifest.config)
+    chosen = run.newcomers.user_map.settings
+    return train(run.manifest.model, _merged(dataset), config, settings, out=out, callbacks=callbacks, newcomers=chosen)
+
+
+def _merged(dataset: Dataset) -> Dataset:
+    """All interactions for training."""
+    splits = (dataset.train, dataset.valid, dataset.test)
+    users = np.concatenate([split.users for split in splits])
+    items = np.concatenate([split.items for split in splits])
+    size = dataset.train.num_users, dataset.train.num_items
+    everything = Interactions.from_pairs(users, items, *size)
+    nothing = Interactions.from_pairs([], [], *size)
+    notes = (*dataset.notes, "refit: validation and test interactions were used for training")
+    return replace(dataset, train=everything, valid=nothing, test=nothing, notes=notes)

@@ -1,0 +1,208 @@
+"""A run with new items, new users and new clicks, without training or with a few more epochs."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import load_file
+
+from prismrec.data import Dataset
+from prismrec.data.additions import NewItems
+from prismrec.data.ids import number_ids, positions
+from prismrec.errors import InputError
+from prismrec.experiments.continue_training import continue_training
+from prismrec.files import write_text
+from prismrec.records import best_epoch
+from prismrec.runs import Manifest, Run, locked
+from prismrec.runs.lock import LOCK_NAME
+from prismrec.training import Callback
+from prismrec.types import Embeddings, Interactions, Vocabulary
+
+
+def update(
+    run: Run,
+    out: Path | str,
+    *,
+    items: NewItems | None = None,
+    clicks: pl.DataFrame | None = None,
+    epochs: int = 0,
+    dataset: Dataset | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Write a new run directory with more items, users and clicks. The old run stays as it is.
+
+    Items get their vectors from their features, and new users from their clicks. The vector of a known user moves by
+    what the new clicks add to it. Numbers of known users and items do not change.
+
+    Args:
+        run: a saved run.
+        out: a new or empty folder.
+        items: items to add, from `load_items`.
+        clicks: columns `user` and `item`, from `load_clicks`. They become training interactions.
+        epochs: how many epochs to train from the weights of the run.
+        dataset: the features of all items that `items` lacks; only to train a run that was trained with features.
+        callbacks: called during the training.
+
+    Raises:
+        InputError: nothing is given, an item is in the run already, features have other modalities or widths, a click
+            is on an unknown item, or `out` is not empty or another process writes it.
+    """
+    if run.folder is None:
+        raise InputError("run", "no folder", "a run that was saved")
+    if items is None and clicks is None and not epochs:
+        raise InputError("update", "nothing to add", "items, clicks or epochs")
+    with _new_folder(Path(out)) as folder:
+        updated = run
+        if items is not None:
+            updated = _with_items(updated, items)
+        if clicks is not None:
+            updated = _with_clicks(updated, clicks)
+        weights = load_file(run.folder / "model.safetensors")
+        chosen_epoch = best_epoch(run.history, run.manifest.settings.metric)
+        if epochs:
+            updated, weights = continue_training(updated, weights, epochs, dataset, items, callbacks)
+            chosen_epoch = epochs
+        updated = replace(updated, folder=folder)
+        write_text(folder / "config.json", updated.manifest.model_dump_json(indent=2))
+        updated.save(weights, chosen_epoch)
+    return updated
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Create and lock the folder of a new run.
+
+    Raises:
+        InputError: it cannot be created, is not empty, or another process writes it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+    with locked(folder):
+        if any(entry.name != LOCK_NAME for entry in folder.iterdir()):
+            raise InputError(folder, "something already there", "a new folder")
+        yield folder
+
+
+def _with_items(run: Run, new: NewItems) -> Run:
+    known = positions(new.items.ids, run.items.ids).is_not_null()
+    if known.any():
+        found = f"item {new.items.ids[known.arg_max() or 0]!r}, one of {int(known.sum())} that the run has"
+        raise InputError(new.source, found, "new items only")
+    _check_widths(run, new)
+    newcomers = run.newcomers
+    vectors = newcomers.embed_items({name: torch.from_numpy(rows) for name, rows in new.features.items()})
+    count = len(run.items) + len(new.items)
+    return replace(
+        run,
+        embeddings=Embeddings(run.embeddings.users, torch.cat([run.embeddings.items, vectors])),
+        items=Vocabulary(pl.concat([run.items.ids, new.items.ids]), "item"),
+        train=_resized(run.train, run.train.num_users, count),
+        valid=_resized(run.valid, run.valid.num_users, count),
+        test=_resized(run.test, run.test.num_users, count),
+        catalog=_extended(run, new),
+        stored_newcomers=replace(newcomers, user_map=newcomers.user_map.with_items(vectors, run.train)),
+        manifest=_noted(run, f"{len(new.items):,} items added", "\0".join(new.items.ids)),
+    )
+
+
+def _check_widths(run: Run, new: NewItems) -> None:
+    widths = run.manifest.modalities
+    for name, rows in new.features.items():
+        if name not in widths:
+            raise InputError(new.source, f"modality {name!r}", f"those of the run: {', '.join(widths) or 'none'}")
+        if rows.shape[1] != widths[name]:
+            raise InputError(
+                new.source / "features" / name, f"{rows.shape[1]} columns", f"{widths[name]}, as in the run"
+            )
+    missing = [name for name in widths if name not in new.features]
+    if missing:
+        raise InputError(new.source, f"no features {missing[0]!r}", f"features of {', '.join(widths)}, as in the run")
+
+
+def _extended(run: Run, new: NewItems) -> pl.DataFrame | None:
+    """The catalog with the rows of the new items; columns that only they have are left out."""
+    if run.catalog is None:
+        return None
+    rows = pl.DataFrame({"item_id": new.items.ids}) if new.catalog is None else new.catalog
+    columns = []
+    for name, dtype in run.catalog.schema.items():
+        column = rows[name] if name in rows.columns else pl.Series(name, [None] * len(rows), dtype=pl.Null)
+        try:
+            columns.append(column.cast(dtype))
+        except pl.exceptions.PolarsError as error:
+            expected = f"values of type {dtype}, as in the run"
+            raise InputError(
+                f"{new.source}, item table, column {name!r}", str(error).split("\n")[0], expected
+            ) from error
+    return pl.concat([run.catalog, pl.DataFrame(columns)])
+
+
+def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:
+    items = positions(clicks["item"], run.items.ids)
+    if items.null_count():
+        unknown = clicks["item"].filter(items.is_null())
+        found = f"item {unknown[0]!r}, one of {unknown.n_unique()} that the run lacks"
+        raise InputError("interactions", found, "items of the run; add new items together with their features")
+    arrived = number_ids([clicks["user"].filter(positions(clicks["user"], run.users.ids).is_null())])
+    users = Vocabulary(pl.concat([run.users.ids, arrived.cast(pl.String).alias("user")]), "user")
+    numbers = positions(clicks["user"], users.ids)
+    pairs = Interactions.from_pairs(numbers.to_numpy(), items.to_numpy(), len(users), len(run.items))
+    before = _resized(run.train, len(users), len(run.items))
+    valid = _resized(run.valid, len(users), len(run.items))
+    test = _resized(run.test, len(users), len(run.items))
+    added = _without(pairs, [before, valid, test])
+    train = Interactions.from_pairs(
+        np.concatenate([before.users, added.users]),
+        np.concatenate([before.items, added.items]),
+        len(users),
+        len(run.items),
+    )
+    content = "\0".join([*arrived, added.users.tobytes().hex(), added.items.tobytes().hex()])
+    note = f"{len(added):,} interactions and {len(arrived):,} users added; {len(pairs) - len(added):,} were known"
+    return replace(
+        run,
+        embeddings=Embeddings(_moved_users(run, before, train, np.unique(added.users)), run.embeddings.items),
+        users=users,
+        train=train,
+        valid=valid,
+        test=test,
+        stored_newcomers=run.newcomers,
+        manifest=_noted(run, note, content),
+    )
+
+
+def _moved_users(run: Run, before: Interactions, after: Interactions, changed: np.ndarray) -> torch.Tensor:
+    """The users of the run, moved by what their new clicks add, and the new users behind them, `[U', d]`."""
+    known = len(run.users)
+    embed_users = run.newcomers.embed_users
+    rows = torch.zeros(after.num_users, run.embeddings.users.shape[1])
+    rows[:known] = run.embeddings.users
+    numbers = torch.from_numpy(changed.astype(np.int64))
+    was_clicked = torch.from_numpy(before.user_degrees[changed] > 0)
+    now = embed_users(after.of_users(changed))
+    earlier = embed_users(before.of_users(changed))
+    rows[numbers] = torch.where(was_clicked.unsqueeze(1), rows[numbers] + now - earlier, now)
+    return rows
+
+
+def _without(pairs: Interactions, others: list[Interactions]) -> Interactions:
+    keys = pairs.users.astype(np.int64) * pairs.num_items + pairs.items
+    known = [other.users.astype(np.int64) * pairs.num_items + other.items for other in others]
+    kept = ~np.isin(keys, np.concatenate(known))
+    return Interactions(pairs.users[kept], pairs.items[kept], pairs.num_users, pairs.num_items)
+
+
+def _resized(pairs: Interactions, num_users: int, num_items: int) -> Interactions:
+    return Interactions(pairs.users, pairs.items, num_users, num_items)
+
+
+def _noted(run: Run, note: str, content: str) -> Manifest:
+    digest = hashlib.sha256(f"{run.manifest.fingerprint}\0{content}".encode()).hexdigest()
+    return run.manifest.model_copy(update={"fingerprint": digest, "notes": (*run.manifest.notes, f"updated: {note}")})

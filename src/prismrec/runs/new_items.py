@@ -1,0 +1,131 @@
+"""The choice of how a run embeds new items: by hiding some items of its training data and predicting them."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prismrec.evaluation import evaluate
+from prismrec.retrieval.item_map import FeatureSpace, ItemMap, Linear, Nearest, Predictor
+from prismrec.retrieval.newcomers import ridge_regressions
+from prismrec.retrieval.ranking import rank
+from prismrec.types import Embeddings, Interactions
+
+_RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+_NEIGHBOURS = (5, 10, 20, 50)
+_HIDDEN_SHARE = 5
+"""One of five items is hidden."""
+_MOST_ITEMS = 20_000
+_MOST_USERS = 2_000
+_LEAST_ITEMS = 10
+_LENGTH = 20
+"""Length of the lists by which maps are compared and scaled."""
+_LARGEST_SCALE = 16.0
+
+
+def choose_item_map(embeddings: Embeddings, train: Interactions, features: Mapping[str, Tensor]) -> ItemMap | None:
+    """The map from features to item vectors that ranks hidden items best, scaled to show them as often as before.
+
+    A fifth of the items is hidden. Ridge regressions and means of nearest items, made from the others, predict their
+    vectors. The best map ranks the hidden items of each user highest among all hidden ones. Its scale is the one with
+    which the predicted vectors get as many places in the lists of all items as the trained vectors did.
+
+    Args:
+        embeddings: of the trained users and items.
+        train: the training interactions.
+        features: modality → float32 `[I, F_m]`.
+
+    Returns:
+        None without features, or with too few items to learn from.
+    """
+    known = _sample(np.flatnonzero(train.item_degrees > 0), _MOST_ITEMS)
+    if not features or len(known) < _LEAST_ITEMS:
+        return None
+    order = np.random.default_rng(0).permutation(len(known))
+    hidden = np.sort(known[order[: len(known) // _HIDDEN_SHARE]])
+    shown = np.sort(known[order[len(known) // _HIDDEN_SHARE :]])
+    space = FeatureSpace.of(_rows(features, shown))
+    shown_x = space(_rows(features, shown))
+    hidden_x = space(_rows(features, hidden))
+    users = _users_of(train, hidden)
+    truth = _restricted(train.of_users(users), hidden)
+    best = 0
+    best_recall = -1.0
+    best_vectors = embeddings.items[hidden]
+    for number, predictor in enumerate(_predictors(shown_x, embeddings.items[shown])):
+        vectors = predictor(hidden_x)
+        guessed = Embeddings(embeddings.users[users], vectors)
+        recall = evaluate(guessed, truth, metrics=["recall"], cutoffs=[_LENGTH])[f"recall@{_LENGTH}"]
+        if recall > best_recall:
+            best, best_recall, best_vectors = number, recall, vectors
+    scale = _matching_scale(embeddings, hidden, best_vectors)
+    space = FeatureSpace.of(_rows(features, known))
+    predictors = list(_predictors(space(_rows(features, known)), embeddings.items[known]))
+    return ItemMap(space, predictors[best], scale)
+
+
+def _predictors(x: Tensor, vectors: Tensor) -> Iterator[Predictor]:
+    for weight, offset in ridge_regressions(x, vectors, _RIDGES):
+        yield Linear(weight, offset)
+    references = F.normalize(x)
+    for neighbours in _NEIGHBOURS:
+        yield Nearest(references, vectors, neighbours)
+
+
+def _sample(numbers: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """All numbers, or `count` of them, evenly spaced."""
+    if len(numbers) <= count:
+        return numbers
+    return numbers[np.linspace(0, len(numbers) - 1, count).astype(np.int64)]
+
+
+def _rows(features: Mapping[str, Tensor], items: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+    return {name: matrix[torch.from_numpy(items)].float() for name, matrix in features.items()}
+
+
+def _users_of(train: Interactions, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Users with at least one of the items."""
+    wanted = np.zeros(train.num_items, dtype=np.bool_)
+    wanted[items] = True
+    return _sample(np.unique(train.users[wanted[train.items]]).astype(np.int64), _MOST_USERS)
+
+
+def _restricted(pairs: Interactions, items: npt.NDArray[np.int64]) -> Interactions:
+    """The pairs with the given items, which become the items 0..n-1."""
+    number = np.full(pairs.num_items, -1, dtype=np.int64)
+    number[items] = np.arange(len(items))
+    kept = number[pairs.items] >= 0
+    return Interactions.from_pairs(pairs.users[kept], number[pairs.items[kept]], pairs.num_users, len(items))
+
+
+def _matching_scale(embeddings: Embeddings, hidden: npt.NDArray[np.int64], predicted: Tensor) -> float:
+    """The factor with which predicted vectors of items get as many places in the lists as their trained vectors."""
+    users = embeddings.users[_sample(np.arange(len(embeddings.users)), _MOST_USERS)]
+    others = np.setdiff1d(np.arange(len(embeddings.items)), hidden)
+    of_others = _best_scores(users, embeddings.items[others])  # [n, 20]
+    of_trained = _best_scores(users, embeddings.items[hidden])
+    of_predicted = _best_scores(users, predicted)
+    wanted = _places(of_others, of_trained)
+    low = 1 / _LARGEST_SCALE
+    high = _LARGEST_SCALE
+    for _ in range(20):
+        middle = (low * high) ** 0.5
+        if _places(of_others, middle * of_predicted) < wanted:
+            low = middle
+        else:
+            high = middle
+    return (low * high) ** 0.5
+
+
+def _best_scores(users: Tensor, items: Tensor) -> Tensor:
+    """The highest scores of each user, best first, `[n, 20]`; -inf where there are fewer items."""
+    return rank(Embeddings(users, items), np.arange(len(users)), _LENGTH).scores
+
+
+def _places(of_others: Tensor, of_hidden: Tensor) -> int:
+    """How many places in the lists of all users hidden items get, given the best scores of both kinds `[n, 20]`."""
+    worst = torch.cat([of_others, of_hidden], 1).topk(_LENGTH, 1).values[:, -1:]  # [n, 1]
+    return int(((of_hidden >= worst) & of_hidden.isfinite()).sum())

@@ -1,0 +1,223 @@
+"""Updates of a run: new items, new users and new clicks."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import prismrec
+from prismrec.data import Dataset, NewItems, load_clicks, load_items, write_table
+from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.continue_training import grown
+from prismrec.experiments.refit import refit
+from prismrec.experiments.update import update
+from prismrec.records import Settings
+from prismrec.runs import Run, locked
+from prismrec.types import Interactions, Vocabulary
+
+KNOWN_ITEMS = 70
+KNOWN_USERS = 110
+
+
+def cut(pairs: Interactions) -> Interactions:
+    kept = (pairs.users < KNOWN_USERS) & (pairs.items < KNOWN_ITEMS)
+    return Interactions.from_pairs(pairs.users[kept], pairs.items[kept], KNOWN_USERS, KNOWN_ITEMS)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Dataset:
+    return make_shop(ShopConfig(users=120, items=80, interactions=1500)).dataset()
+
+
+@pytest.fixture(scope="module")
+def known(shop: Dataset) -> Dataset:
+    """The shop before the last items and users arrived."""
+    return Dataset(
+        name="shop",
+        train=cut(shop.train),
+        valid=cut(shop.valid),
+        test=cut(shop.test),
+        features={name: rows[:KNOWN_ITEMS] for name, rows in shop.features.items()},
+        present={name: rows[:KNOWN_ITEMS] for name, rows in shop.present.items()},
+        users=Vocabulary(shop.users.ids[:KNOWN_USERS], "user"),
+        items=Vocabulary(shop.items.ids[:KNOWN_ITEMS], "item"),
+        catalog=shop.catalog[:KNOWN_ITEMS],
+    )
+
+
+@pytest.fixture(scope="module")
+def arrivals(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the last items, in files."""
+    folder = tmp_path_factory.mktemp("arrivals")
+    last = np.arange(KNOWN_ITEMS, len(shop.items))
+    (folder / "features").mkdir()
+    shop.catalog[last].write_csv(folder / "items.csv")
+    for name, rows in shop.features.items():
+        np.savez(
+            folder / "features" / f"{name}.npz", ids=shop.items.ids_of(last).to_numpy().astype(str), features=rows[last]
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clicks(shop: Dataset) -> pl.DataFrame:
+    """All training clicks of the whole shop, known ones among them."""
+    train = shop.train
+    return pl.DataFrame({"user": shop.users.ids_of(train.users), "item": shop.items.ids_of(train.items)})
+
+
+@pytest.fixture(scope="module")
+def run(known: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return prismrec.train("LATTICE", known, {"batch_size": 256}, Settings(epochs=5), out=out)
+
+
+def test_new_items_can_be_recommended_at_once(run: Run, shop: Dataset, arrivals: Path, tmp_path: Path) -> None:
+    update(run, tmp_path / "new", items=load_items(arrivals))
+    loaded = Run.load(tmp_path / "new")
+    assert loaded.items.ids.to_list() == shop.items.ids.to_list()
+    assert torch.equal(loaded.embeddings.items[:KNOWN_ITEMS], run.embeddings.items)
+    assert loaded.catalog is not None
+    assert loaded.catalog["title"].to_list() == shop.catalog["title"].to_list()
+    recommended = set(loaded.recommend_all(k=20)["item"])
+    assert recommended & set(shop.items.ids[KNOWN_ITEMS:])
+    assert loaded.evaluate("test").num_users == run.evaluate("test").num_users
+
+
+def test_the_old_run_still_answers(run: Run, arrivals: Path, tmp_path: Path) -> None:
+    before = run.recommend(run.users.id(3))
+    update(run, tmp_path / "new", items=load_items(arrivals))
+    assert run.folder is not None
+    assert Run.load(run.folder).recommend(run.users.id(3)).equals(before)
+
+
+def test_new_clicks_move_their_users_alone(run: Run, clicks: pl.DataFrame, arrivals: Path, tmp_path: Path) -> None:
+    user = run.users.id(3)
+    unseen = sorted(set(run.items.ids) - set(clicks.filter(pl.col("user") == user)["item"]))[0]
+    new = pl.DataFrame({"user": [user, "visitor", "visitor"], "item": [unseen, unseen, run.items.id(0)]})
+    update(run, tmp_path / "new", clicks=new)
+    loaded = Run.load(tmp_path / "new")
+    assert loaded.users.ids.to_list() == [*run.users.ids, "visitor"]
+    others = [number for number in range(KNOWN_USERS) if number != 3]
+    assert torch.equal(loaded.embeddings.users[others], run.embeddings.users[others])
+    assert not torch.equal(loaded.embeddings.users[3], run.embeddings.users[3])
+    assert unseen not in loaded.recommend(user, 50)["item"].to_list()
+    history = loaded.train.of_users(np.array([KNOWN_USERS]))
+    torch.testing.assert_close(loaded.embeddings.users[KNOWN_USERS:], loaded.newcomers.embed_users(history))
+
+
+def test_clicks_that_are_known_change_nothing(run: Run, clicks: pl.DataFrame, tmp_path: Path) -> None:
+    known_pairs = pl.DataFrame({"user": run.users.ids_of(run.train.users), "item": run.items.ids_of(run.train.items)})
+    updated = update(run, tmp_path / "new", clicks=known_pairs)
+    assert torch.equal(updated.embeddings.users, run.embeddings.users)
+    assert len(updated.train) == len(run.train)
+
+
+def test_items_clicks_and_epochs_in_one_update(
+    run: Run, known: Dataset, shop: Dataset, clicks: pl.DataFrame, arrivals: Path, tmp_path: Path
+) -> None:
+    update(run, tmp_path / "new", items=load_items(arrivals), clicks=clicks, epochs=2, dataset=known)
+    loaded = Run.load(tmp_path / "new")
+    assert len(loaded.users) == len(shop.users)
+    assert len(loaded.history) == 2
+    assert loaded.embeddings.users.shape[0] == len(shop.users)
+    again = update(loaded, tmp_path / "newer", clicks=clicks[:1], epochs=1, dataset=shop)
+    assert again.embeddings.items.shape == loaded.embeddings.items.shape
+
+
+def test_training_begins_with_the_weights_of_the_run(run: Run, known: Dataset, tmp_path: Path) -> None:
+    longer = update(run, tmp_path / "new", epochs=1, dataset=known)
+    assert sum(longer.history[0].loss.values()) < sum(run.history[0].loss.values())
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_old_rows_keep_their_place_when_weights_grow(together: bool) -> None:
+    old = {"users": torch.arange(3.0)[:, None], "items": torch.arange(10.0, 14.0)[:, None]}
+    fresh = {"users": torch.full((5, 1), -1.0), "items": torch.full((6, 1), -1.0)}
+    if together:
+        old["nodes"] = torch.cat([old["users"], old["items"]])
+        fresh["nodes"] = torch.cat([fresh["users"], fresh["items"]])
+    result = grown(old, fresh, 5, 6)
+    assert result["users"].flatten().tolist() == [0, 1, 2, -1, -1]
+    assert result["items"].flatten().tolist() == [10, 11, 12, 13, -1, -1]
+    if together:
+        assert torch.equal(result["nodes"], torch.cat([result["users"], result["items"]]))
+
+
+def test_an_item_of_the_run_is_refused(run: Run, known: Dataset, tmp_path: Path) -> None:
+    again = NewItems(tmp_path, Vocabulary([known.items.id(2)], "item"), {}, None, ())
+    with pytest.raises(InputError, match="that the run has"):
+        update(run, tmp_path / "new", items=again)
+
+
+def test_features_of_another_width_are_refused(run: Run, arrivals: Path, tmp_path: Path) -> None:
+    items = load_items(arrivals)
+    features = {name: rows[:, :-1] if name == "text" else rows for name, rows in items.features.items()}
+    with pytest.raises(InputError, match=r"text.*columns"):
+        update(run, tmp_path / "new", items=replace(items, features=features))
+
+
+def test_a_missing_modality_is_refused(run: Run, arrivals: Path, tmp_path: Path) -> None:
+    items = load_items(arrivals)
+    with pytest.raises(InputError, match="no features 'image'"):
+        update(run, tmp_path / "new", items=replace(items, features={"text": items.features["text"]}))
+
+
+def test_an_unknown_item_in_the_clicks_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'lamp'"):
+        update(run, tmp_path / "new", clicks=pl.DataFrame({"user": ["u"], "item": ["lamp"]}))
+
+
+def test_training_needs_the_features(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="features"):
+        update(run, tmp_path / "new", epochs=1)
+
+
+def test_two_updates_at_once_to_one_folder_are_refused(run: Run, arrivals: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    out.mkdir()
+    with locked(out), pytest.raises(InputError, match="another process"):
+        update(run, out, items=load_items(arrivals))
+
+
+def test_a_folder_with_a_run_is_refused(run: Run, arrivals: Path) -> None:
+    assert run.folder is not None
+    with pytest.raises(InputError, match="already there"):
+        update(run, run.folder, items=load_items(arrivals))
+
+
+def test_refit_trains_on_everything_for_the_chosen_epochs(run: Run, known: Dataset, tmp_path: Path) -> None:
+    production = refit(run, known, tmp_path / "production")
+    best = max(run.history, key=lambda record: (record.valid or {})["recall@20"])
+    assert len(production.history) == best.epoch
+    assert len(production.train) == len(known.train) + len(known.valid) + len(known.test)
+    assert production.newcomers.user_map.settings == run.newcomers.user_map.settings
+    assert Run.load(tmp_path / "production").recommend(known.users.id(0)).height == 10
+
+
+def test_the_command_line_updates_and_refits(
+    run: Run, known: Dataset, arrivals: Path, clicks: pl.DataFrame, tmp_path: Path
+) -> None:
+    clicks.rename({"user": "user_id", "item": "item_id"}).write_csv(tmp_path / "clicks.csv")
+    assert load_clicks(tmp_path / "clicks.csv").height == clicks.height
+    write_table(known, tmp_path / "shop")
+
+    def prismrec_command(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from prismrec.cli import main; main()", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    words = ("update", run.folder, "--items", arrivals, "--interactions", tmp_path / "clicks.csv")
+    done = prismrec_command(*words, "--out", tmp_path / "new")
+    assert done.returncode == 0, done.stderr
+    assert "added 10 items, 10 users" in done.stdout
+    again = prismrec_command(*words, "--out", tmp_path / "new")
+    assert again.returncode == 2
+    assert "already there" in again.stderr
+    refitted = prismrec_command("refit", run.folder, "--data", tmp_path / "shop", "--out", tmp_path / "production")
+    assert refitted.returncode == 0, refitted.stderr
