@@ -32,7 +32,6 @@ ROUNDS = {"quiet": 3, "one-busy": 2, "eight-busy": 1, "quota": 2}
 """How often each side trains. Beside eight busy processes, an epoch with spinning threads takes many seconds."""
 MEASURED = ("LightGCN/baby", "MF-BPR/baby", "LGMRec/tiktok")
 DEFAULT_SPIN_COUNT = "300000"
-QUOTA_US, PERIOD_US = 100_000, 100_000
 
 
 def run(args: argparse.Namespace) -> None:
@@ -121,20 +120,19 @@ def control_group() -> Iterator[Path | None]:
     """A new control group with a quota of one CPU, of version 1 or 2; None if it cannot be made."""
     version_1 = Path("/sys/fs/cgroup/cpu")
     group = (version_1 if version_1.exists() else version_1.parent) / f"prismrec-busy-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError:
-        yield None
-        return
-    try:
-        if version_1.exists():
-            (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-            (group / "cpu.cfs_quota_us").write_text(str(QUOTA_US))
+    limits = {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"}
+    if not version_1.exists():
+        limits = {"cpu.max": "100000 100000"}
+    with ExitStack() as stack:
+        try:
+            group.mkdir()
+            stack.callback(group.rmdir)
+            for name, limit in limits.items():
+                (group / name).write_text(limit)
+        except OSError:
+            yield None
         else:
-            (group / "cpu.max").write_text(f"{QUOTA_US} {PERIOD_US}")
-        yield group
-    finally:
-        group.rmdir()
+            yield group
 
 
 def table(args: argparse.Namespace) -> None:
