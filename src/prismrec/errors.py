@@ -1,6 +1,10 @@
 """The error for bad input (exit code 2)."""
 
+import re
 from pathlib import Path
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Characters that end a line, control a terminal, or cannot be encoded. Messages show them escaped."""
 
 
 class InputError(ValueError):
@@ -16,7 +20,8 @@ class InputError(ValueError):
         self.where = str(where)
         self.found = found
         self.expected = expected
-        super().__init__(f"{where}: found {found}; expected {expected}".replace("\n", " "))
+        message = f"{where}: found {found}; expected {expected}".replace("\n", " ")
+        super().__init__(_UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], message))
 
 
 class ParameterError(InputError):

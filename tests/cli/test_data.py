@@ -99,6 +99,8 @@ def test_split_prints_the_notes_of_the_reader(source, tmp_path):
     [
         (("describe", "{}", "--ratios", "8:2"), r"--ratios: found '8:2'; expected three shares"),
         (("describe", "{}", "--ratios", "a:b:c"), r"--ratios: found 'a:b:c'; expected three shares"),
+        (("describe", "{}", "--ratios", "８:1:1"), r"--ratios: found '８:1:1'; expected three shares"),
+        (("describe", "{}", "--ratios", "1_0:1:1"), r"--ratios: found '1_0:1:1'; expected three shares"),
         (("describe", "{}", "--ratios", "0:1:1"), r"--ratios: found '?0:1:1'?; expected three shares"),
         (("describe", "{}", "--by", "random"), r"--by: found 'random'; expected one of: label, user"),
         (("describe", "{}", "--memory-limit", "much"), r"--memory-limit: found 'much'; expected a size"),

@@ -117,3 +117,11 @@ def test_a_metric_without_a_name_or_beside_another_one_is_refused(shop: Dataset)
 def test_the_name_of_a_metric_of_the_caller_is_no_built_in_metric(shop: Dataset) -> None:
     with pytest.raises(InputError, match="metric: found 'coverage'"):
         prismrec.train("MF-BPR", shop, settings=Settings(metric="coverage"))
+
+
+@pytest.mark.parametrize(
+    "metric", ["recall@²", "recall@٣", "recall@007", "recall@0", "recall@", "recall", "recall@9999999999"]
+)
+def test_a_cutoff_is_a_number_in_ascii_digits(metric: str, shop: Dataset) -> None:
+    with pytest.raises(InputError, match=f"metric: found '{metric}'"):
+        prismrec.train("MF-BPR", shop, settings=Settings(metric=metric))

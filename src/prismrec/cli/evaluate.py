@@ -1,6 +1,7 @@
 """`prismrec evaluate`: compute the metrics of a finished run."""
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +74,6 @@ def _parse_cutoffs(text: str) -> list[int]:
         InputError: a part is not an integer above 0.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
+    if not all(re.fullmatch("[1-9][0-9]{0,8}", part) for part in parts):
         raise InputError("--cutoffs", repr(text), "integers above 0, separated by commas: 10,20")
     return [int(part) for part in parts]

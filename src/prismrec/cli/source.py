@@ -160,11 +160,10 @@ def with_data_options(*, split_seed: object) -> Callable[[Callable[..., None]], 
 
 
 def _parse_ratios(text: str) -> tuple[float, float, float]:
-    try:
-        train, valid, test = text.split(":")
-        return float(train), float(valid), float(test)
-    except ValueError as error:
-        raise InputError("--ratios", repr(text), "three shares train:valid:test, such as 8:1:1") from error
+    shares = re.fullmatch(":".join([r"([0-9]{1,18}(?:\.[0-9]{1,18})?)"] * 3), text)
+    if shares is None:
+        raise InputError("--ratios", repr(text), "three shares train:valid:test, such as 8:1:1")
+    return float(shares[1]), float(shares[2]), float(shares[3])
 
 
 def parse_size(text: str) -> int:

@@ -1,6 +1,7 @@
 """How a training scores an epoch on the validation split."""
 
 import math
+import re
 from collections.abc import Mapping
 
 from prismrec.data import Dataset
@@ -65,7 +66,7 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
 
 def _parse_metric(metric: str) -> tuple[str, int]:
     name, _, cutoff = metric.partition("@")
-    if name not in METRICS or not (cutoff.isascii() and cutoff.isdecimal()) or int(cutoff) < 1:
+    if name not in METRICS or not re.fullmatch("[1-9][0-9]{0,8}", cutoff):
         raise ParameterError("metric", repr(metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
     return name, int(cutoff)
 
