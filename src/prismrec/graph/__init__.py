@@ -1,5 +1,6 @@
 """Interactions and features to sparse operators."""
 
+from prismrec.graph.content import content_graph
 from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.graph.interaction import BipartiteGraph, Normalisation
 from prismrec.graph.knn import NeighbourGraph, NeighbourSearch, knn_graph
@@ -9,6 +10,7 @@ __all__ = [
     "NeighbourGraph",
     "NeighbourSearch",
     "Normalisation",
+    "content_graph",
     "keep_edges",
     "keep_nodes",
     "knn_graph",

@@ -25,6 +25,8 @@ class BipartiteGraph(nn.Module):
     - `rw_plus_self`: D^-1 A + 1, the mean over neighbours plus the node itself (README of NGCF);
     - `none`: A, the sum over neighbours, symmetric.
 
+    `sym` can add a constant t to all degrees, (D + t)^-½ A (D + t)^-½. This damps nodes of few interactions.
+
     Attributes:
         to_users: what users receive from items, `[U, I]`.
         to_items: the transpose of what items receive from users, `[U, I]`; the same matrix if the graph is symmetric.
@@ -36,12 +38,15 @@ class BipartiteGraph(nn.Module):
     self_users: Tensor
     self_items: Tensor
 
-    def __init__(self, train: Interactions, normalisation: Normalisation = "sym") -> None:
+    def __init__(
+        self, train: Interactions, normalisation: Normalisation = "sym", *, added_degree: float = 0.0
+    ) -> None:
         """Build the matrices.
 
         Args:
             train: the training interactions.
             normalisation: one of the above.
+            added_degree: t, at least 0; only for `sym`.
         """
         super().__init__()
         self.normalisation = normalisation
@@ -52,7 +57,9 @@ class BipartiteGraph(nn.Module):
         item_degrees = train.item_degrees.astype(np.float64) + counts_itself
         matrix = train.csr.astype(np.float64)
         if normalisation == "sym":
-            self.to_users = SparseMatrix(_scaled(_inverse(user_degrees, 0.5), matrix, _inverse(item_degrees, 0.5)))
+            user_scale = _inverse(user_degrees + added_degree, 0.5)
+            item_scale = _inverse(item_degrees + added_degree, 0.5)
+            self.to_users = SparseMatrix(_scaled(user_scale, matrix, item_scale))
         elif normalisation == "none":
             self.to_users = SparseMatrix(matrix)
         else:
@@ -133,7 +140,7 @@ class BipartiteGraph(nn.Module):
 def _inverse(degrees: npt.ArrayLike, power: float = 1.0) -> npt.NDArray[np.float64]:
     """degrees ** -power; 0 for a node without neighbours."""
     counts = np.asarray(degrees, dtype=np.float64)
-    return np.where(counts > 0, np.maximum(counts, 1.0) ** -power, 0.0)
+    return np.where(counts > 0, counts, np.inf) ** -power
 
 
 def _inverse_root(degrees: Tensor) -> Tensor:

@@ -58,6 +58,8 @@ class Recommender(nn.Module, ABC):
         cost: multiply-adds of the forward pass of one step; the gradient takes about twice as many.
         takes_features: whether it uses modality features.
         min_modalities: the smallest number of modalities.
+        accepts_missing: whether it tells items that lack a modality apart: their rows of features are then NaN.
+            For all other models they are filled.
         bf16_features: whether it supports features in bfloat16.
         repeats_steps: whether all steps of an epoch after the first do the same work on the same memory for every batch
             of one size, without waiting for the host. A GPU then records one step and replays it.
@@ -72,6 +74,7 @@ class Recommender(nn.Module, ABC):
     cost: ClassVar[str]
     takes_features: ClassVar[bool] = True
     min_modalities: ClassVar[int] = 0
+    accepts_missing: ClassVar[bool] = False
     bf16_features: ClassVar[bool] = False
     repeats_steps: ClassVar[bool] = False
 
