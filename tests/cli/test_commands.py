@@ -49,6 +49,20 @@ def test_train_records_its_options(run: Path) -> None:
     assert (config["model"], config["config"]["layers"], config["settings"]["seed"]) == ("LGMRec", 1, 3)
 
 
+def test_train_without_a_model_trains_prism_and_says_what_it_chose(prismrec: Prismrec, shop: Path) -> None:
+    out = shop.parent / "prism"
+    done = prismrec("train", shop, "--out", out, "--epochs", 2)
+    assert done.returncode == 0, done.stderr
+    assert "chosen by validation: added_degree = " in done.stdout
+    assert json.loads((out / "config.json").read_text())["model"] == "Prism"
+
+
+def test_train_with_a_model_alone_asks_for_the_data(prismrec: Prismrec, tmp_path: Path) -> None:
+    done = prismrec("train", "lightgcn", "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith("prismrec: SOURCE: found none after the model lightgcn; expected a folder")
+
+
 def test_train_json_prints_one_object(prismrec: Prismrec, shop: Path) -> None:
     done = prismrec("train", "most-popular", shop, "--out", shop.parent / "popular", "--json")
     assert json.loads(done.stdout)["test"]["recall@20"] > 0

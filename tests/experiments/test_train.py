@@ -1,3 +1,6 @@
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ from prismrec.data import Dataset, SplitSpec
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.experiments.train import build_model, make_config
+from prismrec.models import ModelConfig
+from prismrec.models.popular import MostPopular
 from prismrec.records import Settings
 from prismrec.runs import Run
 from prismrec.types import Interactions
@@ -43,7 +48,7 @@ def test_an_invalid_hyperparameter_is_refused_by_name(settings: dict[str, str], 
 
 def test_names_of_models_may_differ_in_case_and_hyphens() -> None:
     assert type(make_config("mfbpr", {})) is type(make_config("MF-BPR", {}))
-    with pytest.raises(InputError, match=r"model: found 'SVD\+\+'; expected one of most-popular, MF-BPR"):
+    with pytest.raises(InputError, match=r"model: found 'SVD\+\+'; expected one of Prism, Spectral, most-popular"):
         make_config("SVD++", {})
 
 
@@ -128,3 +133,37 @@ def test_ml1m_loads_and_splits(real_data: Path) -> None:
     dataset = prismrec.load(real_data / "ml1m", split=SplitSpec("overall", (8, 1, 1), 0))
     assert (len(dataset.users), len(dataset.items)) == (6040, 3260)
     assert len(dataset.train) + len(dataset.valid) + len(dataset.test) == 998_539
+
+
+def test_items_that_lack_a_modality_are_nan_for_models_that_tell_them_apart_and_filled_for_others(
+    shop: Dataset,
+) -> None:
+    name = next(iter(shop.features))
+    present = {modality: has.copy() for modality, has in shop.present.items()}
+    present[name][[3, 7]] = False
+    marked = replace(shop, present=present)
+    seen = {}
+
+    class Both(MostPopular):
+        accepts_missing = True
+
+        def __init__(self, train: Interactions, features: Mapping[str, torch.Tensor], config: ModelConfig) -> None:
+            super().__init__(train, features, config)
+            seen[type(self)] = features[name]
+
+    class Filled(Both):
+        accepts_missing = False
+
+    build_model(Both, marked, ModelConfig(), FEW)
+    build_model(Filled, marked, ModelConfig(), FEW)
+    assert seen[Both].isnan().all(1).nonzero().flatten().tolist() == [3, 7]
+    assert torch.equal(seen[Filled], torch.from_numpy(shop.features[name]))
+    assert not np.isnan(shop.features[name]).any()
+
+
+def test_what_a_model_chooses_is_in_its_metrics(shop: Dataset, tmp_path: Path) -> None:
+    prismrec.train("Spectral", shop, {"exponent": 1.5}, out=tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["chosen"].keys() == {"added_degree", "content_weight"}
+    again = prismrec.train("Spectral", shop, {"exponent": 1.5, **metrics["chosen"]})
+    assert again.evaluate("test")["recall@20"] == pytest.approx(metrics["test"]["recall@20"], rel=1e-3)

@@ -154,3 +154,11 @@ def test_a_symmetric_graph_stores_one_matrix_for_both_directions() -> None:
     assert graph.to_items is graph.to_users
     subgraph = graph.subgraph(torch.arange(len(TRAIN)) % 2 == 0)
     assert subgraph.to_users.pattern is graph.to_users.pattern
+
+
+def test_a_degree_added_to_all_nodes_damps_the_entries(float64: None) -> None:
+    graph = BipartiteGraph(TRAIN, added_degree=1.5)
+    R = plain.dense(TRAIN)
+    expected = (R.sum(1) + 1.5)[:, None] ** -0.5 * R * (R.sum(0) + 1.5) ** -0.5
+    torch.testing.assert_close(graph.to_users(torch.eye(4)), expected)
+    torch.testing.assert_close(graph.to_items.transposed(torch.eye(5)), expected.T)

@@ -10,6 +10,7 @@ import torch
 from prismrec.models import REGISTRY, Recommender
 from prismrec.models.lgmrec import LGMRec
 from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.prism import Prism
 from prismrec.records import Settings
 from prismrec.testing import toy_features, toy_interactions
 from prismrec.training import (
@@ -51,6 +52,34 @@ def test_equal_seeds_give_equal_bits_and_other_seeds_other_losses() -> None:
     assert torch.equal(first.embeddings.users, again.embeddings.users)
     other = train(lgmrec(), settings={"seed": 1})
     assert losses(first) != losses(other)
+
+
+def test_a_model_chooses_by_the_validation_metric_before_the_first_epoch_and_a_resumed_run_keeps_its_choice(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    asked = []
+
+    def validate(embeddings: Embeddings) -> dict[str, float]:
+        asked.append(embeddings.users.shape[1])
+        return {"recall@20": float(embeddings.items.norm()), "ndcg@20": 0.0}
+
+    def prism() -> Prism:
+        return Prism(toy_interactions(), toy_features(2), Prism.Config(embedding_size=6, batch_size=16))
+
+    checkpoints = CheckpointFolder(tmp_path / "checkpoint")
+    first = prism()
+    train(first, epochs=2, validate=validate, checkpoints=checkpoints)
+    before = asked.index(12)  # then both parts are side by side
+    after = len(asked) - before - 2
+    assert before > 1
+    assert after > 1
+    resumed = prism()
+    again = train(resumed, epochs=4, validate=validate, checkpoints=checkpoints)
+    assert len(asked) == before + 2 + after + 3 + after  # only the first epoch had been saved
+    assert resumed.chosen == first.chosen
+    whole = train(prism(), epochs=4, validate=validate)
+    assert torch.equal(again.embeddings.users, whole.embeddings.users)
 
 
 def test_the_result_is_the_best_validated_epoch_and_patience_counts_validations() -> None:
@@ -192,6 +221,7 @@ def test_training_does_not_import_the_compiler() -> None:
 import sys, torch
 from prismrec.experiments.synthetic import random_dataset
 from prismrec.models.mf_bpr import MFBPR
+from prismrec.models.prism import Prism
 from prismrec.records import Settings
 from prismrec.training import fit
 data = random_dataset(30, 20, 100, {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prismrec.cli.options import check_device_and_precision
-from prismrec.cli.source import DataOptions, Source, SplitSeed, with_data_options
+from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 _PATIENCE_HELP = "Stop after this many validations without improvement."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 
-Model = Annotated[str, typer.Argument(help="A name from `prismrec models`.", show_default=False)]
+DEFAULT_MODEL = "Prism"
+_MODEL_HELP = f"A name from `prismrec models`; {DEFAULT_MODEL} if there is only one argument."
+_SOURCE_HELP = "A folder, or the file of interactions in it."
+
+First = Annotated[str, typer.Argument(help=_MODEL_HELP, metavar="[MODEL]", show_default=False)]
+Second = Annotated[str | None, typer.Argument(help=_SOURCE_HELP, metavar="SOURCE", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
@@ -34,8 +39,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 @with_data_options(split_seed=SplitSeed)
 def train(
-    model: Model,
-    source: Source,
+    first: First,
+    second: Second = None,
+    *,
     out: Out,
     set_: Set = None,
     seed: Seed = 0,
@@ -47,7 +53,6 @@ def train(
     precision: Precision = "float32",
     resume: Resume = False,
     as_json: AsJson = False,
-    *,
     options: DataOptions,
 ) -> None:
     """Train a model, keep the epoch with the best validation score, and evaluate it on the test split."""
@@ -55,12 +60,36 @@ def train(
     from prismrec.experiments.train import make_config
     from prismrec.experiments.train import train as train_run
 
+    model, source = model_and_source(first, second)
     config = make_config(model, parse_settings(set_ or []))
     settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
     dataset = options.read(source)
     with EpochLines(settings) as lines:
         run = train_run(model, dataset, config, settings, out=out, resume=resume, callbacks=[lines])
     _report(run, out, as_json)
+
+
+def model_and_source(first: str, second: str | None) -> tuple[str, Path]:
+    """The model and the data set that the arguments name; a single argument is the data set.
+
+    Raises:
+        InputError: the single argument names a model and no file.
+    """
+    if second is not None:
+        return first, Path(second)
+    if not Path(first).exists() and _names_model(first):
+        raise InputError("SOURCE", f"none after the model {first}", "a folder, or the file of interactions in it")
+    return DEFAULT_MODEL, Path(first)
+
+
+def _names_model(word: str) -> bool:
+    from prismrec.models import find_model
+
+    try:
+        find_model(word)
+    except InputError:
+        return False
+    return True
 
 
 def parse_settings(words: list[str]) -> dict[str, object]:
@@ -121,6 +150,9 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
         f"{run.manifest.model} on {run.manifest.data}: best epoch {metrics['best_epoch']} of {metrics['epochs']}, "
         f"{metrics['seconds_per_epoch']:.2f} s per epoch; run in {out}"
     )
+    if metrics["chosen"]:
+        values = ", ".join(f"{name} = {value:.3g}" for name, value in metrics["chosen"].items())
+        typer.echo(f"chosen by validation: {values}")
     for split in ("valid", "test"):
         if metrics[split]:
             print_metrics(split, metrics[split])

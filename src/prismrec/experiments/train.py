@@ -65,7 +65,7 @@ def build_model(
         raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
     if kind.takes_features and not dataset.features:
         warnings.warn(f"{dataset.name} has no modalities: {kind.name} learns from interactions alone", stacklevel=2)
-    features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
+    features = _features(dataset, mark_missing=kind.accepts_missing)
     if settings.precision == "bf16":
         if not kind.bf16_features:
             able = ", ".join(other.name for other in REGISTRY.values() if other.bf16_features)
@@ -80,6 +80,18 @@ def build_model(
             raise
         except ValueError as error:  # how a model refuses a combination of config and data
             raise InputError(kind.name, str(error), "a config that fits the data") from error
+
+
+def _features(dataset: Dataset, *, mark_missing: bool) -> dict[str, torch.Tensor]:
+    """The feature matrices `[I, F_m]`; rows of items that lack the modality are NaN if asked for, else filled."""
+    features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
+    if not mark_missing:
+        return features
+    for modality, present in dataset.present.items():
+        if not present.all():
+            missing = torch.from_numpy(~present)[:, None]  # [I, 1]
+            features[modality] = features[modality].masked_fill(missing, torch.nan)
+    return features
 
 
 @flush_denormals()  # before the model is built, because threads inherit the mode when they start
@@ -149,7 +161,7 @@ def _train_in_folder(
             return Run.load(folder)
         trained = fit_model(checkpoints=CheckpointFolder(folder / "checkpoint"))
         run = replace(make_run(trained), folder=folder)
-        run.save(trained.weights, trained.progress.best_epoch)
+        run.save(trained.weights, trained.progress.best_epoch, trained.chosen)
     return run
 
 

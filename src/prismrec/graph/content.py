@@ -35,7 +35,7 @@ def content_graph(features: Iterable[Tensor], neighbours: int) -> SparseMatrix |
     if not graphs:
         return None
     mean = sum(graphs[1:], start=graphs[0]) / len(graphs)
-    return SparseMatrix((mean + mean.T).tocsr() / 2)
+    return SparseMatrix(csr_matrix((mean + mean.T) / 2))
 
 
 def standardised_rows(features: Tensor) -> Tensor:
@@ -44,9 +44,11 @@ def standardised_rows(features: Tensor) -> Tensor:
     Rows of items that lack the modality are 0, and so are constant columns.
     """
     present = ~features.isnan().any(1)
+    if not present.any():
+        return torch.zeros_like(features)
     variance, mean = torch.var_mean(features[present], dim=0, correction=0)
     deviation = variance.sqrt()
-    largest = features[present].abs().amax(0) if present.any() else deviation
+    largest = features[present].abs().amax(0)
     scale = torch.where(deviation > _LEAST_DEVIATION * largest, deviation, torch.inf)
     return unit_rows(torch.where(present[:, None], (features - mean) / scale, 0.0))
 

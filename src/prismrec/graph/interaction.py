@@ -38,9 +38,7 @@ class BipartiteGraph(nn.Module):
     self_users: Tensor
     self_items: Tensor
 
-    def __init__(
-        self, train: Interactions, normalisation: Normalisation = "sym", *, added_degree: float = 0.0
-    ) -> None:
+    def __init__(self, train: Interactions, normalisation: Normalisation = "sym", *, added_degree: float = 0.0) -> None:
         """Build the matrices.
 
         Args:

@@ -1,7 +1,7 @@
 """The base class of all models and of their configs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -84,7 +84,8 @@ class Recommender(nn.Module, ABC):
         Args:
             train: the training interactions, R `[U, I]`.
             features: modality name to feature matrix `[I, F_m]`, in the order of the data set; bfloat16 only if the
-                class has `bf16_features`.
+                class has `bf16_features`. Rows of items that lack the modality are NaN if the class has
+                `accepts_missing`, else they are filled.
             config: of the type `Config` of the class.
 
         Raises:
@@ -102,6 +103,11 @@ class Recommender(nn.Module, ABC):
         self.num_users = train.num_users
         self.num_items = train.num_items
 
+    @property
+    def chosen(self) -> Mapping[str, float]:
+        """The hyperparameters that the config leaves open, with the values that the model has chosen for them."""
+        return {}
+
     @abstractmethod
     def embed(self) -> Embeddings:
         """Users `[U, d]` and items `[I, d]`; in eval mode a function of the weights alone."""
@@ -109,6 +115,24 @@ class Recommender(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
         """The terms of the loss by name: scalars, already weighted. The trainer adds them up and logs each one."""
+
+    def select(self, score: Callable[[Embeddings], float]) -> None:
+        """Choose hyperparameters that the config leaves open, before the first epoch of a run with validation.
+
+        The choice must be part of `state_dict`, because a resumed run does not repeat it. By default nothing is chosen.
+
+        Args:
+            score: the validation metric of embeddings; larger is better. The model does not see the validation pairs.
+        """
+
+    def refine(self, score: Callable[[Embeddings], float]) -> None:
+        """Choose hyperparameters that training does not depend on, with the weights of the best epoch.
+
+        The choice must be part of `state_dict`. By default nothing is chosen.
+
+        Args:
+            score: as in `select`.
+        """
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         """Prepare an epoch, for example by drawing views or clustering; called before its first batch.

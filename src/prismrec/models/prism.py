@@ -3,40 +3,48 @@
 Related: LightGCN (He et al., SIGIR 2020), FREEDOM (Zhou and Shen, ACM MM 2023), sampled softmax (Wu et al., TOIS 2024).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from statistics import fmean
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.graph import BipartiteGraph, content_graph
-from prismrec.models.base import BatchSize, Layers, PositiveCount, Recommender, Temperature
-from prismrec.models.spectral import SpectralConfig, SpectralFilter, choose_constants
+from prismrec.graph import BipartiteGraph
+from prismrec.models.base import BatchSize, Layers, Recommender, Temperature
+from prismrec.models.spectral import Spectral, SpectralConfig
 from prismrec.nn import half_squares
 from prismrec.ops import info_nce, take_rows, unit_rows
 from prismrec.ops.eigen import largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
+WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+"""Values of w to try."""
+DEFAULT_WEIGHT = 0.2
+"""The weight w while the model is trained, and without validation."""
+
+
 class PrismConfig(SpectralConfig):
-    """Hyperparameters of Prism. A constant of its spectral part that is not given is chosen on training interactions."""
+    """Hyperparameters of Prism. Those of its spectral part that are not given are chosen by validation."""
 
     batch_size: BatchSize = 4096
     """Training pairs per step, B."""
     layers: Layers = 2
     """Propagation layers L."""
-    similar_weight: NonNegativeFloat = 0.3
-    """Weight γ of similar items, relative to users, in what an item receives."""
+    similar_weight: NonNegativeFloat | None = None
+    """Weight γ of similar items, relative to users, in what an item receives. None: the weight b of the content graph
+    in the spectral part."""
     temperature: Temperature = 0.3
     """Temperature τ of the softmax over cosines."""
-    negatives: PositiveCount = 1024
+    negatives: int = Field(1024, ge=2, le=1_000_000)
     """Items sampled per step, which all pairs of the batch share."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ of ½ Σ ‖X‖² / B over the ID rows of the batch."""
     initial_scale: PositiveFloat = 3.0
     """Standard deviation of the ID tables at the start, relative to Xavier's."""
-    spectral_weight: NonNegativeFloat = 0.15
-    """Weight w of the scores of the spectral part, relative to those of the trained part."""
+    spectral_weight: NonNegativeFloat | None = None
+    """Weight w of the scores of the spectral part, relative to those of the trained part. None: chosen."""
 
 
 class Prism(Recommender):
@@ -49,50 +57,83 @@ class Prism(Recommender):
     """
 
     name = "Prism"
-    paper = "prismrec, docs/prism.md"
+    paper = "none, docs/prism.md"
     cost = "(2 E + 2 M k I) d per layer, B S d to contrast with S sampled items"
     repeats_steps = True
     accepts_missing = True
     Config = PrismConfig
     config: PrismConfig
-    spectral_users: Tensor
-    spectral_items: Tensor
     seen_items: Tensor
+    position_among_seen: Tensor
+    weight: Tensor
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: PrismConfig) -> None:
         super().__init__(train, features, config)
-        d = config.embedding_size
-        self.content = content_graph(features.values(), config.neighbours)  # C [I, I]
-        self.constants = choose_constants(train, self.content, config, d)
-        spectral = SpectralFilter(train, self.content, self.constants, d)
-        embeddings = spectral.embed()
-        self.register_buffer("spectral_users", embeddings.users)  # S_u [U, d]
-        self.register_buffer("spectral_items", embeddings.items)  # S_i [I, d]
-        users, items = spectral.components()  # [U, d], [I, d]
-        items = items * torch.from_numpy(train.item_degrees > 0)[:, None]
-        self.user_table = nn.Parameter(_scaled(users, d, config.initial_scale))
-        self.item_table = nn.Parameter(_scaled(items, d, config.initial_scale))
+        self.spectral = Spectral(train, features, config)
+        self.content = self.spectral.content  # C [I, I]
         self.graph = BipartiteGraph(train, added_degree=1.0)
-        largest, _ = largest_eigenpairs(
-            lambda x: self.graph.items_from(self.graph.users_from(x)), self.item_table[:, :1], 1
-        )
+        seen = torch.from_numpy(train.item_degrees > 0)
+        self.register_buffer("seen_items", seen.nonzero().squeeze(1), persistent=False)  # [n]
+        self.register_buffer("position_among_seen", seen.cumsum(0) - 1, persistent=False)  # [I]
+        self.user_table = nn.Parameter(torch.zeros(self.num_users, config.embedding_size))  # P [U, d]
+        self.item_table = nn.Parameter(torch.zeros(self.num_items, config.embedding_size))  # Q [I, d]
+        weight = DEFAULT_WEIGHT if config.spectral_weight is None else config.spectral_weight
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))  # w
+        self._start_from_spectral()
+        largest, _ = largest_eigenpairs(self._co_occurrence, torch.empty(self.num_items, 0), 1)
         self.gain = float(largest.clamp(min=1e-12).rsqrt())  # 1 / σ₁
-        seen = torch.from_numpy(train.item_degrees).nonzero().squeeze(1)
-        self.register_buffer("seen_items", seen, persistent=False)  # [n]
+
+    def select(self, score: Callable[[Embeddings], float]) -> None:
+        """Choose the constants of the spectral part, and start from its solution."""
+        self.spectral.select(score)
+        self._start_from_spectral()
+
+    def refine(self, score: Callable[[Embeddings], float]) -> None:
+        """Choose w. Each value gets the mean score of itself and its neighbours, because a single one is noisy."""
+        if self.config.spectral_weight is not None:
+            return
+        scores = []
+        for weight in WEIGHTS:
+            self.weight.fill_(weight)
+            scores.append(score(self.embed()))
+        smooth = [fmean(scores[max(0, n - 1) : n + 2]) for n in range(len(scores))]
+        self.weight.fill_(WEIGHTS[smooth.index(max(smooth))])
+
+    @property
+    def chosen(self) -> Mapping[str, float]:
+        if self.config.spectral_weight is not None:
+            return self.spectral.chosen
+        return {**self.spectral.chosen, "spectral_weight": float(self.weight)}
+
+    @torch.no_grad()
+    def _start_from_spectral(self) -> None:
+        """P ∝ R̃ V and Q ∝ V Λ^½; items without interactions have only what their neighbours give them."""
+        users, items = self.spectral.filter.components()  # [U, d], [I, d]
+        self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
+        self.item_table.copy_(_scaled(items, self.item_table, self.config.initial_scale))
+        seen = torch.zeros(self.num_items, 1).to(items).index_fill_(0, self.seen_items, 1)
+        self.item_table.mul_(seen)
+
+    def _co_occurrence(self, x: Tensor) -> Tensor:
+        return self.graph.items_from(self.graph.users_from(x))
 
     def _encode(self) -> tuple[Tensor, Tensor]:
         """The mean of layers 0..L of u⁺ = A i and i⁺ = (Aᵀ u + γ C i) / √(1 + γ), `[U, d]` and `[I, d]`.
 
         A = (D_u + 1)^-½ R (D_i + 1)^-½ / σ₁, whose largest singular value is 1.
         """
-        users, items = self.user_table, self.item_table
-        user_sum, item_sum = users, items
+        weight = self.spectral.constants[1].to(self.item_table)  # b
+        if self.config.similar_weight is not None:
+            weight = torch.full_like(weight, self.config.similar_weight)
+        users: Tensor = self.user_table
+        items: Tensor = self.item_table
+        user_sum = users
+        item_sum = items
         for _ in range(self.config.layers):
             received_by_users = self.gain * self.graph.users_from(items)
             received_by_items = self.gain * self.graph.items_from(users)
-            if self.content is not None and self.config.similar_weight:
-                weight = self.config.similar_weight
-                received_by_items = (received_by_items + weight * self.content(items)) / (1 + weight) ** 0.5
+            if self.content is not None:
+                received_by_items = (received_by_items + weight * self.content(items)) * (1 + weight).rsqrt()
             users, items = received_by_users, received_by_items
             user_sum = user_sum + users
             item_sum = item_sum + items
@@ -100,45 +141,40 @@ class Prism(Recommender):
         return user_sum / depth, item_sum / depth
 
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        """Softmax over cosines / τ among the items that occur in training, estimated from a sample of them.
+
+        The negatives of the batch are not used.
+        """
         all_users, all_items = self._encode()
         users = unit_rows(take_rows(all_users, batch.users))  # [B, d]
-        sample = self._sample()  # [S]
+        items = unit_rows(take_rows(all_items, self.seen_items))  # [n, d]
+        positives = self.position_among_seen[batch.positives]  # [B]
         mean = torch.full_like(users[:, 0], 1 / len(batch))
-        contrast = info_nce(
-            users,
-            unit_rows(all_items),
-            batch.positives,
-            self.config.temperature,
-            mean,
-            cosines=True,
-            sample=sample,
-        )
-        user_rows = take_rows(self.user_table, batch.users)
-        item_rows = take_rows(self.item_table, batch.positives)
-        return {"softmax": contrast, "regulariser": self.config.regulariser * half_squares(user_rows, item_rows)}
+        ranking = info_nce(users, items, positives, self.config.temperature, mean, cosines=True, sample=self._sample())
+        user_rows = take_rows(self.user_table, batch.users)  # [B, d]
+        item_rows = take_rows(self.item_table, batch.positives)  # [B, d]
+        return {"softmax": ranking, "regulariser": self.config.regulariser * half_squares(user_rows, item_rows)}
 
     def _sample(self) -> Tensor:
-        """Distinct items that occur in training, in ascending order, int64 `[S]`."""
-        count = len(self.seen_items)
-        order = torch.randperm(count, device=self.seen_items.device)[: self.config.negatives]
-        return self.seen_items[order.sort().values]
+        """Distinct positions among the seen items, in ascending order, int64 `[S]`."""
+        order = torch.randperm(len(self.seen_items), device=self.seen_items.device)
+        return order[: self.config.negatives].sort().values
 
     def embed(self) -> Embeddings:
         """[u, w f_u S_u] and [i, S_i], `[U, 2 d]` and `[I, 2 d]`."""
         users, items = self._encode()
         users, items = unit_rows(users), unit_rows(items)
-        factor = _deviation_of_scores(users, items) / _deviation_of_scores(self.spectral_users, self.spectral_items)
-        weight = self.config.spectral_weight * factor.nan_to_num(0.0, posinf=0.0)  # w f_u [U, 1]
-        return Embeddings(
-            torch.cat([users, weight * self.spectral_users], 1), torch.cat([items, self.spectral_items], 1)
-        )
+        closed = self.spectral.embed()
+        factor = _deviation_of_scores(users, items) / _deviation_of_scores(closed.users, closed.items)  # f [U, 1]
+        weight = self.weight.to(factor) * factor.nan_to_num(0.0, posinf=0.0)  # w f [U, 1]
+        return Embeddings(torch.cat([users, weight * closed.users], 1), torch.cat([items, closed.items], 1))
 
 
-def _scaled(x: Tensor, width: int, scale: float) -> Tensor:
-    """x `[n, c]` with the given standard deviation relative to Xavier's, padded to `[n, width]`."""
-    wanted = scale * (2 / (len(x) + width)) ** 0.5
+def _scaled(x: Tensor, table: Tensor, scale: float) -> Tensor:
+    """x `[n, c]`, padded with zeros to the shape of the table; its deviation is Xavier's times `scale`."""
+    wanted = scale * (2 / sum(table.shape)) ** 0.5
     deviation = x.square().mean().sqrt().clamp(min=1e-12)
-    return nn.functional.pad(x * (wanted / deviation), (0, width - x.shape[1]))
+    return nn.functional.pad(x * (wanted / deviation), (0, table.shape[1] - x.shape[1]))
 
 
 def _deviation_of_scores(users: Tensor, items: Tensor) -> Tensor:

@@ -21,12 +21,16 @@ from prismrec.models.mmgcn import MMGCN
 from prismrec.models.ncl import NCL
 from prismrec.models.ngcf import NGCF
 from prismrec.models.popular import MostPopular
+from prismrec.models.prism import Prism
 from prismrec.models.sgl import SGL
 from prismrec.models.sht import SHT, SHTLight
 from prismrec.models.slmrec import SLMRec
+from prismrec.models.spectral import Spectral
 from prismrec.models.vbpr import VBPR
 
 _MODELS: tuple[type[Recommender], ...] = (
+    Prism,
+    Spectral,
     MostPopular,
     MFBPR,
     NGCF,
@@ -52,7 +56,7 @@ _MODELS: tuple[type[Recommender], ...] = (
 _ENTRY_POINTS = "prismrec.models"
 """The group of entry points in which other packages name their models."""
 REGISTRY: dict[str, type[Recommender]] = {model.name: model for model in _MODELS}
-"""Every model by its name: collaborative models first, then multimodal ones."""
+"""Every model by its name: the house model and its closed form, then collaborative models, then multimodal ones."""
 
 
 def find_model(model: str | type[Recommender]) -> type[Recommender]:

@@ -1,29 +1,30 @@
 """Spectral, the closed form of Prism; docs/prism.md derives it.
 
-Related: GF-CF (Shen et al., CIKM 2021), BSPM (Choi et al., SIGIR 2023), the frozen item graph of FREEDOM (Zhou and Shen,
-ACM MM 2023).
+Related: GF-CF (Shen et al., CIKM 2021), BSPM (Choi et al., SIGIR 2023), the frozen item graph of FREEDOM (Zhou and
+Shen, ACM MM 2023).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph, content_graph
 from prismrec.models.base import ModelConfig, PositiveCount, Recommender
-from prismrec.nn.held_out import HeldOutRanking, hold_out
 from prismrec.ops import SparseMatrix
-from prismrec.ops.eigen import largest_eigenpairs
+from prismrec.ops.eigen import Operator, largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
-HELD_OUT = 0.1
-"""Share of the training interactions on which constants are chosen."""
-ADDED_DEGREES = (0.3, 1.0, 3.0, 10.0, 30.0)
-CONTENT_WEIGHTS = (0.0, 0.03, 0.1, 0.3)
+DEGREE_SHARES = (0.03, 0.1, 0.2, 0.4, 1.0)
+"""Values of t to try, as shares of the mean degree of items."""
+CONTENT_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Values of b to try."""
 EXPONENTS = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""Values of h to try."""
 
 
 @dataclass(frozen=True)
@@ -42,35 +43,36 @@ class Constants:
 
 
 class SpectralConfig(ModelConfig):
-    """Hyperparameters of Spectral. A constant that is not given is chosen on held-out training interactions."""
+    """Hyperparameters of Spectral.
+
+    Constants that are not given are chosen by validation. Without validation, t is a fifth of the mean degree of items,
+    b = 0.3 and h = 1.
+    """
 
     added_degree: NonNegativeFloat | None = None
-    """Degree t that is added to every user and item; it damps nodes of few interactions."""
+    """Degree t that is added to every user and item. It damps users and items of few interactions. None: chosen."""
     content_weight: NonNegativeFloat | None = None
-    """Weight b of the content graph, relative to the co-occurrence of items."""
-    exponent: float | None = None
-    """Exponent h of the eigenvalues: 0 is an ideal low-pass filter, larger values stress the strongest directions."""
+    """Weight b of the content graph, relative to the co-occurrence of items. None: chosen."""
+    exponent: float | None = Field(None, ge=-4, le=16)
+    """Exponent h of the eigenvalues: 0 is an ideal low-pass filter, larger values stress the strongest directions.
+    None: chosen."""
     neighbours: PositiveCount = 10
     """Neighbours k per item and modality in the content graph."""
 
 
 class SpectralFilter:
-    """The eigenpairs of M = R̃ᵀ R̃ + b λ₁ C, and the vectors of users and items that follow from them.
+    """The d largest eigenpairs of M = R̃ᵀ R̃ + b λ₁ C, and the vectors of users and items that follow from them.
 
-    With R̃ = (D_u + t)^-½ R (D_i + t)^-½ and λ₁ the largest eigenvalue of R̃ᵀ R̃.
+    R̃ = (D_u + t)^-½ R (D_i + t)^-½, and λ₁ is the largest eigenvalue of R̃ᵀ R̃.
 
     Attributes:
-        values: Λ `[d]`, negative ones set to 0.
+        constants: t, b and h.
+        values: Λ `[d]`, with negative eigenvalues set to 0.
         vectors: V `[I, d]`.
     """
 
     def __init__(
-        self,
-        train: Interactions,
-        content: SparseMatrix | None,
-        constants: Constants,
-        width: int,
-        start: Tensor | None = None,
+        self, train: Interactions, content: SparseMatrix | None, constants: Constants, width: int, start: Tensor
     ) -> None:
         """Solve the eigenproblem.
 
@@ -78,21 +80,16 @@ class SpectralFilter:
             train: R `[U, I]`.
             content: C `[I, I]`, if there are modalities.
             constants: t, b and h.
-            width: d.
-            start: vectors `[I, c]` to start from.
+            width: d; I if there are fewer items.
+            start: vectors `[I, c]` to start from, on the device that computes.
         """
         self.constants = constants
-        self.graph = BipartiteGraph(train, added_degree=constants.added_degree)
-        self.item_degrees = torch.from_numpy(train.item_degrees).to(self.graph.to_users.values)[:, None]  # [I, 1]
-        start = self.item_degrees.new_zeros(train.num_items, 0) if start is None else start
-        operator = self._co_occurrence
+        self.graph = BipartiteGraph(train, added_degree=constants.added_degree).to(start.device)
+        self.item_degrees = torch.from_numpy(train.item_degrees).to(start)[:, None]  # [I, 1]
+        operator: Operator = self._co_occurrence
         if content is not None and constants.content_weight:
-            largest, _ = largest_eigenpairs(self._co_occurrence, start[:, :1], 1)  # λ₁ [1]
-            weight = constants.content_weight * largest
-
-            def operator(x: Tensor) -> Tensor:
-                return self._co_occurrence(x) + weight * content(x)
-
+            largest, _ = largest_eigenpairs(operator, start[:, :1], 1)  # λ₁ [1]
+            operator = self._with_content(content, constants.content_weight * largest)
         values, self.vectors = largest_eigenpairs(operator, start, width)
         self.values = values.clamp(min=0)
 
@@ -100,8 +97,18 @@ class SpectralFilter:
         """R̃ᵀ R̃ x `[I, c]`."""
         return self.graph.items_from(self.graph.users_from(x))
 
+    def _with_content(self, content: SparseMatrix, weight: Tensor) -> Operator:
+        """The map from x `[I, c]` to R̃ᵀ R̃ x + weight · C x."""
+        return lambda x: self._co_occurrence(x) + weight * content(x)
+
+    def with_exponent(self, exponent: float) -> "SpectralFilter":
+        """The same eigenpairs with another h."""
+        other = copy.copy(self)
+        other.constants = replace(self.constants, exponent=exponent)
+        return other
+
     def components(self) -> tuple[Tensor, Tensor]:
-        """R̃ V `[U, d]` and V Λ^½ `[I, d]`, whose rows have comparable lengths."""
+        """R̃ V `[U, d]` and V Λ^½ `[I, d]`: without content, the principal components of users and items."""
         return self.graph.users_from(self.vectors), self.vectors * self.values.sqrt()
 
     def fold_in(self) -> Tensor:
@@ -117,88 +124,104 @@ class SpectralFilter:
         return Embeddings(users, items)
 
 
-def choose_constants(train: Interactions, content: SparseMatrix | None, config: SpectralConfig, width: int) -> Constants:
-    """The constants of the config, and for those not given the best on held-out training interactions.
-
-    t is chosen first, then b, each with the best h. Every eigenproblem starts from the solution of the last one.
-    """
-    given = (config.added_degree, config.content_weight, config.exponent)
-    weights = CONTENT_WEIGHTS if content is not None else (0.0,)
-    degrees = ADDED_DEGREES if given[0] is None else (given[0],)
-    weights = weights if given[1] is None else (given[1],)
-    exponents = EXPONENTS if given[2] is None else (given[2],)
-    if len(degrees) == len(weights) == len(exponents) == 1:
-        return Constants(degrees[0], weights[0], exponents[0])
-    kept, held = hold_out(train, HELD_OUT)
-    search = _Search(kept, content, exponents, width, HeldOutRanking(kept, held))
-    for degree in degrees:
-        search.try_(degree, weights[len(weights) // 2])
-    for weight in weights:
-        search.try_(search.best.added_degree, weight)
-    return search.best
-
-
-class _Search:
-    """The best constants so far."""
-
-    def __init__(
-        self,
-        kept: Interactions,
-        content: SparseMatrix | None,
-        exponents: Iterable[float],
-        width: int,
-        quality: HeldOutRanking,
-    ) -> None:
-        self._problem = (kept, content, width)
-        self._exponents = exponents
-        self._quality = quality
-        self._start: Tensor | None = None
-        self._tried: dict[Constants, float] = {}
-
-    @property
-    def best(self) -> Constants:
-        return max(self._tried, key=self._tried.__getitem__)
-
-    def try_(self, degree: float, weight: float) -> None:
-        """Score t and b with every exponent."""
-        kept, content, width = self._problem
-        plain = Constants(degree, weight, 0.0)
-        if plain in self._tried:
-            return
-        solved = SpectralFilter(kept, content, plain, width, self._start)
-        self._start = solved.vectors
-        embeddings = solved.embed()
-        for exponent in self._exponents:
-            users = embeddings.users * solved.values**exponent
-            self._tried[replace(plain, exponent=exponent)] = self._quality(users, embeddings.items)
-
-
 class Spectral(Recommender):
-    """Low-rank filter of co-occurrence and content similarity in closed form; nothing is trained.
+    """Low-rank filter of co-occurrence and content similarity in closed form; computed in seconds, without gradients.
 
-    Its equations are in `SpectralFilter`. It takes seconds, and so does computing it again when data change.
+    Its equations are in `SpectralFilter`.
     """
 
     name = "Spectral"
-    paper = "prismrec, docs/prism.md"
-    cost = "none; once about 30 products of E d and 2 M k I d per eigenproblem"
+    paper = "none, docs/prism.md"
+    cost = "none; once, about 30 products with E d and M k I d multiply-adds for each eigenproblem"
     repeats_steps = True
     accepts_missing = True
     Config = SpectralConfig
     config: SpectralConfig
     users: Tensor
     items: Tensor
+    constants: Tensor
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: SpectralConfig) -> None:
         super().__init__(train, features, config)
-        content = content_graph(features.values(), config.neighbours)  # C [I, I]
-        self.constants = choose_constants(train, content, config, config.embedding_size)
-        embeddings = SpectralFilter(train, content, self.constants, config.embedding_size).embed()
+        self._train = train
+        self.content = content_graph(features.values(), config.neighbours)  # C [I, I]
+        self.filter = SpectralFilter(
+            train,
+            self.content,
+            self._default_constants(),
+            config.embedding_size,
+            torch.empty(self.num_items, 0),
+        )
+        embeddings = self.filter.embed()
         self.register_buffer("users", embeddings.users)  # [U, d]
         self.register_buffer("items", embeddings.items)  # [I, d]
+        self.register_buffer("constants", self._stored_constants())  # t, b, h [3]
 
     def embed(self) -> Embeddings:
         return Embeddings(self.users, self.items)
 
     def forward(self, batch: Triplets) -> dict[str, Tensor]:
         return {}
+
+    @property
+    def chosen(self) -> Mapping[str, float]:
+        names = asdict(self.filter.constants)
+        values = dict(zip(names, self.constants.tolist(), strict=True))
+        return {name: value for name, value in values.items() if getattr(self.config, name) is None}
+
+    def select(self, score: Callable[[Embeddings], float]) -> None:
+        """Choose t, then b, each with the best h; every eigenproblem starts from the solution of the last one."""
+        first = self.filter.constants
+        degrees, weights, exponents = self._candidates()
+        if len(degrees) == len(weights) == len(exponents) == 1:
+            return
+        best_score = -math.inf
+        start = self.items
+
+        def try_(degree: float, weight: float) -> None:
+            nonlocal best_score, start
+            constants = Constants(degree, weight, 0.0)
+            solved = SpectralFilter(self._train, self.content, constants, self.config.embedding_size, start)
+            start = solved.vectors
+            for exponent in exponents:
+                candidate = solved.with_exponent(exponent)
+                found = score(candidate.embed())
+                if found > best_score:
+                    best_score = found
+                    self.filter = candidate
+
+        for degree in degrees:
+            try_(degree, first.content_weight)
+        best_degree = self.filter.constants.added_degree
+        for weight in weights:
+            if weight != first.content_weight:
+                try_(best_degree, weight)
+        embeddings = self.filter.embed()
+        self.users.copy_(embeddings.users)
+        self.items.copy_(embeddings.items)
+        self.constants.copy_(self._stored_constants())
+
+    def _default_constants(self) -> Constants:
+        """The constants of the config; for those not given, values that are good on most data."""
+        degree, weight, exponent = self.config.added_degree, self.config.content_weight, self.config.exponent
+        return Constants(
+            added_degree=0.2 * self._mean_item_degree() if degree is None else degree,
+            content_weight=0.3 if weight is None else weight,
+            exponent=1.0 if exponent is None else exponent,
+        )
+
+    def _candidates(self) -> tuple[list[float], list[float], list[float]]:
+        """The values to try of t, b and h."""
+        default = self.filter.constants
+        mean = self._mean_item_degree()
+        degrees = [share * mean for share in DEGREE_SHARES] if self.config.added_degree is None else []
+        weights = list(CONTENT_WEIGHTS) if self.config.content_weight is None and self.content is not None else []
+        exponents = list(EXPONENTS) if self.config.exponent is None else []
+        return degrees or [default.added_degree], weights or [default.content_weight], exponents or [default.exponent]
+
+    def _mean_item_degree(self) -> float:
+        """The mean number of interactions of the items that have some."""
+        return len(self._train) / max(1, int((self._train.item_degrees > 0).sum()))
+
+    def _stored_constants(self) -> Tensor:
+        return torch.tensor(list(asdict(self.filter.constants).values()), dtype=torch.float64)

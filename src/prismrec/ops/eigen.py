@@ -72,7 +72,7 @@ def _krylov_step(operator: Operator, block: Tensor, k: int) -> tuple[Tensor, Ten
     images = operator(basis)  # [n, c]
     for _ in range(_DEPTH - 1):
         block = images[:, -width:]
-        for _ in range(2):  # once more, because rounding leaves a share of the basis in the block
+        for _ in range(3):  # rounding leaves a share of the basis in a block that lies nearly within it
             block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
         basis = torch.cat([basis, block], 1)
         images = torch.cat([images, operator(block)], 1)

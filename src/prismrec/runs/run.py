@@ -1,6 +1,6 @@
 """A finished run: evaluation and recommendations from its embeddings, without the model."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -37,7 +37,7 @@ class Run(RunContents):
         contents = read_contents(Path(folder))
         return cls(**vars(contents))
 
-    def save(self, weights: dict[str, Tensor], best_epoch: int) -> None:
+    def save(self, weights: dict[str, Tensor], best_epoch: int, chosen: Mapping[str, float] | None = None) -> None:
         """Write the files of the run into its folder, which holds `config.json` already.
 
         `metrics.json` is the last file and marks the run as finished.
@@ -45,6 +45,7 @@ class Run(RunContents):
         Args:
             weights: of the model at the best epoch.
             best_epoch: its number, from 1; 0 if no epoch was validated.
+            chosen: hyperparameters that the model chose itself.
 
         Raises:
             InputError: the run has no folder, or a file cannot be written.
@@ -55,6 +56,7 @@ class Run(RunContents):
         metrics = {
             "best_epoch": best_epoch or len(self.history),
             "epochs": len(self.history),
+            "chosen": dict(chosen or {}),
             "seconds_per_epoch": float(np.median([record.seconds for record in self.history] or [0.0])),
             "valid": self.evaluate("valid").to_dict() if len(self.valid) else None,
             "test": self.evaluate("test").to_dict() if len(self.test) else None,

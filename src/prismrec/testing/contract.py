@@ -114,8 +114,8 @@ class RecommenderContract:
         """
         if not self.model.repeats_steps:
             pytest.skip("it does not promise to repeat steps")
-        replace_sparse_products(monkeypatch)
         model = self.build()
+        replace_sparse_products(monkeypatch)
         model.train()
         model.start_epoch(0, torch.Generator().manual_seed(4))
         batch = toy_batch(toy_interactions())
@@ -268,7 +268,8 @@ class RecommenderContract:
         model = self.learner(train, features)
         trained = fit(model, train, Settings(epochs=self.learning_epochs, device="cpu"))
         losses = [sum(record.loss.values()) for record in trained.progress.history]
-        assert losses[-1] < losses[0]
+        if losses:  # a closed form has none
+            assert losses[-1] < losses[0]
         chance = 8 / 86
         assert evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"] > 3 * chance
 

@@ -48,6 +48,8 @@ class Trained:
     progress: Progress
     stop_reason: str
     """Why the training ended."""
+    chosen: Mapping[str, float]
+    """Hyperparameters that the model chose itself."""
 
 
 @flush_denormals()
@@ -116,6 +118,8 @@ class _Run:
         try:
             start = TrainingStart(self.model.name, self.model.config, self.settings, self.progress.history)
             callbacks.start(start)
+            if validate is not None and not self.progress.history:
+                self._choose(self.model.select, validate)
             self._run_epochs(validate, checkpoints, callbacks)
         except BaseException as error:
             callbacks.end(self._end(str(error) or type(error).__name__, error))
@@ -123,7 +127,10 @@ class _Run:
         callbacks.end(self._end(self._stop_reason))
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
-        return Trained(self._embed().detached(), copy_weights(self.model), self.progress, self._stop_reason)
+        if validate is not None:
+            self._choose(self.model.refine, validate)
+        embeddings = self._embed().detached()
+        return Trained(embeddings, copy_weights(self.model), self.progress, self._stop_reason, self.model.chosen)
 
     def _run_epochs(
         self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList
@@ -162,6 +169,12 @@ class _Run:
             raise RuntimeError(f"the embeddings of epoch {epoch} are gone: call embeddings() within on_epoch")
         with preserve_rng(self.device):  # a callback must not change what a model draws next
             return self._embed().detached()
+
+    @torch.no_grad()
+    def _choose(self, choose: Callable[[Callable[[Embeddings], float]], None], validate: Validate) -> None:
+        """Let the model choose hyperparameters by the validation metric."""
+        self.model.eval()
+        choose(lambda embeddings: validate(embeddings)[self.settings.metric])
 
     def _resume(self, checkpoints: CheckpointFolder) -> None:
         checkpoint = checkpoints.load()

@@ -1,0 +1,172 @@
+"""Prism against a dense reading of its equations, and its parts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prismrec.evaluation import evaluate
+from prismrec.graph import content_graph
+from prismrec.models.prism import Prism
+from prismrec.models.spectral import Spectral
+from prismrec.records import Settings
+from prismrec.testing import (
+    ISOLATED_ITEM,
+    NUM_ITEMS,
+    NUM_USERS,
+    RecommenderContract,
+    toy_batch,
+    toy_features,
+    toy_interactions,
+    vector_taste,
+)
+from prismrec.testing.learning import lightgcn_recall
+from prismrec.training import fit
+from prismrec.types import Embeddings, Interactions
+
+from plain import dense
+
+
+class TestPrism(RecommenderContract):
+    model = Prism
+
+
+def build(modalities: int = 2, **settings: object) -> Prism:
+    values = {"embedding_size": 6, "neighbours": 4, "batch_size": 8}
+    return Prism(toy_interactions(), toy_features(modalities), Prism.Config.model_validate(values | settings))
+
+
+def encoded(model: Prism) -> tuple[Tensor, Tensor]:
+    """The mean of the layers, layer by layer with dense matrices."""
+    R = dense(toy_interactions())
+    A = (R.sum(1) + 1)[:, None] ** -0.5 * R * (R.sum(0) + 1) ** -0.5
+    A = A / torch.linalg.matrix_norm(A, 2)
+    graph = content_graph(toy_features(2).values(), 4)
+    assert graph is not None
+    C = graph(torch.eye(NUM_ITEMS))
+    weight = model.config.similar_weight or model.spectral.constants[1]
+    users, items = [model.user_table], [model.item_table]
+    for _ in range(model.config.layers):
+        next_users = A @ items[-1]
+        next_items = (A.T @ users[-1] + weight * C @ items[-1]) / (1 + weight) ** 0.5
+        users.append(next_users)
+        items.append(next_items)
+    return torch.stack(users).mean(0), torch.stack(items).mean(0)
+
+
+@pytest.mark.parametrize(("layers", "similar_weight"), [(0, 0.7), (1, None), (3, 0.7)])
+def test_loss_and_gradients_equal_the_dense_reading(float64: None, layers: int, similar_weight: float | None) -> None:
+    """All items that occur in training are sampled, so the softmax is not an estimate."""
+    model = build(layers=layers, similar_weight=similar_weight, regulariser=0.2, temperature=0.4)
+    batch = toy_batch(toy_interactions())
+    users, items = encoded(model)
+    cosines = F.normalize(users)[batch.users] @ F.normalize(items).T / 0.4  # [B, I]
+    cosines[:, ISOLATED_ITEM] = -torch.inf
+    ranking = F.cross_entropy(cosines, batch.positives)
+    rows = model.user_table[batch.users].square().sum() + model.item_table[batch.positives].square().sum()
+    expected = ranking + 0.2 * rows / (2 * len(batch))
+    loss = torch.stack(list(model(batch).values())).sum()
+    torch.testing.assert_close(loss, expected)
+    weights = [model.user_table, model.item_table]
+    torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
+
+
+def test_a_sample_estimates_the_softmax_without_bias_of_its_sum(float64: None) -> None:
+    exact = build()(toy_batch(toy_interactions()))["softmax"]
+    model = build(negatives=8)
+    torch.manual_seed(0)
+    estimates = torch.stack([model(toy_batch(toy_interactions()))["softmax"].detach() for _ in range(300)])
+    assert abs(float(estimates.mean() - exact.detach())) < 0.05
+
+
+def test_both_parts_stand_side_by_side_with_comparable_scores(float64: None) -> None:
+    model = build(spectral_weight=0.4)
+    embeddings = model.embed()
+    assert embeddings.users.shape == (NUM_USERS, 12)
+    trained = embeddings.users[:, :6] @ embeddings.items[:, :6].T
+    closed = embeddings.users[:, 6:] @ embeddings.items[:, 6:].T
+    users, items = encoded(model)
+    torch.testing.assert_close(trained, F.normalize(users) @ F.normalize(items).T)
+    active = torch.from_numpy(toy_interactions().user_degrees > 0)
+    ratios = closed.std(1, correction=0) / trained.std(1, correction=0)
+    torch.testing.assert_close(ratios[active], torch.full_like(ratios[active], 0.4))
+    assert not closed[~active].any()
+
+
+def test_the_order_of_the_spectral_part_is_that_of_spectral() -> None:
+    model = build()
+    spectral = Spectral(toy_interactions(), toy_features(2), model.config)
+    closed = model.embed().users[:, 6:] @ model.embed().items[:, 6:].T
+    expected = spectral.embed().users @ spectral.embed().items.T
+    torch.testing.assert_close(F.normalize(closed), F.normalize(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_it_starts_from_the_chosen_spectral_solution() -> None:
+    model = build()
+    before = model.item_table.detach().clone()
+    model.select(lambda embeddings: -float(embeddings.items.norm()))
+    assert not torch.equal(model.item_table, before)
+    twin = build(**model.chosen)
+    torch.testing.assert_close(model.item_table.abs(), twin.item_table.abs(), rtol=1e-3, atol=1e-4)
+    assert not model.item_table[ISOLATED_ITEM].any()
+
+
+def test_a_run_without_validation_chooses_nothing_and_trains() -> None:
+    model = build()
+    trained = fit(model, toy_interactions(), Settings(epochs=2, device="cpu"))
+    assert trained.embeddings.users.isfinite().all()
+    assert len(trained.progress.history) == 2
+
+
+def test_training_asks_for_the_score_of_spectral_candidates_only_before_the_first_epoch() -> None:
+    widths = []
+
+    def validate(embeddings: Embeddings) -> dict[str, float]:
+        widths.append(embeddings.users.shape[1])
+        return {"recall@20": 0.1}
+
+    fit(build(spectral_weight=0.1), toy_interactions(), Settings(epochs=3, device="cpu"), validate)
+    candidates = len(widths) - 3
+    assert candidates > 5
+    assert widths == [6] * candidates + [12] * 3
+
+
+def test_the_weight_of_the_spectral_part_is_the_best_of_smoothed_scores() -> None:
+    model = build()
+    model.refine(lambda embeddings: float(0.1 < model.weight < 0.6) + 5 * float(model.weight == 0))
+    assert model.chosen["spectral_weight"] == 0.0  # 2.5 with its neighbour
+    model.refine(lambda embeddings: float(0.1 < model.weight < 0.6) + 1.9 * float(model.weight == 1))
+    assert model.chosen["spectral_weight"] == 1.0  # 1.45 with its neighbour, more than 1
+    model.refine(lambda embeddings: float(0.12 < model.weight < 0.6) + 0.9 * float(model.weight == 0))
+    assert model.chosen["spectral_weight"] == 0.2
+    twin = build()
+    twin.load_state_dict(model.state_dict())
+    assert twin.chosen == model.chosen
+
+
+def test_a_given_weight_of_the_spectral_part_is_kept() -> None:
+    model = build(spectral_weight=0.4)
+    model.refine(lambda embeddings: pytest.fail("nothing to choose"))
+    assert "spectral_weight" not in model.chosen
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_informative_content_lifts_it_and_noise_is_given_no_weight(seed: int) -> None:
+    """Half of the users are for validation, the others are for the test."""
+    train, held_out, features = vector_taste(seed, informative=True)
+    _, _, noise = vector_taste(seed, informative=False)
+    first = held_out.users < 40
+    valid = Interactions(held_out.users[first], held_out.items[first], 80, 100)
+    test = Interactions(held_out.users[~first], held_out.items[~first], 80, 100)
+
+    def validate(embeddings: Embeddings) -> dict[str, float]:
+        return evaluate(embeddings, valid, mask=[train], metrics=["recall"], cutoffs=[8]).to_dict()
+
+    def recall(features: dict[str, Tensor]) -> float:
+        model = Prism(train, features, Prism.Config(embedding_size=16, batch_size=64, learning_rate=0.01))
+        trained = fit(model, train, Settings(epochs=40, device="cpu", metric="recall@8"), validate)
+        return evaluate(trained.embeddings, test, mask=[train], metrics=["recall"], cutoffs=[8])["recall@8"]
+
+    without = recall({})
+    assert recall(features) > 1.3 * max(without, lightgcn_recall(seed))
+    assert recall(noise) > 0.9 * without

@@ -1,0 +1,115 @@
+"""Spectral against a dense reading of its equations, and the choice of its constants."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from prismrec.graph import content_graph
+from prismrec.models.spectral import Spectral
+from prismrec.testing import (
+    ISOLATED_ITEM,
+    ISOLATED_USER,
+    NUM_ITEMS,
+    RecommenderContract,
+    toy_features,
+    toy_interactions,
+    vector_taste,
+)
+from prismrec.testing.learning import lightgcn_recall, recall_at_8
+from prismrec.types import Embeddings
+
+from plain import dense
+
+
+class TestSpectral(RecommenderContract):
+    model = Spectral
+
+
+def build(**settings: object) -> Spectral:
+    values = {"embedding_size": 5, "added_degree": 2.5, "content_weight": 0.3, "exponent": 1.5, "neighbours": 4}
+    return Spectral(toy_interactions(), toy_features(2), Spectral.Config.model_validate(values | settings))
+
+
+def scores(embeddings: Embeddings) -> Tensor:
+    return embeddings.users @ embeddings.items.T
+
+
+def test_scores_equal_the_dense_reading(float64: None) -> None:
+    t, b, h = 2.5, 0.3, 1.5
+    R = dense(toy_interactions())
+    by_user = (R.sum(1) + t) ** -0.5
+    by_item = (R.sum(0) + t) ** -0.5
+    normal = by_user[:, None] * R * by_item
+    P = normal.T @ normal
+    graph = content_graph(toy_features(2).values(), 4)
+    assert graph is not None
+    M = P + b * torch.linalg.eigvalsh(P)[-1] * graph(torch.eye(NUM_ITEMS))
+    values, vectors = torch.linalg.eigh(M)
+    filtered = vectors[:, -5:] * values[-5:] ** h @ vectors[:, -5:].T  # V Λ^h Vᵀ
+    expected = (R * by_item) @ filtered * (R.sum(0) + t) ** 0.5
+    torch.testing.assert_close(scores(build().embed()), expected)
+
+
+def test_without_rank_limit_and_exponent_zero_it_returns_the_interactions(float64: None) -> None:
+    """V Vᵀ is the identity, and the scales of both sides cancel."""
+    model = build(embedding_size=NUM_ITEMS, exponent=0.0)
+    torch.testing.assert_close(scores(model.embed()), dense(toy_interactions()))
+
+
+def test_an_item_without_interactions_is_scored_by_its_content_alone() -> None:
+    assert scores(build().embed())[:, ISOLATED_ITEM].any()
+    assert scores(build(content_weight=0.0).embed())[:, ISOLATED_ITEM].abs().max() < 1e-5
+    assert not scores(build().embed())[ISOLATED_USER].any()
+
+
+def test_the_constants_with_the_best_score_are_chosen_and_saved() -> None:
+    train = toy_interactions()
+    free = {"added_degree": None, "content_weight": None, "exponent": None}
+    model = build(**free)
+    asked: list[tuple[float, Embeddings]] = []
+
+    def score(embeddings: Embeddings) -> float:
+        """The mean score of training items of user 0 among standardised scores."""
+        standard = scores(embeddings)[0] / scores(embeddings)[0].std()
+        asked.append((float(standard[train.items_of(0)].mean()), embeddings))
+        return asked[-1][0]
+
+    model.select(score)
+    _, best = max(asked, key=lambda pair: pair[0])
+    assert torch.equal(model.embed().users, best.users)
+    assert torch.equal(model.embed().items, best.items)
+    assert len(asked) == 5 * (5 + 6)  # t, then the other values of b, each with all h
+    torch.testing.assert_close(scores(build(**model.chosen).embed()), scores(best), rtol=1e-3, atol=1e-4)
+    twin = build(**free)
+    twin.load_state_dict(model.state_dict())
+    assert twin.chosen == model.chosen
+
+
+def mean_item_degree() -> float:
+    train = toy_interactions()
+    return len(train) / int((train.item_degrees > 0).sum())
+
+
+def test_given_constants_are_not_chosen() -> None:
+    model = build()
+    before = scores(model.embed())
+    model.select(lambda embeddings: pytest.fail("nothing to choose"))
+    assert model.chosen == {}
+    assert torch.equal(scores(model.embed()), before)
+    partly = build(exponent=None)
+    partly.select(lambda embeddings: float(embeddings.users.norm()))
+    assert partly.chosen.keys() == {"exponent"}
+
+
+def test_without_validation_the_constants_follow_from_the_degrees() -> None:
+    model = build(added_degree=None, content_weight=None, exponent=None)
+    assert model.chosen == pytest.approx(
+        {"added_degree": 0.2 * mean_item_degree(), "content_weight": 0.3, "exponent": 1.0}
+    )
+
+
+def test_informative_content_lifts_it_above_lightgcn() -> None:
+    train, test, features = vector_taste(0, informative=True)
+    config = Spectral.Config(embedding_size=16, content_weight=1.0)
+    without = recall_at_8(Spectral(train, {}, config), train, test, epochs=1)
+    assert recall_at_8(Spectral(train, features, config), train, test, epochs=1) > max(lightgcn_recall(0), without)
