@@ -18,7 +18,6 @@ from prismrec.ops import info_nce, take_rows, unit_rows
 from prismrec.ops.eigen import largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
-
 WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 """Values of w to try."""
 DEFAULT_WEIGHT = 0.2
