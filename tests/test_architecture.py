@@ -24,7 +24,7 @@ ALLOWED = {
     "training": MODELLING | {"process"},
     "retrieval": {"errors", "types", "ops"},
     "evaluation": {"errors", "types", "ops", "retrieval"},
-    "runs": BASE | {"retrieval", "evaluation"},
+    "runs": BASE | {"data", "retrieval", "evaluation"},
     "experiments": MODELLING | {"data", "training", "retrieval", "evaluation", "runs"},
     "testing": MODELLING | {"training", "evaluation"},
     "cli": MODELLING | {"process", "data", "training", "retrieval", "evaluation", "runs", "experiments"},

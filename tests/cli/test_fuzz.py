@@ -42,40 +42,39 @@ for name, command in GROUP.commands.items():
     COMMANDS |= {(name, each): inner[each] for each in inner} if inner else {(name,): command}
 del COMMANDS["demo",]  # it takes a minute
 USUAL = {
-    "model": MODELS, "source": ["shop"], "run": ["run-a"], "to": ["table", "mmrec"], "by": ["user", "last", "time",
-    "cold-items"],
-    "layout": ["table", "mmrec"], "fill": ["mean", "zero"], "unknown_items": ["refuse", "drop"],
-    "npy_order": ["items"],
-    "modality": ["image"], "user": ["u1", "u3"], "columns": ["all", "title", "title,price"],
-    "cold_users": ["popular", "refuse"],
-    "split": ["valid", "test"], "cutoffs": ["5,10", "1"], "metric": ["recall@5", "ndcg@10"], "device": ["cpu",
-    "auto"],
-    "precision": ["float32", "bf16"], "ratios": ["8:1:1"], "where": ["rating>=2"], "min_rating": ["2"],
-    "memory_limit": ["4G", "10"],
-    "time_column": ["time"], "user_column": ["user"], "item_column": ["item"], "rating_column": ["rating"],
-    "k": ["1", "3"],
+    "model": MODELS, "first": MODELS, "source": ["shop"], "second": ["shop"], "data": ["shop"], "run": ["run-a"],
+    "to": ["table", "mmrec"], "by": ["user", "last", "time", "cold-items"], "ratios": ["8:1:1"],
+    "layout": ["table", "mmrec"], "fill": ["mean", "zero"], "unknown_items": ["refuse", "drop"], "modality": ["image"],
+    "npy_order": ["items"], "user": ["u1", "u3"], "columns": ["all", "title", "title,price"], "k": ["1", "3"],
+    "cold_users": ["popular", "refuse"], "split": ["valid", "test"], "cutoffs": ["5,10", "1"],
+    "metric": ["recall@5", "ndcg@10"], "device": ["cpu", "auto"], "precision": ["float32", "bf16"],
+    "where": ["rating>=2"], "min_rating": ["2"], "memory_limit": ["4G", "10"], "time_column": ["time"],
+    "user_column": ["user"], "item_column": ["item"], "rating_column": ["rating"],
     "set_": ["embedding_size=8", "batch_size=16", "learning_rate=0.1", "layers=1", "dropout=0.5", "neighbours=3"],
 }  # fmt: skip
+OTHERS = ["1", "2", "shop", "run-a"]
+"""Values of all other arguments and options."""
 QUICK = {
     "train": ["--epochs", "1"],
     "bench": ["--no-limits", "--model", "MF-BPR", "--users", "60", "--items", "50", "--interactions", "100"],
 }
 """Options that keep a command short."""
-SMALL = ("epochs", "patience", "users", "items", "interactions", "validate_every")
+LONG = {"epochs", "patience", "validate_every"}
+SIZES = {"users", "items", "interactions"}
 """Options whose large values are promises of long work; they get small and invalid values only."""
 
 
-def values_of(parameter: Any) -> st.SearchStrategy[str]:
-    usual = USUAL.get(parameter.name or "", ["1", "2"])
-    if parameter.name in SMALL:
+def values_of(parameter: Any, command: str) -> st.SearchStrategy[str]:
+    """Values of an argument or option of a command, half of them odd."""
+    usual = USUAL.get(parameter.name, OTHERS)
+    if parameter.name in LONG or (command == "bench" and parameter.name in SIZES):
         return st.sampled_from(["0", "1", "2", "-1", "", "²", "nan", "1.5", "1e3", "9" * 30 + "x"])
-    odd = ODD_TEXTS + (PATHS if parameter.name in ("source", "run", "out") else [])
     if parameter.name == "set_":
-        names = st.sampled_from(
-            ["embedding_size", "batch_size", "learning_rate", "layers", "dropout", "weight_decay", "unknown"]
-        )
+        names = st.sampled_from([word.partition("=")[0] for word in usual] + ["weight_decay", "regulariser", "unknown"])
         return st.one_of(st.sampled_from(usual), st.builds("{}={}".format, names, st.sampled_from(ODD_TEXTS)))
-    return st.one_of(st.sampled_from(usual), st.sampled_from(usual), st.sampled_from(odd), st.text(max_size=5))
+    return st.one_of(
+        st.sampled_from(usual), st.sampled_from(usual), st.sampled_from(ODD_TEXTS + PATHS), st.text(max_size=5)
+    )
 
 
 @st.composite
@@ -87,15 +86,15 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     for parameter in COMMANDS[path].params:
         usual = USUAL.get(parameter.name or "", [])
         if parameter.param_type_name == "argument":
-            words.append(draw(st.one_of(st.sampled_from(usual), values_of(parameter))))
+            words.append(draw(st.one_of(st.sampled_from(usual), values_of(parameter, path[0]))))
         elif parameter.required:
-            words += [parameter.opts[0], draw(st.sampled_from(usual or ["new"]))]
+            words += [parameter.opts[0], draw(st.sampled_from(USUAL.get(parameter.name, ["new"])))]
     words += QUICK.get(path[0], [])
     for _ in range(draw(st.integers(0, 4))):
         parameter = draw(st.sampled_from(options))
         words.append(draw(st.sampled_from(parameter.opts)))
         if not parameter.is_flag:
-            words.append(draw(values_of(parameter)))
+            words.append(draw(values_of(parameter, path[0])))
     accident = draw(st.sampled_from([None, None, None, "drop", "double", "insert"]))
     at = draw(st.integers(0, max(len(words) - 1, 0)))
     if words and accident == "drop":

@@ -85,7 +85,9 @@ def test_a_folder_without_a_finished_run_is_refused(run: Run, tmp_path: Path) ->
     with pytest.raises(InputError, match="unfinished run"):
         Run.load(tmp_path)
     (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(InputError, match="complete files"):
+    with pytest.raises(
+        InputError, match=r"history\.jsonl: found no such file or folder; expected the file that the run wrote"
+    ):
         Run.load(tmp_path)
 
 

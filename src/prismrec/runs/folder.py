@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from prismrec.errors import InputError
@@ -18,6 +18,7 @@ from prismrec.retrieval import Newcomers
 from prismrec.runs.checksums import Checksum, check_files, checksum
 from prismrec.runs.contents import RunContents
 from prismrec.runs.manifest import parse_manifest
+from prismrec.runs.reading import read_json, read_table, read_tensors, read_text
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
 _FILES = (
@@ -46,18 +47,18 @@ def read_contents(folder: Path) -> RunContents:
         raise InputError(folder, state, "a run directory that `prismrec train` has finished")
     check_run(folder)
     try:
-        manifest, warnings = parse_manifest((folder / "config.json").read_text(encoding="utf-8"))
-        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        manifest, warnings = parse_manifest(read_text(folder / "config.json"))
+        lines = read_text(folder / "history.jsonl").splitlines()
         history = tuple([EpochRecord.model_validate_json(line) for line in lines])
-        item_table = pl.read_parquet(folder / "items.parquet", glob=False)
-        users = Vocabulary(pl.read_parquet(folder / "users.parquet", glob=False)["user"], "user")
+        item_table = read_table(folder / "items.parquet")
+        users = Vocabulary(read_table(folder / "users.parquet")["user"], "user")
         items = Vocabulary(item_table["item"], "item")
-        pairs = pl.read_parquet(folder / "interactions.parquet", glob=False)
+        pairs = _read_pairs(folder / "interactions.parquet")
         catalog = item_table.drop("item")
         return RunContents(
             folder=folder,
             manifest=manifest,
-            embeddings=_embeddings(load_file(folder / "embeddings.safetensors"), users, items),
+            embeddings=_embeddings(read_tensors(folder / "embeddings.safetensors"), users, items),
             users=users,
             items=items,
             train=_interactions(pairs, "train", users, items),
@@ -68,7 +69,9 @@ def read_contents(folder: Path) -> RunContents:
             stored_newcomers=_newcomers(folder / _NEWCOMERS),
             warnings=warnings,
         )
-    except _READ_ERRORS as error:
+    except InputError:
+        raise
+    except (*_READ_ERRORS, TypeError) as error:
         raise InputError(folder, str(error) or type(error).__name__, "the complete files of a finished run") from error
 
 
@@ -84,9 +87,9 @@ def check_run(folder: Path, *, whole: bool = False) -> None:
     """
     path = folder / "metrics.json"
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = read_json(path)
         checksums = {str(name): Checksum.model_validate(each) for name, each in metrics.get("files", {}).items()}
-    except (OSError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise InputError(path, str(error), "the metrics of a finished run") from error
     check_files(folder, checksums, whole=whole)
 
@@ -102,12 +105,26 @@ def _embeddings(matrices: dict[str, Tensor], users: Vocabulary, items: Vocabular
 
 
 def _newcomers(path: Path) -> Newcomers | None:
-    return Newcomers.from_tensors(load_file(path)) if path.exists() else None
+    return Newcomers.from_tensors(read_tensors(path)) if path.exists() else None
+
+
+def _read_pairs(path: Path) -> pl.DataFrame:
+    """The columns user, item (numbers) and split of all interactions."""
+    pairs = read_table(path)
+    if not (pairs["user"].dtype.is_integer() and pairs["item"].dtype.is_integer()) or sum(pairs.null_count().row(0)):
+        raise InputError(path, f"columns {dict(pairs.schema)}, perhaps with empty cells", "user and item numbers")
+    unknown = pairs.filter(~pl.col("split").is_in(["train", "valid", "test"]))
+    if len(unknown):
+        raise InputError(path, f"split {unknown['split'][0]!r}", "train, valid or test")
+    return pairs
 
 
 def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Vocabulary) -> Interactions:
     part = pairs.filter(pl.col("split") == split)
-    return Interactions.from_pairs(part["user"].to_numpy(), part["item"].to_numpy(), len(users), len(items))
+    distinct = Interactions.from_pairs(part["user"].to_numpy(), part["item"].to_numpy(), len(users), len(items))
+    if len(distinct) < len(part):
+        raise ValueError(f"{len(part) - len(distinct)} interactions in {split} a second time")
+    return distinct
 
 
 def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Path) -> None:
