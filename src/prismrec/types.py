@@ -85,13 +85,15 @@ class Interactions:
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def of_users(self, users: npt.NDArray[np.integer]) -> "Interactions":
-        """The pairs of n distinct users, which become the users 0..n-1 in the order given.
+        """The pairs of n users, which become the users 0..n-1 in the order given.
 
         Args:
             users: user numbers `[n]`.
         """
-        rows = self.csr[users].tocoo()
-        return Interactions.from_pairs(rows.row, rows.col, len(users), self.num_items)
+        counts = self.user_degrees[users]  # [n]
+        rows = np.repeat(np.arange(len(users), dtype=np.int32), counts)
+        shift = np.repeat(self.offsets[users] - np.cumsum(counts) + counts, counts)  # from row to pair
+        return Interactions(rows, self.items[shift + np.arange(len(rows))], len(users), self.num_items)
 
 
 def _check_range(kind: str, numbers: npt.NDArray[np.int64], count: int) -> None:

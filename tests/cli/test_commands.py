@@ -143,7 +143,7 @@ def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -
         (("evaluate", "{run}", "-k", "ten"), "--cutoffs: found 'ten'"),
         (("evaluate", "{run}", "-k", "5,²"), "--cutoffs: found '5,²'"),
         (("evaluate", "{run}", "-k", "٣"), "--cutoffs: found '٣'"),
-        (("recommend", "{run}"), "either --user ID or --all"),
+        (("recommend", "{run}"), "--user ID, --history ITEM,ITEM or --all"),
         (("recommend", "{run}", "--user", "nobody"), "user id: found 'nobody'"),
         (("recommend", "{run}", "--user", "u005", "-k", "0"), "-k: found 0"),
         (("recommend", "{run}", "--all", "--out", "{tmp}/all.xlsx"), ".csv, .json, .parquet"),

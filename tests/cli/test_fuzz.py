@@ -46,9 +46,11 @@ USUAL = {
     "to": ["table", "mmrec"], "by": ["user", "last", "time", "cold-items"], "ratios": ["8:1:1"],
     "layout": ["table", "mmrec"], "fill": ["mean", "zero"], "unknown_items": ["refuse", "drop"], "modality": ["image"],
     "npy_order": ["items"], "user": ["u1", "u3"], "columns": ["all", "title", "title,price"], "k": ["1", "3"],
-    "cold_users": ["popular", "refuse"], "split": ["valid", "test"], "cutoffs": ["5,10", "1"],
+    "unknown": ["popular", "refuse"], "history": ["i1", "i1,i2"], "items": ["i1"], "exclude": ["i1"],
+    "at_most": ["title=1", "price=2"], "newest": ["added,2026-01-01,1"], "diversity": ["0.5"], "shard": ["1/1", "1/2"],
+    "engine": ["local"], "split": ["valid", "test"], "cutoffs": ["5,10", "1"],
     "metric": ["recall@5", "ndcg@10"], "device": ["cpu", "auto"], "precision": ["float32", "bf16"],
-    "where": ["rating>=2"], "min_rating": ["2"], "memory_limit": ["4G", "10"], "time_column": ["time"],
+    "where": ["rating>=2", "price < 20"], "min_rating": ["2"], "memory_limit": ["4G", "10"], "time_column": ["time"],
     "user_column": ["user"], "item_column": ["item"], "rating_column": ["rating"],
     "set_": ["embedding_size=8", "batch_size=16", "learning_rate=0.1", "layers=1", "dropout=0.5", "neighbours=3"],
 }  # fmt: skip

@@ -80,7 +80,7 @@ def test_data_hold_ids_alone_unless_columns_are_asked_for(tmp_path: Path) -> Non
     rows = json.loads(call("recommend", run, "--user", "u0", "--json").stdout)["u0"]
     assert list(rows[0]) == ["rank", "item", "score"]
     assert call("recommend", run, "--all").stdout.splitlines()[0] == "user,rank,item,score"
-    with pytest.raises(InputError, match=r"--columns: found 'title'; expected columns of the item table \(extra\)"):
+    with pytest.raises(InputError, match=r"columns: found 'title'; expected columns of the item table \(extra\)"):
         CliRunner().invoke(app, ["recommend", str(run), "--user", "u0", "--columns", "title"], catch_exceptions=False)
 
 
@@ -104,7 +104,7 @@ def test_a_user_without_interactions_gets_popular_items_with_a_note_or_is_refuse
     assert [row["item"] for row in json.loads(found.stdout)["new"]] == [row["item"] for row in popular]
     assert "user 'new' without a training interaction: the most popular items" in found.stderr
     with pytest.raises(InputError, match="user 'new': found no training interaction"):
-        words = ["recommend", str(run), "--all", "--cold-users", "refuse"]
+        words = ["recommend", str(run), "--all", "--unknown", "refuse"]
         CliRunner().invoke(app, words, catch_exceptions=False)
 
 

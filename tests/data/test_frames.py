@@ -136,7 +136,7 @@ def test_ids_of_any_kind_come_back_as_given(ids):
     pairs = [(user, item) for user in ids for item in ids if user != item or user == ids[0]]
     run = prismrec.train("most-popular", prismrec.dataset(pairs))
     assert set(run.users.ids_of([0, 1, 2])) == set(ids)
-    table = run.recommend_all([ids[1]], k=3)
+    table = run.recommend([ids[1]], k=3)
     assert table["user"].to_list() == [ids[1]]
     assert table["item"].to_list() == [ids[1]]  # the only item that the user lacks
     assert type(table["item"][0]) is type(ids[1])
@@ -300,7 +300,7 @@ def test_a_run_stores_ids_as_text(tmp_path):
 
 def test_recommendations_and_embeddings_leave_for_other_libraries():
     run = prismrec.train("MF-BPR", prismrec.dataset(CLICKS, CATALOG), settings=prismrec.Settings(epochs=1))
-    frame = run.recommend_all(k=2).to_pandas()
+    frame = run.recommend(k=2).to_pandas()
     assert set(frame["item"]) <= set(CATALOG["item_id"])
     assert frame.merge(pd.DataFrame(CATALOG), left_on="item", right_on="item_id").shape[0] == len(frame)
     assert run.embeddings.items.numpy().shape == (20, 64)

@@ -85,7 +85,7 @@ def test_new_items_can_be_recommended_at_once(run: Run, shop: Dataset, arrivals:
     assert torch.equal(loaded.embeddings.items[:KNOWN_ITEMS], run.embeddings.items)
     assert loaded.catalog is not None
     assert loaded.catalog["title"].to_list() == shop.catalog["title"].to_list()
-    recommended = set(loaded.recommend_all(k=20)["item"])
+    recommended = set(loaded.recommend(k=20)["item"])
     assert recommended & set(shop.items.ids[KNOWN_ITEMS:])
     assert loaded.evaluate("test").num_users == run.evaluate("test").num_users
 

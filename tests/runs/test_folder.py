@@ -18,6 +18,7 @@ FILES = {
     "model.safetensors",
     "embeddings.safetensors",
     "newcomers.safetensors",
+    "features.safetensors",
     "users.parquet",
     "items.parquet",
     "interactions.parquet",

@@ -26,7 +26,7 @@ from fuzzing import CASES, FUZZ, call, write_shop
 FILES = [
     "config.json", "model.safetensors", "embeddings.safetensors", "users.parquet", "items.parquet",
     "interactions.parquet",
-    "history.jsonl", "metrics.json", "newcomers.safetensors",
+    "history.jsonl", "metrics.json", "newcomers.safetensors", "features.safetensors",
 ]  # fmt: skip
 VALUES = [None, True, -1, 0, 1.5, 10**30, "", "x", "\ud800", [], {}, [None], {"x": 1}]
 FRAGMENTS = [

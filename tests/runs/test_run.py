@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -60,7 +62,7 @@ def test_recommendations_are_new_to_the_user_and_sorted_and_have_the_columns_of_
 
 
 def test_the_lists_of_all_users_contain_those_of_each_user(run: Run) -> None:
-    table = run.recommend_all(k=7)
+    table = run.recommend(k=7)
     assert table["user"].n_unique() == USERS
     listed, single = table.filter(pl.col("user") == "u05"), run.recommend("u05", k=7)
     assert listed["item"].to_list() == single["item"].to_list()
@@ -100,6 +102,6 @@ def test_an_unknown_or_empty_split_is_refused(run: Run) -> None:
     with pytest.raises(InputError, match="split: found 'train'"):
         run.evaluate("train")
     none = Interactions.from_pairs([], [], USERS, ITEMS)
-    without_test = Run(**{**vars(run), "test": none})
+    without_test = replace(run, test=none)
     with pytest.raises(InputError, match="no interactions"):
         without_test.evaluate("test")

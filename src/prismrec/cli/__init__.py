@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from prismrec.cli import bench, data, demo, evaluate, models, recommend, refit, train, update
+from prismrec.cli import bench, data, demo, evaluate, models, recommend, refit, similar, train, update
 from prismrec.cli.options import describe_error
 from prismrec.errors import InputError
 from prismrec.process import request_large_pages, retain_freed_memory
@@ -24,6 +24,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
+app.command("similar")(similar.similar)
 app.command("update")(update.update)
 app.command("refit")(refit.refit)
 app.command("models")(models.models)

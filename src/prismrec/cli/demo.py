@@ -32,8 +32,8 @@ def demo(
     from rich.console import Console
     from rich.table import Table
 
+    from prismrec.cli.lists import show
     from prismrec.cli.progress import EpochLines
-    from prismrec.cli.recommend import show
     from prismrec.data import load
     from prismrec.data.demo import write_shop
     from prismrec.experiments.train import train
@@ -61,7 +61,7 @@ def demo(
         table.add_row(name, *[f"{metrics[key]:.4f}" for key in _SHOWN], f"{seconds:.1f}")
     console.print(table)
     user = dataset.users.id(0)
-    show(runs["LGMRec"].recommend_all([user], 10).select("user", "rank", "item", "score", "title"))
+    show(runs["LGMRec"].recommend([user], 10).select("user", "rank", "item", "score", "title"))
     command = shlex.join([*_program(), "recommend", str(out / "runs/LGMRec"), "--user", str(user)])
     console.print(f"The runs are in {out / 'runs'}. Try: {command}", markup=False, highlight=False, soft_wrap=True)
 

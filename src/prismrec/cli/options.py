@@ -3,7 +3,8 @@
 from prismrec.errors import InputError, ParameterError
 
 _HYPERPARAMETER = "config."
-_SHORT_OPTIONS = {"k": "-k"}
+_OPTIONS = {"k": "-k", "histories": "--history", "items": "ITEM"}
+"""Options and arguments that are not called like the parameter that they set."""
 
 
 def describe_error(error: InputError) -> str:
@@ -14,7 +15,7 @@ def describe_error(error: InputError) -> str:
     if name.startswith(_HYPERPARAMETER):
         option = f"--set {name[len(_HYPERPARAMETER) :]}"
     else:
-        option = _SHORT_OPTIONS.get(name, "--" + name.replace("_", "-"))
+        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
     return str(InputError(option, error.found, error.expected))
 
 

@@ -1,6 +1,9 @@
-"""Progress of a training on standard error: one live line on a terminal, a line per epoch elsewhere."""
+"""Progress on standard error: one live line on a terminal, a line per epoch or every ten seconds elsewhere."""
 
+import time
+from datetime import timedelta
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,6 +11,12 @@ from rich.status import Status
 
 from prismrec.records import EpochRecord, Settings
 from prismrec.training import Callback, EpochEnd, TrainingStart
+
+if TYPE_CHECKING:
+    from prismrec.runs.bulk import Progress
+
+_SECONDS_BETWEEN_LINES = 10
+"""Time between two lines where standard error is not a terminal."""
 
 
 class EpochLines(Callback):
@@ -73,3 +82,34 @@ class EpochLines(Callback):
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
+
+
+class UserLines:
+    """Reports how many users have their lists; a context, so that the live line ends with the work."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._status = Status("ranking", console=self._console) if self._console.is_terminal else None
+        self._printed = time.monotonic()
+
+    def __enter__(self) -> "UserLines":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def report(self, progress: "Progress") -> None:
+        """Show how far the work is."""
+        line = f"{progress.done:,} of {progress.total:,} users"
+        if progress.seconds_left is not None:
+            line += f", {timedelta(seconds=round(progress.seconds_left))} left"
+        if self._status:
+            self._status.update(line)
+        elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            self._console.print(line, markup=False, soft_wrap=True)

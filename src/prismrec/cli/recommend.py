@@ -1,136 +1,126 @@
-"""`prismrec recommend`: ranked items for known users of a finished run."""
+"""`prismrec recommend`: ranked items for users and visitors, or for all users of a run."""
 
-import json
-from collections.abc import Hashable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
-from prismrec.cli.output import csv_ready, json_ready, write_table
+from prismrec.cli.filters import (
+    AtMost,
+    Candidates,
+    Columns,
+    Diversity,
+    Exclude,
+    ListLength,
+    Newest,
+    Where,
+    parse_filters,
+    parse_ids,
+)
+from prismrec.cli.lists import (
+    AsJson,
+    Out,
+    RawCsv,
+    check_out,
+    chosen_columns,
+    print_notes,
+    write_or_print,
+)
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from prismrec.retrieval import Unknown
     from prismrec.runs import Run
+    from prismrec.runs.bulk import BulkRequest
 
-_SUFFIXES = (".csv", ".json", ".parquet")
-_RANKING = ["user", "rank", "item", "score"]
+Users = Annotated[list[str] | None, typer.Option("--user", help="A user's id; may be repeated.", show_default=False)]
+Histories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--history",
+        help="Items that a visitor clicked, separated by commas; or further clicks of --user. May be repeated.",
+        show_default=False,
+    ),
+]
+Seen = Annotated[bool, typer.Option("--seen", help="Also list items that the user has interacted with.")]
+UnknownPolicy = Annotated[
+    str | None,
+    typer.Option(
+        help="For users and histories that the run knows nothing about: popular items, or an error. By default, users "
+        "without a training interaction get popular items; unknown ids are errors.",
+        show_default=False,
+    ),
+]
+Shard = Annotated[
+    str | None, typer.Option(help="With --all: do the i-th of n shares, i/n, in this process.", show_default=False)
+]
+EngineName = Annotated[str, typer.Option(help="With --all: where to compute; ray needs prismrec[ray].")]
 
 
 def recommend(
     run: RunFolder,
-    user: Annotated[list[str] | None, typer.Option(help="A user's id; may be repeated.", show_default=False)] = None,
+    user: Users = None,
+    history: Histories = None,
     everyone: Annotated[bool, typer.Option("--all", help="For all users.")] = False,
-    k: Annotated[int, typer.Option("-k", help="Items per user.")] = 10,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Columns of the item table to add, separated by commas, or 'all'.", show_default=False),
-    ] = None,
-    cold_users: Annotated[
-        str,
-        typer.Option(help="For users without a training interaction: popular (popular items) or refuse (an error)."),
-    ] = "popular",
-    out: Annotated[
-        Path | None, typer.Option(help="Write a .csv, .json or .parquet file instead.", show_default=False)
-    ] = None,
-    raw_csv: Annotated[
-        bool, typer.Option("--raw-csv", help="Do not put an apostrophe before CSV cells that start with = + - or @.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    k: ListLength = 10,
+    seen: Seen = False,
+    exclude: Exclude = None,
+    candidates: Candidates = None,
+    where: Where = None,
+    at_most: AtMost = None,
+    newest: Newest = None,
+    diversity: Diversity = 0.0,
+    unknown: UnknownPolicy = None,
+    columns: Columns = None,
+    out: Out = None,
+    shard: Shard = None,
+    engine: EngineName = "local",
+    raw_csv: RawCsv = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Recommend items to known users, without the items that they have interacted with."""
-    _check_options(run, user, everyone=everyone, cold_users=cold_users, out=out)
-    from prismrec.files import replacing
+    """Recommend items to users of a run, or to visitors with a few clicks."""
+    if bool(user or history) == everyone:
+        found = "--all beside --user or --history" if everyone else "no user"
+        raise InputError("--user", found, "--user ID, --history ITEM,ITEM or --all")
+    if (shard or engine != "local") and not (everyone and out):
+        raise InputError("--shard" if shard else "--engine", "not both --all and --out", "--all and --out")
+    check_out(run, out)
+    from prismrec.runs.bulk import BulkRequest, parse_engine
 
+    filters = parse_filters(exclude, candidates, where, at_most, newest, diversity)
     finished = load(run)
-    users = None if everyone else user
-    ranked = finished.recommend_all(users, k, cold_users="refuse" if cold_users == "refuse" else "popular")
     for_people = not (everyone or as_json or out is not None)
-    table = ranked.select(_RANKING + _chosen(columns, ranked, for_people=for_people))
-    _note_short_lists(finished, users, table)
-    if (everyone and out is None and not as_json) or (out is not None and out.suffix == ".csv"):
-        table, escaped = csv_ready(table, escape_formulas=not raw_csv)
-        if escaped:
-            _note(f"put an apostrophe before {escaped:,} cells that start with = + - or @; --raw-csv does not")
-    if out is not None:
-        with replacing(out) as path:
-            write_table(table, path, out.suffix)
-        typer.echo(f"wrote {out}: {table['user'].n_unique():,} users, {len(table):,} rows", err=as_json)
-    elif as_json:
-        lists = table.partition_by("user", as_dict=True, include_key=False, maintain_order=True)
-        rows = {str(key[0]): json_ready(part.to_dicts()) for key, part in lists.items()}
-        typer.echo(json.dumps(rows, ensure_ascii=False))
-    elif everyone:
-        typer.echo(table.write_csv(), nl=False)
-    else:
-        show(table)
+    request = BulkRequest(k, filters, seen, _policy(unknown), chosen_columns(finished, columns, for_people=for_people))
+    if everyone and out is not None:
+        from prismrec.cli.bulk import write_all
+
+        write_all(finished, out, request, shard, parse_engine(engine), raw_csv=raw_csv, quiet=as_json)
+        return
+    histories = None if history is None else [parse_ids(each) for each in history]
+    write_or_print(_table(finished, user, histories, request), out, raw_csv=raw_csv, as_json=as_json, plain=everyone)
 
 
-def _check_options(run: Path, user: list[str] | None, *, everyone: bool, cold_users: str, out: Path | None) -> None:
-    if bool(user) == everyone:
-        raise InputError("--user", "both --user and --all" if everyone else "no user", "either --user ID or --all")
-    if out is not None and out.suffix not in _SUFFIXES:
-        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
-    if cold_users not in ("popular", "refuse"):
-        raise InputError("--cold-users", repr(cold_users), "popular or refuse")
-    if out is not None and run.resolve() == out.resolve().parent:
-        raise InputError("--out", repr(str(out)), "a file outside the run directory")
-
-
-def _chosen(columns: str | None, table: "pl.DataFrame", *, for_people: bool) -> list[str]:
-    """The columns of the item table to show; by default a title for people and none in data.
+def _policy(text: str | None) -> "Unknown | None":
+    """The value of --unknown.
 
     Raises:
-        InputError: a column is unknown.
+        InputError: it is not known.
     """
-    available = [name for name in table.columns if name not in _RANKING]
-    if columns is None:
-        return [name for name in available if for_people and name.lower() == "title"]
-    if columns == "all":
-        return available
-    chosen = [name.strip() for name in columns.split(",")]
-    for name in chosen:
-        if name not in available:
-            known = ", ".join(available) or "none: the data set has no item table"
-            raise InputError("--columns", repr(name), f"columns of the item table ({known})")
-    return chosen
+    if text not in (None, "popular", "refuse"):
+        raise InputError("--unknown", repr(text), "popular or refuse")
+    return cast("Unknown | None", text)
 
 
-def _note_short_lists(run: "Run", users: list[str] | None, table: "pl.DataFrame") -> None:
-    """Say which users got popular items, and which got nothing."""
-    cold = run.cold_users(users)
-    if cold and run.manifest.model != "most-popular":
-        _note(f"{_some(cold)} without a training interaction: the most popular items")
-    asked = run.users.ids.to_list() if users is None else users
-    served = set(table["user"])
-    empty = [user for user in asked if user not in served]
-    if empty:
-        _note(f"{_some(empty)} without an item left to recommend")
+def _table(
+    run: "Run", users: list[str] | None, histories: list[list[str]] | None, request: "BulkRequest"
+) -> "pl.DataFrame":
+    """The lists, with notes on standard error."""
+    from prismrec.runs.owners import find_owners
+    from prismrec.runs.tables import lists_table
 
-
-def _some(users: Sequence[Hashable]) -> str:
-    return f"user {users[0]!r}" if len(users) == 1 else f"{len(users):,} users, such as {users[0]!r},"
-
-
-def _note(text: str) -> None:
-    typer.echo(f"note: {text}", err=True)
-
-
-def show(table: "pl.DataFrame") -> None:
-    """Print lists for people, one table per user."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    columns = [name for name in table.columns if name != "user"]
-    for (user,), rows in table.partition_by("user", as_dict=True, maintain_order=True).items():
-        shown = Table(title=escape(f"for {user}"), title_justify="left")
-        for name in columns:
-            shown.add_column(escape(name), overflow="fold", no_wrap=name == "item" and not console.is_terminal)
-        for row in rows.select(columns).iter_rows():
-            shown.add_row(*[f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in row])
-        console.print(shown)
+    owners, audience, _ = find_owners(run.retriever, users, histories, request.unknown)
+    lists = run.retriever.recommend(audience, request.k, request.filters, seen=request.seen, unknown=request.unknown)
+    print_notes(run, lists, owners)
+    return lists_table(lists, owners, run.retriever, request.columns)

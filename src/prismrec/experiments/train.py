@@ -24,6 +24,7 @@ from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.waiting import adaptive_waiting
 from prismrec.records import Settings
 from prismrec.retrieval import MapSettings
+from prismrec.retrieval.features import unit_features
 from prismrec.runs import CustomNames, Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
 from prismrec.runs.newcomers import choose_newcomers
@@ -179,6 +180,7 @@ def _run(dataset: Dataset, manifest: Manifest, newcomers: MapSettings | None, tr
         catalog=None if dataset.catalog is None else dataset.catalog.drop("item_id"),
         history=trained.progress.history,
         stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid, features, newcomers),
+        features=unit_features(dataset.features, dataset.present),
     )
 
 

@@ -18,6 +18,7 @@ from prismrec.errors import InputError
 from prismrec.experiments.continue_training import continue_training
 from prismrec.files import write_text
 from prismrec.records import best_epoch
+from prismrec.retrieval.features import unit_features
 from prismrec.runs import Manifest, Run, locked
 from prismrec.runs.lock import LOCK_NAME
 from prismrec.training import Callback
@@ -107,6 +108,7 @@ def _with_items(run: Run, new: NewItems) -> Run:
         valid=_resized(run.valid, run.valid.num_users, count),
         test=_resized(run.test, run.test.num_users, count),
         catalog=_extended(run, new),
+        features=_extended_features(run, new),
         stored_newcomers=replace(newcomers, user_map=newcomers.user_map.with_items(vectors, run.train)),
         manifest=_noted(run, f"{len(new.items):,} items added", "\0".join(new.items.ids)),
     )
@@ -142,6 +144,13 @@ def _extended(run: Run, new: NewItems) -> pl.DataFrame | None:
                 f"{new.source}, item table, column {name!r}", str(error).split("\n")[0], expected
             ) from error
     return pl.concat([run.catalog, pl.DataFrame(columns)])
+
+
+def _extended_features(run: Run, new: NewItems) -> dict[str, torch.Tensor]:
+    """The features for similarity with the rows of the new items; none if the run has none."""
+    present = {name: np.asarray(~np.isnan(rows).any(1)) for name, rows in new.features.items()}
+    added = unit_features(new.features, present)
+    return {name: torch.cat([rows, added[name]]) for name, rows in run.features.items()}
 
 
 def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:

@@ -53,6 +53,7 @@ def rank(
     mask: Sequence[Interactions] = (),
     *,
     block_size: int | None = None,
+    largest_item: float | None = None,
 ) -> Ranking:
     """The k items with the highest scores for each user; of equal scores the lower item number comes first.
 
@@ -62,12 +63,15 @@ def rank(
         k: length of the lists; may exceed I.
         mask: pairs to leave out.
         block_size: number of users scored at once; None chooses it.
+        largest_item: `largest_entry` of the items, if the caller has checked them already.
 
     Raises:
         InputError: the embeddings contain NaN or inf or may overflow float32, the mask has other numbers of users or
             items, a user number is outside 0..U-1, or k or `block_size` is below 1.
     """
-    blocks = map_rankings(embeddings, users, k, mask, lambda _, block: block, block_size=block_size)
+    blocks = map_rankings(
+        embeddings, users, k, mask, lambda _, block: block, block_size=block_size, largest_item=largest_item
+    )
     if not blocks:
         items = torch.empty(0, k, dtype=torch.int64, device=embeddings.items.device)
         return Ranking(items, items.float())
@@ -82,6 +86,7 @@ def map_rankings(
     use: Callable[[slice, Ranking], T],
     *,
     block_size: int | None = None,
+    largest_item: float | None = None,
 ) -> list[T]:
     """Rank blocks of users and apply a function to each block, so that not all lists are in memory at once.
 
@@ -92,6 +97,7 @@ def map_rankings(
         mask: as in `rank`.
         use: called with the positions of the block within `users`, and its ranking; on a CPU in several threads.
         block_size: as in `rank`.
+        largest_item: as in `rank`.
 
     Returns:
         The results of `use` in the order of the users.
@@ -99,11 +105,11 @@ def map_rankings(
     Raises:
         InputError: as in `rank`.
     """
-    _check_embeddings(embeddings)
+    _check_embeddings(embeddings, largest_item)
     _check_sizes(embeddings, k, mask, block_size)
     numbers = _checked_users(embeddings, users)
     num_items = len(embeddings.items)
-    items = embeddings.items.detach().float()
+    items = embeddings.items.detach()
     at_once = block_entries(items, _SCORES_AT_ONCE)
     size = block_size or max(at_once // num_items, _LEAST_USERS)  # users of a block
     item_blocks = -(-num_items // max(at_once // size, _LEAST_ITEMS))
@@ -142,7 +148,7 @@ class _Job(NamedTuple):
     """What all blocks have in common."""
 
     users: Tensor  # [U, d]
-    items: Tensor  # float32 [I, d]
+    items: Tensor  # [I, d], of any floating-point type
     numbers: Int64Array  # the users to rank [n]
     k: int
     masked: list[PairsOfUsers]
@@ -159,7 +165,7 @@ class _Ranker:
         w, groups = group_shape(widest, job.k)
         rows = min(job.size, len(job.numbers))
         padded = w * groups + w  # a narrower block of items may need more padding, but at most w
-        self.buffer = job.items.new_empty(rows * padded)
+        self.buffer = job.items.new_empty(rows * padded, dtype=torch.float32)
 
     def rank(self, block: slice) -> Ranking:
         """The ranking of a slice of the list of users."""
@@ -171,7 +177,7 @@ class _Ranker:
         for first, last in pairwise(job.edges):
             w, groups = group_shape(last - first, job.k)
             scores = self.buffer[: len(users) * w * groups].view(len(users), w * groups)
-            torch.mm(users, job.items[first:last].T, out=scores[:, : last - first])
+            torch.mm(users, job.items[first:last].float().T, out=scores[:, : last - first])
             scores[:, last - first :] = -torch.inf  # padding
             for positions, items in masked:
                 here = (items >= first) & (items < last)
@@ -212,19 +218,25 @@ def _in_threads(job: _Job, blocks: list[slice], use: Callable[[slice, Ranking], 
     return [results[number] for number in range(len(blocks))]
 
 
-def _check_embeddings(embeddings: Embeddings) -> None:
+def _check_embeddings(embeddings: Embeddings, largest_item: float | None) -> None:
     users, items = embeddings.users.shape, embeddings.items.shape
     if not (len(users) == len(items) == 2 and users[1] == items[1] and items[0]):
         found = f"shapes {list(users)} and {list(items)}"
         raise InputError("embeddings", found, "[U, d] and [I, d] with at least one item")
-    largest_user = _largest_entry("user", embeddings.users)
-    largest_item = _largest_entry("item", embeddings.items)
+    largest_user = largest_entry("user", embeddings.users)
+    if largest_item is None:
+        largest_item = largest_entry("item", embeddings.items)
     if largest_user * largest_item * users[1] > torch.finfo(torch.float32).max:
         found = f"entries up to {max(largest_user, largest_item):.3g}"
         raise InputError("embeddings", found, "scores within the range of float32")
 
 
-def _largest_entry(kind: str, rows: Tensor) -> float:
+def largest_entry(kind: str, rows: Tensor) -> float:
+    """The largest absolute entry of user or item embeddings.
+
+    Raises:
+        InputError: an entry is NaN or infinite.
+    """
     largest = rows.detach().abs().amax().double().item() if rows.numel() else 0.0
     if not np.isfinite(largest):
         row = int((~rows.isfinite()).any(1).nonzero()[0])

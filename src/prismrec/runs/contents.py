@@ -1,9 +1,11 @@
 """What a run directory holds, in memory."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+from torch import Tensor
 
 from prismrec.records import EpochRecord
 from prismrec.retrieval import Newcomers
@@ -27,6 +29,8 @@ class RunContents:
         catalog: row i describes item i; None if the data set has no item table.
         history: one record per epoch.
         stored_newcomers: how the run embeds new users; None in a run of an earlier version.
+        features: modality → item features as rows of length 1, float16 `[I, F_m]`, zero for an item without the
+            modality; empty if the run was saved without them.
         warnings: notes on fields that another version wrote and this version ignores.
     """
 
@@ -41,4 +45,5 @@ class RunContents:
     catalog: pl.DataFrame | None
     history: tuple[EpochRecord, ...]
     stored_newcomers: Newcomers | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

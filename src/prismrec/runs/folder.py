@@ -31,7 +31,9 @@ _FILES = (
 )
 """The files whose checksums are in `metrics.json`."""
 _NEWCOMERS = "newcomers.safetensors"
-"""Optional: runs of earlier versions do not have it."""
+_FEATURES = "features.safetensors"
+_OPTIONAL_FILES = (_NEWCOMERS, _FEATURES)
+"""Runs of earlier versions do not have these files, and runs without or with very large features lack the second."""
 _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.PolarsError)
 """What readers raise if a file is damaged; pydantic's errors are ValueErrors."""
 
@@ -45,7 +47,7 @@ def read_contents(folder: Path) -> RunContents:
     if not (folder / "metrics.json").exists():
         state = "an unfinished run: continue it with --resume" if (folder / "config.json").exists() else "no run"
         raise InputError(folder, state, "a run directory that `prismrec train` has finished")
-    check_run(folder)
+    files = check_run(folder)
     try:
         manifest, warnings = parse_manifest(read_text(folder / "config.json"))
         lines = read_text(folder / "history.jsonl").splitlines()
@@ -67,6 +69,7 @@ def read_contents(folder: Path) -> RunContents:
             catalog=catalog if catalog.width else None,
             history=history,
             stored_newcomers=_newcomers(folder / _NEWCOMERS),
+            features=_features(folder / _FEATURES, items) if _FEATURES in files else {},
             warnings=warnings,
         )
     except InputError:
@@ -75,8 +78,8 @@ def read_contents(folder: Path) -> RunContents:
         raise InputError(folder, str(error) or type(error).__name__, "the complete files of a finished run") from error
 
 
-def check_run(folder: Path, *, whole: bool = False) -> None:
-    """Check that the files of a finished run are unchanged.
+def check_run(folder: Path, *, whole: bool = False) -> set[str]:
+    """Check that the files of a finished run are unchanged; their names.
 
     Args:
         folder: the run directory.
@@ -92,6 +95,7 @@ def check_run(folder: Path, *, whole: bool = False) -> None:
     except (ValueError, AttributeError) as error:
         raise InputError(path, str(error), "the metrics of a finished run") from error
     check_files(folder, checksums, whole=whole)
+    return set(checksums)
 
 
 def _embeddings(matrices: dict[str, Tensor], users: Vocabulary, items: Vocabulary) -> Embeddings:
@@ -117,6 +121,14 @@ def _read_pairs(path: Path) -> pl.DataFrame:
     if len(unknown):
         raise InputError(path, f"split {unknown['split'][0]!r}", "train, valid or test")
     return pairs
+
+
+def _features(path: Path, items: Vocabulary) -> dict[str, Tensor]:
+    features = read_tensors(path)
+    for modality, rows in features.items():
+        if rows.ndim != 2 or len(rows) != len(items) or rows.dtype != torch.float16:
+            raise ValueError(f"{modality} features {list(rows.shape)} of {rows.dtype} for {len(items)} items")
+    return features
 
 
 def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Vocabulary) -> Interactions:
@@ -145,6 +157,9 @@ def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Pa
     if contents.stored_newcomers is not None:
         with replacing(folder / _NEWCOMERS) as path:
             save_file(contents.stored_newcomers.tensors(), path)
+    if contents.features:
+        with replacing(folder / _FEATURES) as path:
+            save_file(dict(contents.features), path)
     item_table = pl.DataFrame({"item": contents.items.ids})
     if contents.catalog is not None:
         item_table = item_table.hstack(contents.catalog.drop("item", strict=False))
@@ -164,7 +179,7 @@ def write_metrics(metrics: Mapping[str, object], folder: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    names = [*_FILES, _NEWCOMERS] if (folder / _NEWCOMERS).exists() else _FILES
+    names = [*_FILES, *[name for name in _OPTIONAL_FILES if (folder / name).exists()]]
     checksums = {name: checksum(folder / name).model_dump() for name in names}
     write_text(folder / "metrics.json", json.dumps({**metrics, "files": checksums}, indent=2))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)

@@ -1,24 +1,24 @@
 """A finished run: evaluation and recommendations from its embeddings, without the model."""
 
-from collections.abc import Hashable, Mapping, Sequence
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
-from prismrec.retrieval import Newcomers, rank
+from prismrec.retrieval import MODEL, Catalog, Filters, Lists, Newcomers, Retriever, Unknown
 from prismrec.runs.contents import RunContents
 from prismrec.runs.folder import read_contents, write_contents, write_metrics
 from prismrec.runs.newcomers import choose_newcomers
-from prismrec.types import Embeddings
-
-ColdUsers = Literal["popular", "refuse"]
+from prismrec.runs.owners import Histories, Ids, as_list, find_owners, is_one_id, owners_of
+from prismrec.runs.tables import lists_table, notes_on, reasons_table, users_table
 
 CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
@@ -26,6 +26,10 @@ METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
 
 class Run(RunContents):
     """One model trained on one data set with one seed: `RunContents` and the questions that they answer."""
+
+    def __getstate__(self) -> dict[str, object]:
+        """The contents, without what was computed from them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
     def load(cls, folder: Path | str) -> "Run":
@@ -98,71 +102,153 @@ class Run(RunContents):
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
         return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
 
-    def recommend(self, user: Hashable, k: int = 10, *, cold_users: ColdUsers = "popular") -> pl.DataFrame:
-        """The best k items for one user, without the items that the user has interacted with.
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Answers the questions below in numbers; for servers and other programs that need no tables."""
+        return Retriever(
+            self.users,
+            Catalog(self.items, self.catalog),
+            self.embeddings,
+            self.train,
+            held_out=[self.valid, self.test],
+            features=self.features,
+            newcomers=lambda: self.newcomers,
+        )
+
+    def recommend(
+        self,
+        users: Ids | None = None,
+        k: int = 10,
+        *,
+        histories: Histories | None = None,
+        seen: bool = False,
+        exclude: Iterable[Hashable] = (),
+        candidates: Iterable[Hashable] | None = None,
+        where: str | None = None,
+        at_most: Mapping[str, int] | None = None,
+        newest: tuple[str, date, int] | None = None,
+        diversity: float = 0.0,
+        unknown: Unknown | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """The best k items for users of the run, or for visitors with a history. docs/retrieval.md has examples.
+
+        A warning says who got fewer than k items, or popular items because nothing is known.
 
         Args:
-            user: a user id.
+            users: a user id or several; None with histories means visitors, and without them all users.
             k: number of items; fewer are returned if fewer are left.
-            cold_users: how to treat a user without a training interaction. `popular`: recommend the items with the most
-                training interactions, whose number is the score; `refuse`: raise an error.
+            histories: the item ids that a visitor clicked, or a list of these per visitor. With `users`, clicks that
+                are not in the run, one list per user.
+            seen: whether a list may hold items that its user has interacted with.
+            exclude: ids of items to leave out.
+            candidates: ids of the only items to choose from.
+            where: a condition over the item table, an SQL expression of polars: "price < 20 and in_stock".
+            at_most: the largest number of items with the same value in a column: {"brand": 2}.
+            newest: column, date, count: at least so many items are later than the date, if there are as many.
+            diversity: from 0 (by score) to 1 (by variety): maximal marginal relevance over the item vectors.
+            unknown: what to do with users and histories that the run knows nothing about. "popular": recommend the
+                items with the most training interactions, whose number is the score; "refuse": raise an error. By
+                default, users without a training interaction get popular items, and unknown users and histories
+                without a known item are errors.
+            columns: columns of the item table to add; None for all.
 
         Returns:
-            Columns rank (from 1), item, score, and those of the catalog.
+            Columns rank (from 1), item, score, and those of the item table. If there are several lists, the first
+            column is `user` with ids, or `history` with positions.
 
         Raises:
-            InputError: the user is unknown, k is below 1, or the user is refused.
+            InputError: a user, an item or a column is unknown, a user or history is refused, or an argument cannot be
+                used.
         """
-        return self.recommend_all([user], k, cold_users=cold_users).drop("user")
+        filters = Filters.of(exclude, candidates, where, at_most, newest, diversity)
+        owners, audience, single = find_owners(self.retriever, users, histories, unknown)
+        lists = self.retriever.recommend(audience, k, filters, seen=seen, unknown=unknown)
+        return self._told(lists, owners, single, columns)
 
-    def recommend_all(
-        self, users: Sequence[Hashable] | None = None, k: int = 10, *, cold_users: ColdUsers = "popular"
+    def similar(
+        self,
+        items: Ids,
+        k: int = 10,
+        *,
+        by: str = MODEL,
+        exclude: Iterable[Hashable] = (),
+        candidates: Iterable[Hashable] | None = None,
+        where: str | None = None,
+        at_most: Mapping[str, int] | None = None,
+        newest: tuple[str, date, int] | None = None,
+        diversity: float = 0.0,
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """`recommend` for many users, or for all if `users` is None; one table, whose first column is the user.
+        """The k items that are most similar to an item, or to each of several; the score is the cosine.
+
+        Args:
+            items: an item id or several.
+            k: number of items; fewer are returned if fewer are left.
+            by: "model" for the item vectors of the model, or a modality for its features.
+            exclude: as in `recommend`, like all other arguments.
+            candidates: as in `recommend`.
+            where: as in `recommend`.
+            at_most: as in `recommend`.
+            newest: as in `recommend`.
+            diversity: as in `recommend`.
+            columns: as in `recommend`.
+
+        Returns:
+            Columns rank, item, score, and those of the item table; first `similar_to` if there are several lists.
 
         Raises:
-            InputError: a user is unknown, k is below 1, or a user is refused.
+            InputError: an item is unknown or lacks the modality, or an argument cannot be used.
         """
-        if users is None:
-            numbers = np.arange(len(self.users))
-        else:
-            numbers = np.array([self.users.number(user) for user in users], dtype=np.int64)
-        is_cold = self.train.user_degrees[numbers] == 0  # [n]
-        if cold_users == "refuse" and is_cold.any():
-            cold = self.users.id(numbers[is_cold][0])
-            raise InputError(f"user {cold!r}", "no training interaction", "a user of the training data")
-        length = min(k, len(self.items))
-        seen = [self.train, self.valid, self.test]
-        found = rank(self.embeddings, numbers, length, mask=seen)
-        if is_cold.any():
-            popular = rank(self._popularity(), numbers[is_cold], length, mask=seen)
-            found.items[is_cold] = popular.items
-            found.scores[is_cold] = popular.scores
-        row, column = (found.items >= 0).nonzero(as_tuple=True)
-        items = found.items[row, column].numpy()
-        table = pl.DataFrame(
-            {
-                "user": self.users.ids_of(numbers[row.numpy()]),
-                "rank": column.numpy() + 1,
-                "item": self.items.ids_of(items),
-                "score": found.scores[row, column].numpy(),
-            }
-        )
-        if self.catalog is None:
-            return table
-        return table.hstack(self.catalog[items].drop(table.columns, strict=False))
+        filters = Filters.of(exclude, candidates, where, at_most, newest, diversity)
+        ids = as_list(items, self.items)
+        lists = self.retriever.similar(ids, k, by, filters)
+        return self._told(lists, owners_of(ids, self.items, "similar_to"), is_one_id(items, self.items), columns)
 
-    def cold_users(self, users: Sequence[Hashable] | None = None) -> list[Hashable]:
-        """The users without a training interaction, among the given ones or among all.
+    def similar_users(self, users: Ids, k: int = 10) -> pl.DataFrame:
+        """The k users that are most similar to a user, or to each of several, by the cosine of their vectors.
+
+        Returns:
+            Columns rank, user, score; first `similar_to` if there are several lists.
 
         Raises:
-            InputError: a user is unknown.
+            InputError: a user is unknown or has no training interaction, or k is below 1.
         """
-        if users is None:
-            return self.users.ids_of(np.flatnonzero(self.train.user_degrees == 0)).to_list()
-        return [user for user in users if not self.train.user_degrees[self.users.number(user)]]
+        ids = as_list(users, self.users)
+        lists = self.retriever.similar_users(ids, k)
+        owners = None if is_one_id(users, self.users) else owners_of(ids, self.users, "similar_to")
+        return users_table(lists, owners, self.users)
 
-    def _popularity(self) -> Embeddings:
-        """Embeddings whose score is the number of training interactions of an item."""
-        degrees = torch.from_numpy(self.train.item_degrees).float()
-        return Embeddings(torch.ones(len(self.users), 1), degrees.unsqueeze(1))
+    def score(self, users: Sequence[Hashable], items: Sequence[Hashable]) -> pl.DataFrame:
+        """The scores of pairs of a user and an item: columns user, item, score.
+
+        Raises:
+            InputError: a user or an item is unknown, a user has no training interaction, or the lengths differ.
+        """
+        scores = self.retriever.score(users, items)
+        owners = owners_of(list(users), self.users, "user")
+        return pl.DataFrame([owners, owners_of(list(items), self.items, "item"), pl.Series("score", scores.numpy())])
+
+    def explain(self, user: Hashable | None, items: Ids, *, history: Iterable[Hashable] | None = None) -> pl.DataFrame:
+        """Which items of a history speak for recommended items, and by which modality they resemble them.
+
+        Args:
+            user: a user id; None for a visitor.
+            items: ids of the recommended items.
+            history: the items that a visitor clicked, or clicks of the user that are not in the run.
+
+        Returns:
+            One row for each recommended item and item of the history; `reasons_table` describes the columns.
+
+        Raises:
+            InputError: an id is unknown, or neither a user nor a history is given.
+        """
+        clicks = None if history is None else [list(history)]
+        audience = self.retriever.audience(None if user is None else [user], clicks)
+        return reasons_table(self.retriever.explain(audience, as_list(items, self.items)), self.items)
+
+    def _told(self, lists: Lists, owners: pl.Series, single: bool, columns: Sequence[str] | None) -> pl.DataFrame:
+        """The table of lists of items, with warnings."""
+        for note in notes_on(lists, owners, popular_by_design=self.manifest.model == "most-popular"):
+            warnings.warn(note, stacklevel=3)
+        return lists_table(lists, None if single else owners, self.retriever, columns)

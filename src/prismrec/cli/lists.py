@@ -1,0 +1,115 @@
+"""Output of ranked lists: on screen, as JSON, as CSV, to a file."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prismrec.cli.output import csv_ready, json_ready, write_table
+from prismrec.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from prismrec.retrieval import Lists
+    from prismrec.runs import Run
+
+_SUFFIXES = (".csv", ".json", ".parquet")
+_OWNERS = ("user", "history", "similar_to")
+
+Out = Annotated[Path | None, typer.Option(help="Write a .csv, .json or .parquet file instead.", show_default=False)]
+RawCsv = Annotated[
+    bool, typer.Option("--raw-csv", help="Do not put an apostrophe before CSV cells that start with = + - or @.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def check_out(run: Path, out: Path | None) -> None:
+    """Check the name of the output file.
+
+    Raises:
+        InputError: it has an unknown suffix, or is inside the run directory.
+    """
+    if out is not None and out.suffix not in _SUFFIXES:
+        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
+    if out is not None and run.resolve() == out.resolve().parent:
+        raise InputError("--out", repr(str(out)), "a file outside the run directory")
+
+
+def chosen_columns(run: "Run", columns: str | None, *, for_people: bool) -> tuple[str, ...]:
+    """The columns of the item table to show; by default a title for people and none in data."""
+    available = [] if run.catalog is None else run.catalog.columns
+    if columns is None:
+        return tuple([name for name in available if for_people and name.lower() == "title"])
+    if columns == "all":
+        return tuple(available)
+    return tuple([name.strip() for name in columns.split(",")])
+
+
+def print_notes(run: "Run", lists: "Lists", owners: "pl.Series") -> None:
+    """Say on standard error who got fewer or other items than asked for."""
+    from prismrec.runs.tables import notes_on
+
+    for note in notes_on(lists, owners, popular_by_design=run.manifest.model == "most-popular"):
+        note_on_stderr(note)
+
+
+def note_on_stderr(text: str) -> None:
+    """Print a note that is not part of the output."""
+    typer.echo(f"note: {text}", err=True)
+
+
+def write_or_print(table: "pl.DataFrame", out: Path | None, *, raw_csv: bool, as_json: bool, plain: bool) -> None:
+    """Write lists to a file, or print them: as JSON, as plain CSV, or for people.
+
+    Args:
+        table: lists; the first column says whom each row is for.
+        out: a file to write instead.
+        raw_csv: whether CSV cells that a spreadsheet would run stay as they are.
+        as_json: whether standard output is for JSON.
+        plain: whether to print CSV.
+    """
+    from prismrec.files import replacing
+
+    if out is not None:
+        if out.suffix == ".csv":
+            table = _safe_csv(table, raw_csv=raw_csv)
+        with replacing(out) as path:
+            write_table(table, path, out.suffix)
+        kinds = {"user": "users", "history": "histories"}.get(table.columns[0], "items")
+        typer.echo(f"wrote {out}: {table[:, 0].n_unique():,} {kinds}, {len(table):,} rows", err=as_json)
+    elif as_json:
+        parts = table.partition_by(table.columns[0], as_dict=True, include_key=False, maintain_order=True)
+        rows = {str(key[0]): json_ready(part.to_dicts()) for key, part in parts.items()}
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+    elif plain:
+        typer.echo(_safe_csv(table, raw_csv=raw_csv).write_csv(), nl=False)
+    else:
+        show(table)
+
+
+def _safe_csv(table: "pl.DataFrame", *, raw_csv: bool) -> "pl.DataFrame":
+    """The table as CSV can hold it, with a note on escaped cells."""
+    safe, escaped = csv_ready(table, escape_formulas=not raw_csv)
+    if escaped:
+        note_on_stderr(f"put an apostrophe before {escaped:,} cells that start with = + - or @; --raw-csv does not")
+    return safe
+
+
+def show(table: "pl.DataFrame") -> None:
+    """Print lists for people, one table for each value of the first column."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    owner, *columns = table.columns
+    title = "similar to" if owner == "similar_to" else "for history" if owner == "history" else "for"
+    for (name,), rows in table.partition_by(owner, as_dict=True, maintain_order=True).items():
+        shown = Table(title=escape(f"{title} {name}"), title_justify="left")
+        for column in columns:
+            shown.add_column(escape(column), overflow="fold", no_wrap=column == "item" and not console.is_terminal)
+        for row in rows.select(columns).iter_rows():
+            shown.add_row(*[f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in row])
+        console.print(shown)

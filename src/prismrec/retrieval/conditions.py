@@ -1,0 +1,97 @@
+"""Conditions over the item table: which rows satisfy an SQL expression, and what groups and dates they have."""
+
+import datetime
+
+import numpy as np
+import polars as pl
+from polars.exceptions import PolarsError
+
+from prismrec.errors import ParameterError
+from prismrec.retrieval.ranking import Int64Array
+from prismrec.types import BoolArray
+
+_RESULT = "__prismrec_condition__"
+
+
+def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
+    """The rows that satisfy a condition, bool `[I]`; false where it is null.
+
+    Args:
+        table: the item table `[I]`.
+        condition: an SQL expression of polars, such as "price < 20 and in_stock".
+
+    Raises:
+        ParameterError: it is no expression, names an unknown column, or is neither true nor false.
+    """
+    columns = f"columns of {_listed(table.columns)}"
+    known = f"an SQL expression over {columns}"
+    try:
+        expression = pl.sql_expr(condition)
+        missing = [name for name in expression.meta.root_names() if name not in table.columns]
+        if missing:
+            raise ParameterError("where", f"column {missing[0]!r} in {condition!r}", columns)
+        result = table.lazy().with_columns(expression.alias(_RESULT)).select(_RESULT).collect()[_RESULT]
+    except PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise ParameterError("where", f"{condition!r} ({reason})", known) from error
+    if result.dtype != pl.Boolean:
+        raise ParameterError("where", f"{condition!r}, which is {result.dtype}", f"{known} that is true or false")
+    return result.fill_null(False).to_numpy()
+
+
+def group_numbers(table: pl.DataFrame, column: str) -> Int64Array:
+    """The group of each row: rows with equal values have equal numbers; -1 where the value is null; `[I]`.
+
+    Raises:
+        ParameterError: the column is unknown or holds lists or structures.
+    """
+    values = _column(table, "at_most", column)
+    if values.dtype.is_nested():
+        raise ParameterError("at_most", f"column {column!r} of {values.dtype}", "a column with one value per item")
+    distinct = values.unique().drop_nulls()
+    numbers = pl.DataFrame({"value": distinct, "number": np.arange(len(distinct))})
+    joined = values.to_frame("value").join(numbers, on="value", how="left", maintain_order="left")
+    return joined["number"].fill_null(-1).to_numpy()
+
+
+def newer_mask(table: pl.DataFrame, column: str, after: datetime.date) -> BoolArray:
+    """The rows whose date is later than `after`, bool `[I]`; false where it is null.
+
+    Args:
+        table: the item table `[I]`.
+        column: a column of dates or times, or of ISO 8601 text.
+        after: a date or a time; a date means its midnight, and times without a zone are in UTC.
+
+    Raises:
+        ParameterError: the column is unknown or holds no dates.
+    """
+    values = _column(table, "newest", column)
+    expected = "a column of dates, times or ISO 8601 text"
+    try:
+        if values.dtype == pl.String:
+            times = values.str.to_datetime(time_zone="UTC", time_unit="us", strict=True)
+        elif values.dtype == pl.Date or (isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is None):
+            times = values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        elif isinstance(values.dtype, pl.Datetime):
+            times = values.dt.convert_time_zone("UTC")
+        else:
+            raise ParameterError("newest", f"column {column!r} of {values.dtype}", expected)
+    except PolarsError as error:
+        found = f"column {column!r} with values such as {values.drop_nulls()[0]!r}"
+        raise ParameterError("newest", found, expected) from error
+    return (times > _midnight_or_time(after)).fill_null(False).to_numpy()
+
+
+def _midnight_or_time(after: datetime.date) -> datetime.datetime:
+    time = after if isinstance(after, datetime.datetime) else datetime.datetime.combine(after, datetime.time())
+    return time.astimezone(datetime.UTC) if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+def _column(table: pl.DataFrame, parameter: str, column: str) -> pl.Series:
+    if column not in table.columns:
+        raise ParameterError(parameter, f"column {column!r}", f"columns of {_listed(table.columns)}")
+    return table[column]
+
+
+def _listed(columns: list[str]) -> str:
+    return "the item table: " + ", ".join(columns)

@@ -1,0 +1,80 @@
+"""The matrices in which items are searched: by score, by popularity, by similarity."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prismrec.errors import InputError, ParameterError
+from prismrec.retrieval.catalog import Catalog
+from prismrec.retrieval.features import items_with
+from prismrec.retrieval.ranking import Int64Array
+from prismrec.retrieval.search import ExactSearch, Search
+from prismrec.types import Embeddings, Interactions
+
+MODEL = "model"
+"""Similarity by the item vectors of the model, in place of a modality."""
+SCORE = ""
+"""The inner product with a user vector."""
+POPULARITY = " popularity"
+"""The number of training interactions."""
+
+
+class ItemMatrices:
+    """The matrices of a run and the searches in them, made when they are first needed."""
+
+    def __init__(
+        self, catalog: Catalog, embeddings: Embeddings, train: Interactions, features: Mapping[str, Tensor]
+    ) -> None:
+        self._catalog = catalog
+        self._embeddings = embeddings
+        self._train = train
+        self.features = features
+        self.rows = lru_cache(maxsize=None)(self._make_rows)
+        self.search = lru_cache(maxsize=None)(self._make_search)
+
+    def _make_rows(self, by: str) -> Tensor:
+        """The matrix `[I, d]` whose inner products are the scores of a search.
+
+        Raises:
+            ParameterError: `by` is neither "model" nor a modality with features.
+        """
+        if by == SCORE:
+            return self._embeddings.items
+        if by == POPULARITY:
+            return torch.from_numpy(self._train.item_degrees).float().unsqueeze(1)
+        if by == MODEL:
+            return F.normalize(self._embeddings.items.float(), dim=1)
+        if by not in self.features:
+            stored = ", ".join(repr(name) for name in self.features) or "none"
+            raise ParameterError("by", repr(by), f"'model', or a modality whose features the run has ({stored})")
+        return self.features[by]
+
+    def _make_search(self, by: str) -> Search:
+        everything = ExactSearch(self.rows(by))
+        if by in (SCORE, POPULARITY, MODEL):
+            return everything
+        return everything.among(np.flatnonzero(items_with(self.rows(by))))
+
+    def queries(self, by: str, items: Int64Array) -> Tensor:
+        """The rows of some items as queries, float32 `[n, d]`.
+
+        Raises:
+            InputError: an item lacks the modality.
+        """
+        queries = self.rows(by)[torch.from_numpy(items)].float()
+        absent = (queries == 0).all(1)
+        if absent.any():
+            item = self._catalog.items.id(items[int(absent.nonzero()[0])])
+            found = "a vector of zeros" if by == MODEL else f"no {by} features"
+            raise InputError(f"item {item!r}", found, "an item to compare others with")
+        return queries
+
+    def in_search(self, by: str, items: Int64Array) -> Int64Array:
+        """Those of some items that the search covers."""
+        if by in (SCORE, POPULARITY, MODEL):
+            return items
+        return items[items_with(self.rows(by)[torch.from_numpy(items)])]
