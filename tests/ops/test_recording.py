@@ -63,6 +63,13 @@ def test_a_step_that_fails_during_recording_leaves_the_gpu_usable() -> None:
         with pytest.raises(RuntimeError):
             recorder.run(step, batch(4, 0, "cuda"))
     assert int(batch(4, 0, "cuda").users.sum()) == 6
+    torch.rand(3, device="cuda")
+    recorder.forget()
+    drawn = torch.zeros(3, device="cuda")
+    with recorder.stream():
+        for number in range(3):
+            recorder.run(lambda _: drawn.uniform_(), batch(4, number, "cuda"))
+    assert drawn.all()
 
 
 @on_gpu

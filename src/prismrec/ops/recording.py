@@ -85,6 +85,8 @@ def is_recording(like: Tensor) -> bool:
 
 def _record(step: Callable[[Triplets], None], batch: Triplets) -> _Recording:
     """Record a step for batches of the size of `batch`; a recording does not run the step."""
+    generator = torch.cuda.default_generators[batch.users.device.index]
+    state = generator.clone_state()
     torch.cuda.empty_cache()  # a recording allocates memory of its own, as much as a step before it used
     graph = torch.cuda.CUDAGraph()
     memory = Triplets(
@@ -98,6 +100,9 @@ def _record(step: Callable[[Triplets], None], batch: Triplets) -> _Recording:
             step(memory)
         finally:
             graph.capture_end()
+    except BaseException:
+        generator.graphsafe_set_state(state)  # PyTorch leaves it in recording mode, in which every draw fails
+        raise
     finally:
         if gc_was_enabled:
             gc.enable()
