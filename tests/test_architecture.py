@@ -7,13 +7,14 @@ from pathlib import Path
 import prismrec
 
 ROOT = Path(prismrec.__file__).parent
-BASE = {"errors", "files", "records", "types"}
+BASE = {"errors", "files", "records", "stopping", "types"}
 MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
     "__main__": {"cli"},
     "errors": set(),
     "process": set(),
     "records": set(),
+    "stopping": {"records"},
     "files": {"errors"},
     "types": {"errors"},
     "ops": {"errors", "types"},

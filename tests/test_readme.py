@@ -166,6 +166,15 @@ def test_the_tables_of_the_scaling_page_are_up_to_date(
         assert capsys.readouterr().out in stored, name
 
 
+def test_the_table_of_stopping_rules_is_up_to_date(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stopping.py", "table", "--work", str(ROOT / "benchmarks")])
+    script = import_benchmark("stopping", monkeypatch)
+    script.run_command(None, (script.table,), script.add_options)
+    assert capsys.readouterr().out in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
 def test_the_command_of_each_result_gives_its_configuration(results: ModuleType) -> None:
     for row in json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")):
         words = shlex.split(results.train_command(row))

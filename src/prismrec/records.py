@@ -16,8 +16,9 @@ class Settings(BaseModel):
     On a GPU, they differ by rounding, because a GPU adds in no fixed order."""
     epochs: PositiveInt = 1000
     """The largest number of epochs."""
-    patience: PositiveInt = 20
-    """Stop after this many validations without an improvement."""
+    patience: PositiveInt | Literal["auto"] = "auto"
+    """Stop after this many validations without an improvement. With `auto`, stop after 50 epochs without one, or after
+    half the number of the best epoch if that is more, but after at least 10 validations."""
     validate_every: PositiveInt = 1
     """Epochs from one validation to the next."""
     metric: str = "recall@20"

@@ -40,6 +40,7 @@ def run(prismrec: Prismrec, shop: Path) -> Path:
     done = prismrec("train", "lgmrec", shop, "--out", out, "--epochs", 2, "--set", "layers=1", "--seed", 3)
     assert done.returncode == 0, done.stderr
     assert "best epoch" in done.stdout
+    assert "reached the limit of 2 epochs" in done.stdout
     assert done.stderr.count("\nepoch") + done.stderr.startswith("epoch") == 2  # plain lines without a terminal
     return out
 
@@ -128,6 +129,8 @@ def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "layers"), "--set: found 'layers'"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "layers=1", "--set", "layers=2"), "two values"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "depth=1"), "no such hyperparameter"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--patience", "0"), "--patience: found '0'; expected auto"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--patience", "²"), "--patience: found '²'"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--device", "tpu"), "--device: found 'tpu'"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--precision", "int8"), "--precision: found 'int8'"),
         (

@@ -78,6 +78,18 @@ def test_resuming_a_finished_run_returns_it(run: Run, shop: Dataset) -> None:
     assert (run.folder / "metrics.json").stat().st_mtime_ns == before
 
 
+def test_a_run_says_why_it_ended_in_memory_and_in_its_files(run: Run, shop: Dataset, tmp_path: Path) -> None:
+    assert run.ending.reason == "epoch_limit"
+    assert Run.load(run.folder).ending == run.ending
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    assert metrics["ended_by"] == "epoch_limit"
+    assert metrics["rising"] is run.ending.rising
+    impatient = prismrec.train("MF-BPR", shop, settings=Settings(epochs=500, patience=1), out=tmp_path / "run")
+    assert impatient.ending.reason == "no_improvement"
+    assert impatient.ending.epochs == impatient.ending.best_epoch + 1 < 500
+    assert prismrec.train("most-popular", shop).ending.reason == "untrained"
+
+
 def test_without_validation_data_the_number_of_epochs_must_be_given(shop: Dataset) -> None:
     everything = Interactions.from_pairs(
         np.concatenate([part.users for part in (shop.train, shop.valid)]),

@@ -68,10 +68,10 @@ def test_a_callback_can_stop_the_training_and_its_reason_is_the_one_that_is_stat
 
 
 def test_without_a_callback_the_reason_is_that_of_the_settings() -> None:
-    assert train(epochs=3).stop_reason == "all 3 epochs are done"
+    assert train(epochs=3).stop_reason == "reached the limit of 3 epochs"
     impatient = Settings(epochs=10, patience=2, device="cpu")
     trained = fit(model(), toy_interactions(), impatient, lambda _: {"recall@20": 0.0})
-    assert trained.stop_reason == "no improvement in 2 validations"
+    assert trained.stop_reason == "stopped after epoch 3: no better validation recall@20 since epoch 1"
     popular = fit(MostPopular(toy_interactions(), {}, MostPopular.Config()), toy_interactions(), Settings())
     assert popular.stop_reason == "the model has no weights to train"
 

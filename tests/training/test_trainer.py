@@ -181,6 +181,32 @@ def test_a_run_resumed_from_a_checkpoint_repeats_the_uninterrupted_run(tmp_path:
     assert torch.equal(resumed.embeddings.items, uninterrupted.embeddings.items)
 
 
+def test_the_automatic_patience_is_the_same_after_an_interruption(tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def fit_until(epoch: int | None, **kwargs: object) -> Trained:
+        def report(record: EpochRecord) -> None:
+            if record.epoch == epoch:
+                raise KilledError
+
+        torch.manual_seed(0)
+        model = MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6, batch_size=10_000))
+        return train(model, epochs=500, validate=lambda _: next(scores), report=report, **kwargs)
+
+    every_score = [0.1, 0.2] + [0.1] * 118 + [0.3] + [0.2] * 379
+    scores = in_order(every_score)
+    whole = fit_until(None)
+    assert (whole.progress.best_epoch, len(whole.progress.history)) == (2, 52)
+    every_score[40] = 0.25
+    folder, scores = CheckpointFolder(tmp_path / "checkpoint"), in_order(every_score)
+    with pytest.raises(KilledError):
+        fit_until(80, checkpoints=folder)
+    scores = in_order(every_score[len(folder.load().progress.history) :])
+    resumed = fit_until(None, checkpoints=folder)
+    assert (resumed.progress.best_epoch, len(resumed.progress.history)) == (41, 91)
+
+
 def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_epoch() -> None:
     model = lgmrec()
     with torch.no_grad():

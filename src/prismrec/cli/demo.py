@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from prismrec.runs import Run
 
 _MODELS = ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
+_PATIENCE = 20
+"""Keeps the demo short; `auto` takes more than twice the epochs, for a recall up to 3 % higher."""
 _MARKER = "DEMO.txt"
 _SHOWN = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -53,7 +55,7 @@ def demo(
     runs: dict[str, Run] = {}
     for name in _MODELS:
         start = time.perf_counter()
-        settings = Settings(seed=seed)
+        settings = Settings(seed=seed, patience=_PATIENCE)
         with EpochLines(settings, f"{name}  ", every_epoch=False) as lines:
             runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, callbacks=[lines])
         seconds = time.perf_counter() - start

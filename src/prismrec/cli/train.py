@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prismrec.records import Settings
     from prismrec.runs import Run
 
-_PATIENCE_HELP = "Stop after this many validations without improvement."
+_PATIENCE_HELP = "Stop after this many validations without improvement; auto adapts to the length of the training."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 
 DEFAULT_MODEL = "Prism"
@@ -28,7 +28,7 @@ Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", sh
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
-Patience = Annotated[int, typer.Option("--patience", help=_PATIENCE_HELP, min=1)]
+Patience = Annotated[str, typer.Option("--patience", help=_PATIENCE_HELP, metavar="auto|N")]
 ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs between validations.", min=1)]
 Metric = Annotated[str, typer.Option("--metric", help="The validation metric that chooses the epoch.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -46,7 +46,7 @@ def train(
     set_: Set = None,
     seed: Seed = 0,
     epochs: Epochs = None,
-    patience: Patience = 20,
+    patience: Patience = "auto",
     validate_every: ValidateEvery = 1,
     metric: Metric = "recall@20",
     device: Device = "auto",
@@ -117,7 +117,7 @@ def _parse_value(text: str) -> object:
 
 
 def _settings(
-    seed: int, epochs: int | None, patience: int, validate_every: int, metric: str, device: str, precision: str
+    seed: int, epochs: int | None, patience: str, validate_every: int, metric: str, device: str, precision: str
 ) -> "Settings":
     """The settings of the training.
 
@@ -129,7 +129,7 @@ def _settings(
     check_device_and_precision(device, precision)
     values: dict[str, object] = {
         "seed": seed,
-        "patience": patience,
+        "patience": _parse_patience(patience),
         "validate_every": validate_every,
         "metric": metric,
         "device": device,
@@ -138,6 +138,14 @@ def _settings(
     if epochs is not None:
         values["epochs"] = epochs
     return Settings.model_validate(values)
+
+
+def _parse_patience(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise InputError("--patience", repr(text), "auto or a whole number, 1 or more")
+    return int(text)
 
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:
@@ -153,6 +161,9 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
     if metrics["chosen"]:
         values = ", ".join(f"{name} = {value:.3g}" for name, value in metrics["chosen"].items())
         typer.echo(f"chosen by validation: {values}")
+    ending = run.ending.describe(run.manifest.settings.metric)
+    if ending:
+        typer.echo(ending)
     for split in ("valid", "test"):
         if metrics[split]:
             print_metrics(split, metrics[split])

@@ -19,6 +19,7 @@ from prismrec.runs.folder import read_contents, write_contents, write_metrics
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.runs.owners import Histories, Ids, as_list, find_owners, is_one_id, owners_of
 from prismrec.runs.tables import lists_table, notes_on, reasons_table, users_table
+from prismrec.stopping import Ending, find_ending
 
 CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
@@ -61,6 +62,8 @@ class Run(RunContents):
             "best_epoch": best_epoch or len(self.history),
             "epochs": len(self.history),
             "chosen": dict(chosen or {}),
+            "ended_by": self.ending.reason,
+            "rising": self.ending.rising,
             "seconds_per_epoch": float(np.median([record.seconds for record in self.history] or [0.0])),
             "valid": self.evaluate("valid").to_dict() if len(self.valid) else None,
             "test": self.evaluate("test").to_dict() if len(self.test) else None,
@@ -74,6 +77,11 @@ class Run(RunContents):
         A run directory of an earlier version does not say it. Then it is chosen now, for users alone.
         """
         return self.stored_newcomers or choose_newcomers(self.embeddings, self.train, self.valid, {})
+
+    @property
+    def ending(self) -> Ending:
+        """Why the training ended, and whether the validation metric was still rising."""
+        return find_ending(self.history, self.manifest.settings)
 
     def evaluate(
         self,

@@ -18,6 +18,7 @@ from prismrec.ops.recording import StepRecorder
 from prismrec.ops.waiting import adaptive_waiting
 from prismrec.process import warn_of_excess_threads
 from prismrec.records import EpochRecord, Settings
+from prismrec.stopping import find_ending, out_of_patience
 from prismrec.training.callbacks import Callback, CallbackList, EpochEnd, TrainingEnd, TrainingStart
 from prismrec.training.checkpoint import (
     Checkpoint,
@@ -150,11 +151,11 @@ class _Run:
             return "the model has no weights to train"
         if self.stop_request is not None:
             return self.stop_request or "a callback stopped the training"
-        if self.progress.validations_since_best >= self.settings.patience:
-            return f"no improvement in {self.settings.patience} validations"
-        if len(self.progress.history) >= self.settings.epochs:
-            return f"all {self.settings.epochs} epochs are done"
-        return ""
+        progress, epochs = self.progress, len(self.progress.history)
+        impatient = out_of_patience(self.settings, epochs, progress.best_epoch, progress.validations_since_best)
+        if not impatient and epochs < self.settings.epochs:
+            return ""
+        return find_ending(progress.history, self.settings).describe(self.settings.metric)
 
     def _end(self, reason: str, error: BaseException | None = None) -> TrainingEnd:
         return TrainingEnd(reason, len(self.progress.history), self.progress.best_epoch, error)
