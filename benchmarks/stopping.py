@@ -25,7 +25,7 @@ from measured import Command, append, lines, markdown, run_command
 
 import prismrec
 from prismrec.models import REGISTRY
-from prismrec.records import EpochRecord, Settings
+from prismrec.records import Settings
 from prismrec.stopping import out_of_patience
 
 LIMIT = Settings().epochs
@@ -163,12 +163,12 @@ def record(model: str, dataset: prismrec.Dataset, settings: Settings) -> dict:
     """Train without early stopping; the scores by epoch."""
     from prismrec.evaluation import evaluate
     from prismrec.experiments.train import build_model, make_config
+    from prismrec.ops.device import pick_device
     from prismrec.training import fit
     from prismrec.types import Embeddings
 
     valid: list[float] = []
     test: dict[int, float] = {}
-    seconds: list[float] = []
 
     def validate(embeddings: Embeddings) -> dict[str, float]:
         def score(split: prismrec.Interactions) -> float:
@@ -179,12 +179,15 @@ def record(model: str, dataset: prismrec.Dataset, settings: Settings) -> dict:
             test[len(valid)] = round(score(dataset.test), 5)
         return {METRIC: valid[-1]}
 
-    def report(epoch: EpochRecord) -> None:
-        seconds.append(epoch.seconds)
-
     built = build_model(model, dataset, make_config(model, {}), settings)
-    fit(built, dataset.train, settings, validate, report=report)
-    return {"device": settings.device, "epoch_seconds": round(median(seconds), 4), "valid": valid, "test": test}
+    history = fit(built, dataset.train, settings, validate).progress.history
+    seconds = [epoch.seconds for epoch in history]
+    return {
+        "device": pick_device(settings.device).type,
+        "epoch_seconds": round(median(seconds), 4),
+        "valid": valid,
+        "test": test,
+    }
 
 
 def load_curves(work: Path) -> list[Curve]:

@@ -185,25 +185,21 @@ def test_the_automatic_patience_is_the_same_after_an_interruption(tmp_path: Path
     class KilledError(Exception):
         pass
 
-    def fit_until(epoch: int | None, **kwargs: object) -> Trained:
-        def report(record: EpochRecord) -> None:
-            if record.epoch == epoch:
+    class Killing(Callback):
+        def on_epoch(self, epoch: EpochEnd) -> None:
+            if epoch.record.epoch == 80:
                 raise KilledError
 
-        torch.manual_seed(0)
+    def fit_scores(scores: list[float], **kwargs: object) -> Trained:
         model = MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6, batch_size=10_000))
-        return train(model, epochs=500, validate=lambda _: next(scores), report=report, **kwargs)
+        found = in_order(scores)
+        return train(model, epochs=500, validate=lambda _: next(found), **kwargs)
 
-    every_score = [0.1, 0.2] + [0.1] * 118 + [0.3] + [0.2] * 379
-    scores = in_order(every_score)
-    whole = fit_until(None)
-    assert (whole.progress.best_epoch, len(whole.progress.history)) == (2, 52)
-    every_score[40] = 0.25
-    folder, scores = CheckpointFolder(tmp_path / "checkpoint"), in_order(every_score)
+    assert len(fit_scores([0.1, 0.2] + [0.1] * 498).progress.history) == 52
+    scores, folder = [0.1] * 40 + [0.2] + [0.1] * 459, CheckpointFolder(tmp_path / "checkpoint")
     with pytest.raises(KilledError):
-        fit_until(80, checkpoints=folder)
-    scores = in_order(every_score[len(folder.load().progress.history) :])
-    resumed = fit_until(None, checkpoints=folder)
+        fit_scores(scores, checkpoints=folder, callbacks=[Killing()])
+    resumed = fit_scores(scores[len(folder.load().progress.history) :], checkpoints=folder)
     assert (resumed.progress.best_epoch, len(resumed.progress.history)) == (41, 91)
 
 
