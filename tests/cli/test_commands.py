@@ -81,6 +81,28 @@ def test_evaluate_prints_a_table_or_one_object(prismrec: Prismrec, run: Path) ->
     assert masked != plain
 
 
+def test_compare_prints_a_table_or_one_object(prismrec: Prismrec, run: Path, shop: Path, tmp_path: Path) -> None:
+    other = tmp_path / "popular"
+    prismrec("train", "most-popular", shop, "--out", other)
+    shown = prismrec("compare", run, other, "--metric", "recall@7").stdout
+    assert "recall@7" in shown
+    assert "most-popular" in shown
+    answer = json.loads(prismrec("compare", run, other, "--metric", "recall@7", "--json").stdout)
+    [comparison] = answer["comparisons"]
+    values = [row["recall@7"] for row in answer["runs"]]
+    assert comparison["difference"] == pytest.approx(values[1] - values[0])
+    assert comparison["interval"][0] <= comparison["difference"] <= comparison["interval"][1]
+    assert comparison["t_p_holm"] == comparison["t_p"]  # one comparison
+
+
+def test_quiet_training_prints_nothing_but_the_result(prismrec: Prismrec, shop: Path, tmp_path: Path) -> None:
+    words = ("train", "MF-BPR", shop, "--epochs", 2)
+    assert prismrec(*words, "--out", tmp_path / "quiet", "--quiet").stderr == ""
+    verbose = prismrec(*words, "--out", tmp_path / "verbose", "-v").stderr
+    assert verbose.count("epoch ") == 2
+    assert "prismrec: note: split" in verbose
+
+
 def test_evaluate_divides_users_into_groups(prismrec: Prismrec, run: Path) -> None:
     whole = json.loads(prismrec("evaluate", run, "--groups", 3, "--json").stdout)
     parts = whole["groups"].values()
@@ -142,6 +164,9 @@ def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -
         (("train", "LGMRec", "{shop}", "--out", "{run}", "--resume"), "config.json: found config ="),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "learning_rate=1e30"), "embeddings: found"),
         (("evaluate", "{tmp}"), "found no run"),
+        (("compare", "{run}"), "RUNS: found one run"),
+        (("compare", "{run}", "{tmp}"), "found no run"),
+        (("compare", "{run}", "{run}", "--metric", "auc@20"), "--metric: found 'auc@20'"),
         (("evaluate", "{run}", "--split", "train"), "split: found 'train'"),
         (("evaluate", "{run}", "-k", "ten"), "--cutoffs: found 'ten'"),
         (("evaluate", "{run}", "-k", "5,²"), "--cutoffs: found '5,²'"),
@@ -150,7 +175,7 @@ def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -
         (("recommend", "{run}", "--user", "nobody"), "user id: found 'nobody'"),
         (("recommend", "{run}", "--user", "u005", "-k", "0"), "-k: found 0"),
         (("recommend", "{run}", "--all", "--out", "{tmp}/all.xlsx"), ".csv, .json, .parquet"),
-        (("models", "SVD"), "expected one of most-popular"),
+        (("models", "SVD"), "expected one of Prism"),
         (("data", "describe", "{tmp}"), "{tmp}"),
     ],
 )

@@ -8,8 +8,8 @@ import warnings
 
 import typer
 
-from prismrec.cli import bench, data, demo, evaluate, models, recommend, refit, similar, train, update
-from prismrec.cli.options import describe_error
+from prismrec.cli import bench, compare, data, demo, evaluate, models, recommend, refit, similar, train, update
+from prismrec.cli.options import Version, describe_error
 from prismrec.errors import InputError
 from prismrec.process import request_large_pages, retain_freed_memory
 
@@ -20,9 +20,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def global_options(version: Version = False) -> None:
+    """Options before the name of a command; their callbacks do the work."""
+
+
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("update")(update.update)

@@ -56,7 +56,7 @@ def demo(
     for name in _MODELS:
         start = time.perf_counter()
         settings = Settings(seed=seed, patience=_PATIENCE)
-        with EpochLines(settings, f"{name}  ", every_epoch=False) as lines:
+        with EpochLines(settings, f"{name}  ", show="last") as lines:
             runs[name] = train(name, dataset, settings=settings, out=out / "runs" / name, callbacks=[lines])
         seconds = time.perf_counter() - start
         metrics = runs[name].evaluate("test", cutoffs=(10, 20))

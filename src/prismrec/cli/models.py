@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prismrec.cli.options import complete_model
+
 if TYPE_CHECKING:
     from prismrec.models import Recommender
 
 
+Model = Annotated[
+    str | None, typer.Argument(help="A model to describe.", show_default=False, autocompletion=complete_model)
+]
+
+
 def models(
-    model: Annotated[str | None, typer.Argument(help="A model to describe.", show_default=False)] = None,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """List the models, or describe one: its idea, paper, hyperparameters, cost and modalities."""

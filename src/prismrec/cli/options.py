@@ -1,10 +1,42 @@
 """Options and errors that several commands share."""
 
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from prismrec.errors import InputError, ParameterError
 
 _HYPERPARAMETER = "config."
 _OPTIONS = {"k": "-k", "histories": "--history", "items": "ITEM"}
 """Options and arguments that are not called like the parameter that they set."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        import prismrec
+
+        typer.echo(f"prismrec {prismrec.__version__}")
+        raise typer.Exit
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """The names of models that start with a text, for the completion in a shell.
+
+    Built-in models are found in their sources, because importing them takes a second.
+    """
+    names: list[str] = []
+    for path in sorted((Path(__file__).parents[1] / "models").glob("*.py")):
+        names += re.findall(r'^    name = "(.+)"$', path.read_text(encoding="utf-8"), flags=re.M)
+    names += entry_points(group="prismrec.models").names
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per epoch and the notes on the data.")]
 
 
 def describe_error(error: InputError) -> str:

@@ -3,7 +3,7 @@
 import time
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,25 +18,29 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10
 """Time between two lines where standard error is not a terminal."""
 
+Show = Literal["auto", "last", "every", "nothing"]
+
 
 class EpochLines(Callback):
     """Reports epochs; a context, so that the live line ends with the training."""
 
-    def __init__(self, settings: Settings, label: str = "", *, every_epoch: bool = True) -> None:
+    def __init__(self, settings: Settings, label: str = "", *, show: Show = "auto") -> None:
         """Create the display.
 
         Args:
             settings: of the training.
             label: the beginning of each line.
-            every_epoch: whether to print every epoch if standard error is not a terminal, else only the last one.
+            show: `auto`: a live line on a terminal, a line per epoch elsewhere; `last`: a live line on a terminal, the
+                last epoch elsewhere; `every`: a line per epoch; `nothing`.
         """
         self._console = Console(stderr=True, highlight=False)
         self._settings = settings
         self._label = label
         self._best: tuple[float, int] | None = None
-        self._every_epoch = every_epoch
+        self._show = show
         self._last = ""
-        self._status = Status("preparing", console=self._console) if self._console.is_terminal else None
+        is_live = self._console.is_terminal and show in ("auto", "last")
+        self._status = Status("preparing", console=self._console) if is_live else None
 
     def __enter__(self) -> "EpochLines":
         if self._status:
@@ -48,14 +52,14 @@ class EpochLines(Callback):
     ) -> None:
         if self._status:
             self._status.stop()
-        elif not self._every_epoch and self._last:
+        elif self._show == "last" and self._last:
             self._print(self._last)
 
     def on_start(self, start: TrainingStart) -> None:
         """Continue the count of a resumed run."""
         for record in start.history:
             self._update_best(record)
-        if start.history:
+        if start.history and self._show != "nothing":
             self._print(f"{self._label}resuming after epoch {start.history[-1].epoch}")
 
     def on_epoch(self, epoch: EpochEnd) -> None:
@@ -70,7 +74,7 @@ class EpochLines(Callback):
         self._last = line
         if self._status:
             self._status.update(escape(line))
-        elif self._every_epoch:
+        elif self._show in ("auto", "every"):
             self._print(line)
 
     def _update_best(self, record: EpochRecord) -> None:

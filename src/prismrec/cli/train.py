@@ -1,12 +1,13 @@
 """`prismrec train`: train one model on one data set and write a run directory."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.options import check_device_and_precision
+from prismrec.cli.options import Quiet, Verbose, check_device_and_precision, complete_model
 from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
@@ -22,7 +23,9 @@ DEFAULT_MODEL = "Prism"
 _MODEL_HELP = f"A name from `prismrec models`; {DEFAULT_MODEL} if there is only one argument."
 _SOURCE_HELP = "A folder, or the file of interactions in it."
 
-First = Annotated[str, typer.Argument(help=_MODEL_HELP, metavar="[MODEL]", show_default=False)]
+First = Annotated[
+    str, typer.Argument(help=_MODEL_HELP, metavar="[MODEL]", show_default=False, autocompletion=complete_model)
+]
 Second = Annotated[str | None, typer.Argument(help=_SOURCE_HELP, metavar="SOURCE", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
@@ -52,6 +55,8 @@ def train(
     device: Device = "auto",
     precision: Precision = "float32",
     resume: Resume = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     options: DataOptions,
 ) -> None:
@@ -63,8 +68,13 @@ def train(
     model, source = model_and_source(first, second)
     config = make_config(model, parse_settings(set_ or []))
     settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
+    if quiet:
+        warnings.simplefilter("ignore")
     dataset = options.read(source)
-    with EpochLines(settings) as lines:
+    if verbose:
+        for note in dataset.notes:
+            typer.echo(f"prismrec: note: {note}", err=True)
+    with EpochLines(settings, show="nothing" if quiet else "every" if verbose else "auto") as lines:
         run = train_run(model, dataset, config, settings, out=out, resume=resume, callbacks=[lines])
     _report(run, out, as_json)
 

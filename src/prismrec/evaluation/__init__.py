@@ -1,6 +1,6 @@
 """Ranking metrics per user, and tests of their differences."""
 
-from prismrec.evaluation.metrics import METRICS, Evaluation, GroupMeans, UserGroups, evaluate
+from prismrec.evaluation.metrics import METRICS, Evaluation, GroupMeans, UserGroups, evaluate, parse_metric
 from prismrec.evaluation.significance import Comparison, Spread, compare, holm, spread
 from prismrec.evaluation.validation import Validation, ValidationMetric
 
@@ -16,5 +16,6 @@ __all__ = [
     "compare",
     "evaluate",
     "holm",
+    "parse_metric",
     "spread",
 ]

@@ -1,5 +1,6 @@
 """Ranking metrics per user and their means; docs/evaluation.md describes the protocol and the formulas."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,6 +123,18 @@ class Evaluation(Mapping[str, float]):
             label: GroupMeans(int(counts[g]), {key: float(values[g]) for key, values in means.items()})
             for g, label in enumerate(groups.labels)
         }
+
+
+def parse_metric(text: str) -> tuple[str, int]:
+    """The name and the cut-off in a text such as "recall@20".
+
+    Raises:
+        ParameterError: the text is not a metric.
+    """
+    name, _, cutoff = text.partition("@")
+    if name not in METRICS or not re.fullmatch("[1-9][0-9]{0,8}", cutoff):
+        raise ParameterError("metric", repr(text), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
+    return name, int(cutoff)
 
 
 def evaluate(

@@ -1,14 +1,12 @@
 """How a training scores an epoch on the validation split."""
 
 import math
-import re
 from collections.abc import Mapping
 
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
-from prismrec.evaluation import Validation, ValidationMetric
+from prismrec.evaluation import Validation, ValidationMetric, parse_metric
 from prismrec.records import Settings
-from prismrec.runs import METRICS
 from prismrec.training import Validate, name_of
 from prismrec.types import Embeddings
 
@@ -49,7 +47,7 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
         return None
     metrics, cutoffs = ["recall", "ndcg"], list(VALIDATION_CUTOFFS)
     if own_metric is None:
-        name, cutoff = _parse_metric(settings.metric)
+        name, cutoff = parse_metric(settings.metric)
         metrics = list(dict.fromkeys([*metrics, name]))
         cutoffs = sorted({*cutoffs, cutoff})
     train, truth = dataset.train, dataset.valid
@@ -62,13 +60,6 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
         return scores
 
     return validate
-
-
-def _parse_metric(metric: str) -> tuple[str, int]:
-    name, _, cutoff = metric.partition("@")
-    if name not in METRICS or not re.fullmatch("[1-9][0-9]{0,8}", cutoff):
-        raise ParameterError("metric", repr(metric), f"one of {', '.join(METRICS)} and a cut-off: recall@20")
-    return name, int(cutoff)
 
 
 def _checked_score(name: str, score: object) -> float:

@@ -1,8 +1,20 @@
 """Run directories and what they answer; loading a run imports no model."""
 
+from prismrec.runs.compare import RunComparison, RunTable, compare_runs
 from prismrec.runs.folder import check_run
 from prismrec.runs.lock import locked
 from prismrec.runs.manifest import CustomNames, Manifest
 from prismrec.runs.run import CUTOFFS, METRICS, Run
 
-__all__ = ["CUTOFFS", "METRICS", "CustomNames", "Manifest", "Run", "check_run", "locked"]
+__all__ = [
+    "CUTOFFS",
+    "METRICS",
+    "CustomNames",
+    "Manifest",
+    "Run",
+    "RunComparison",
+    "RunTable",
+    "check_run",
+    "compare_runs",
+    "locked",
+]

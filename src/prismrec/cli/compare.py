@@ -1,0 +1,92 @@
+"""`prismrec compare`: test whether runs differ, user by user."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prismrec.cli.evaluate import load
+from prismrec.errors import InputError
+
+if TYPE_CHECKING:
+    from prismrec.runs import Run, RunTable
+
+_METRICS = ["recall@20", "ndcg@20"]
+_METRIC_HELP = "A metric with its cut-off; may be repeated."
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories; the first one is the reference.")],
+    metric: Annotated[list[str], typer.Option(help=_METRIC_HELP)] = _METRICS,
+    split: Annotated[str, typer.Option(help="valid or test.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Compare runs on the same data with the first one: differences, intervals and paired tests over users."""
+    from prismrec.runs import compare_runs
+
+    if len(runs) < 2:
+        raise InputError("RUNS", "one run", "two or more run directories")
+    loaded = [load(folder) for folder in runs]
+    table = compare_runs(loaded, list(dict.fromkeys(metric)), split=split)
+    if as_json:
+        typer.echo(json.dumps(_report(runs, loaded, table), ensure_ascii=False))
+    else:
+        _show(runs, loaded, table)
+
+
+def _report(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -> dict[str, Any]:
+    described = [
+        {"run": str(folder), "model": run.manifest.model, "seed": run.manifest.settings.seed, **means}
+        for folder, run, means in zip(folders, runs, table.means, strict=True)
+    ]
+    comparisons = [
+        {
+            "run": str(folders[each.run]),
+            "metric": each.metric,
+            "difference": each.tests.difference,
+            "interval": each.tests.interval,
+            "t_p": each.tests.t_p,
+            "t_p_holm": each.t_p_holm,
+            "wilcoxon_p": each.tests.wilcoxon_p,
+            "wilcoxon_p_holm": each.wilcoxon_p_holm,
+        }
+        for each in table.comparisons
+    ]
+    return {
+        "split": table.split,
+        "users": table.num_users,
+        "reference": str(folders[0]),
+        "runs": described,
+        "comparisons": comparisons,
+    }
+
+
+def _show(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    title = f"{table.split}, {table.num_users:,} users; differences to {folders[0]}"
+    shown = Table("run", "model", "metric", title=escape(title), title_justify="left")
+    for header in ("value", "difference", "95 % interval", "t-test p", "Wilcoxon p"):
+        shown.add_column(header, justify="right")
+    for metric, value in table.means[0].items():
+        shown.add_row(escape(str(folders[0])), escape(runs[0].manifest.model), metric, f"{value:.4f}", *[""] * 4)
+    for each in table.comparisons:
+        low, high = each.tests.interval
+        shown.add_row(
+            escape(str(folders[each.run])),
+            escape(runs[each.run].manifest.model),
+            each.metric,
+            f"{table.means[each.run][each.metric]:.4f}",
+            f"{each.tests.difference:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
+            f"{each.t_p_holm:.2g}",
+            f"{each.wilcoxon_p_holm:.2g}",
+        )
+    console.print(shown)
+    count = len(table.comparisons)
+    console.print(f"p-values are two-sided and adjusted for {count} comparisons (Holm).", soft_wrap=True)
