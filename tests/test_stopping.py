@@ -40,6 +40,13 @@ def test_nothing_stops_before_the_first_validation() -> None:
         assert not out_of_patience(Settings(patience=patience), 999, 0, 0)
 
 
+def test_the_reason_of_a_callback_comes_before_the_others() -> None:
+    *earlier, last = history([0.1, 0.3, 0.2, 0.1])
+    ending = find_ending([*earlier, last.model_copy(update={"stop": "the budget is spent"})], Settings(patience=2))
+    assert ending.reason == "callback"
+    assert ending.describe("recall@20") == "stopped after epoch 4 by a callback: the budget is spent"
+
+
 def test_an_ending_names_the_exhausted_patience() -> None:
     ending = find_ending(history([0.1, 0.3, 0.2, 0.1]), Settings(patience=2))
     assert ending == Ending("no_improvement", epochs=4, best_epoch=2, late_gain=0.0)

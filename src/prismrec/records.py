@@ -44,6 +44,8 @@ class EpochRecord(BaseModel):
     """Training time of the epoch, without validation."""
     valid: dict[str, float] | None = None
     """Validation metrics, if the epoch was validated."""
+    stop: str | None = None
+    """The reason why a callback stopped the training after this epoch; None if none did."""
 
 
 def best_epoch(history: Sequence[EpochRecord], metric: str) -> int:

@@ -19,7 +19,7 @@ LEAST_VALIDATIONS = 10
 RISING = 0.01
 """A relative gain of the validation metric above which its curve counts as still rising."""
 
-Reason = Literal["no_improvement", "epoch_limit", "interrupted", "untrained"]
+Reason = Literal["no_improvement", "epoch_limit", "callback", "interrupted", "untrained"]
 
 
 def out_of_patience(settings: Settings, epochs: int, best_epoch: int, validations_since_best: int) -> bool:
@@ -43,17 +43,20 @@ class Ending:
 
     Attributes:
         reason: `no_improvement` if the patience was exhausted, `epoch_limit` after the largest number of epochs,
-            `interrupted` if it was stopped before, `untrained` if the model has no weights to train.
+            `callback` if a callback stopped it, `interrupted` if it was stopped before, `untrained` if the model has no
+            weights to train.
         epochs: number of epochs.
         best_epoch: the epoch with the best validation score, from 1; 0 without validation.
         late_gain: by how much the last quarter of the epochs raised the best validation score, relative to the best
             score before; 0 without validation.
+        stop: what the callback gave as its reason; None if no callback stopped the training.
     """
 
     reason: Reason
     epochs: int
     best_epoch: int
     late_gain: float
+    stop: str | None = None
 
     @property
     def rising(self) -> bool:
@@ -68,6 +71,8 @@ class Ending:
             text = f"stopped after epoch {self.epochs}: no better validation {metric} since epoch {self.best_epoch}"
         elif self.reason == "epoch_limit":
             text = f"reached the limit of {self.epochs} epochs"
+        elif self.reason == "callback":
+            text = f"stopped after epoch {self.epochs} by a callback" + (f": {self.stop}" if self.stop else "")
         else:
             text = f"interrupted after epoch {self.epochs}"
         if not self.rising:
@@ -87,14 +92,17 @@ def find_ending(history: Sequence[EpochRecord], settings: Settings) -> Ending:
         since_best += 1
         if score > best:
             best_epoch, best, since_best = epoch, score, 0
+    stop = history[-1].stop if history else None
     reason: Reason = "interrupted"
     if not history:
         reason = "untrained"
+    elif stop is not None:
+        reason = "callback"
     elif out_of_patience(settings, len(history), best_epoch, since_best):
         reason = "no_improvement"
     elif len(history) >= settings.epochs:
         reason = "epoch_limit"
-    return Ending(reason, len(history), best_epoch, _late_gain(scores, len(history)))
+    return Ending(reason, len(history), best_epoch, _late_gain(scores, len(history)), stop)
 
 
 def _late_gain(scores: Sequence[tuple[int, float]], epochs: int) -> float:

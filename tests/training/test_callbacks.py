@@ -63,8 +63,9 @@ def test_a_callback_can_stop_the_training_and_its_reason_is_the_one_that_is_stat
     stopping, other = Recording(stop_after=2, reason="the budget is spent"), Recording()
     trained = train(other, stopping, epochs=100)
     assert len(trained.progress.history) == 2
-    assert trained.stop_reason == "the budget is spent"
-    assert other.calls[-1].reason == "the budget is spent"
+    assert trained.stop_reason == "stopped after epoch 2 by a callback: the budget is spent"
+    assert other.calls[-1].reason == trained.stop_reason
+    assert [record.stop for record in trained.progress.history] == [None, "the budget is spent"]
 
 
 def test_without_a_callback_the_reason_is_that_of_the_settings() -> None:

@@ -141,6 +141,7 @@ class _Run:
             record = self.progress.history[-1]
             embeddings = partial(self._embeddings_after, record.epoch)
             self.stop_request = callbacks.epoch(EpochEnd(record, self.progress.best_epoch, embeddings))
+            self._replace_last_record(record.model_copy(update={"stop": self.stop_request}))
             if checkpoints and not self._stop_reason:
                 checkpoints.save_if_due(self._checkpoint())
 
@@ -149,13 +150,15 @@ class _Run:
         """Why no further epoch follows; empty if one follows."""
         if not self.trains:
             return "the model has no weights to train"
-        if self.stop_request is not None:
-            return self.stop_request or "a callback stopped the training"
         progress, epochs = self.progress, len(self.progress.history)
         impatient = out_of_patience(self.settings, epochs, progress.best_epoch, progress.validations_since_best)
-        if not impatient and epochs < self.settings.epochs:
+        if self.stop_request is None and not impatient and epochs < self.settings.epochs:
             return ""
         return find_ending(progress.history, self.settings).describe(self.settings.metric)
+
+    def _replace_last_record(self, record: EpochRecord) -> None:
+        history = (*self.progress.history[:-1], record)
+        self.progress = self.progress.model_copy(update={"history": history})
 
     def _end(self, reason: str, error: BaseException | None = None) -> TrainingEnd:
         return TrainingEnd(reason, len(self.progress.history), self.progress.best_epoch, error)
