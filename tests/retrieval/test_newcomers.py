@@ -18,11 +18,10 @@ def random_histories(seed: int, users: int = 40, items: int = 15) -> Interaction
 def test_a_map_adds_the_rows_of_the_history() -> None:
     items = torch.randn(15, 3, generator=torch.Generator().manual_seed(0))
     histories = random_histories(1)
-    offset = torch.tensor([1.0, 2.0, 3.0])
-    found = HistoryMap(items, torch.eye(3), offset, MapSettings(0, 0.5, 0.1))(histories)
+    found = HistoryMap(items, torch.eye(3), MapSettings(0, 0.5, 0.1))(histories)
     for user in range(histories.num_users):
         rows = items[torch.from_numpy(histories.items_of(user)).long()]
-        expected = offset + rows.sum(0) / max(len(rows), 1) ** 0.5
+        expected = rows.sum(0) / max(len(rows), 1) ** 0.5
         torch.testing.assert_close(found[user], expected)
 
 
@@ -34,7 +33,7 @@ def test_the_regression_finds_a_map_that_made_the_users(discount: float, power: 
     mixing = torch.randn(3, 3, generator=generator)
     degrees = torch.from_numpy(train.item_degrees).float().clamp(min=1)
     rows = items / degrees.pow(discount).unsqueeze(1) @ mixing
-    true_map = HistoryMap(rows, mixing, torch.randn(3), MapSettings(discount, power, 0.1))
+    true_map = HistoryMap(rows, mixing, MapSettings(discount, power, 0.1))
     embeddings = Embeddings(true_map(train), items)
     (fitted,) = fit_history_maps(embeddings, train, [1e-9], discount=discount, power=power)
     histories = random_histories(4)
@@ -45,19 +44,17 @@ def test_ridge_regression_is_the_minimum_of_its_loss() -> None:
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(30, 4, generator=generator, dtype=torch.float64) + 1
     y = torch.randn(30, 2, generator=generator, dtype=torch.float64)
-    ((weight, offset),) = ridge_regressions(x, y, [0.3])
+    (weight,) = ridge_regressions(x, y, [0.3])
     weight.requires_grad_()
-    offset.requires_grad_()
-    scale = (x - x.mean(0)).square().sum(0).mean()
-    loss = (x @ weight + offset - y).square().sum() + 0.3 * scale * weight.square().sum()
-    for gradient in torch.autograd.grad(loss, [weight, offset]):
-        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-9)
+    scale = x.square().sum(0).mean()
+    loss = (x @ weight - y).square().sum() + 0.3 * scale * weight.square().sum()
+    (gradient,) = torch.autograd.grad(loss, [weight])
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-9)
 
 
-def test_constant_inputs_predict_the_mean() -> None:
-    ((weight, offset),) = ridge_regressions(torch.ones(5, 2), torch.arange(10.0).view(5, 2), [0.1])
+def test_inputs_of_zero_predict_zero() -> None:
+    (weight,) = ridge_regressions(torch.zeros(5, 2), torch.arange(10.0).view(5, 2), [0.1])
     assert torch.equal(weight, torch.zeros(2, 2))
-    torch.testing.assert_close(offset, torch.tensor([4.0, 5.0]))
 
 
 def test_tensors_hold_everything() -> None:
@@ -70,6 +67,6 @@ def test_tensors_hold_everything() -> None:
 
 
 def test_histories_of_other_items_are_refused() -> None:
-    newcomers = Newcomers(HistoryMap(torch.zeros(15, 3), torch.eye(3), torch.zeros(3), MapSettings(0, 0.5, 0.1)))
+    newcomers = Newcomers(HistoryMap(torch.zeros(15, 3), torch.eye(3), MapSettings(0, 0.5, 0.1)))
     with pytest.raises(InputError, match="14 items"):
         newcomers.embed_users(random_histories(8, items=14))

@@ -36,24 +36,22 @@ class MapSettings:
 
 @dataclass(frozen=True)
 class HistoryMap:
-    """A user vector as a linear function of the history h: offset + |h|^-power Σ_{i ∈ h} P_i.
+    """A user vector as a linear function of the history h: |h|^-power Σ_{i ∈ h} P_i.
 
     P_i = n_i^-discount v_i W for an item with the vector v_i and n_i users.
 
     Attributes:
         items: P, what each item adds, float32 `[I, d]`.
         weight: W, float32 `[d, d]`.
-        offset: the vector of an empty history, float32 `[d]`.
         settings: of the regression.
     """
 
     items: Tensor
     weight: Tensor
-    offset: Tensor
     settings: MapSettings
 
     def __call__(self, histories: Interactions) -> Tensor:
-        """The vectors of n users, float32 `[n, d]`.
+        """The vectors of n users, float32 `[n, d]`; zero for an empty history.
 
         Args:
             histories: the items of each user, n users and I items.
@@ -62,7 +60,7 @@ class HistoryMap:
         numbers = torch.from_numpy(histories.items).long()
         offsets = torch.from_numpy(histories.offsets)
         sums = F.embedding_bag(numbers, self.items, offsets, mode="sum", include_last_offset=True)  # [n, d]
-        return self.offset + lengths.pow(-self.settings.power).unsqueeze(1) * sums
+        return lengths.pow(-self.settings.power).unsqueeze(1) * sums
 
     def with_items(self, vectors: Tensor, train: Interactions) -> "HistoryMap":
         """The map of more items, which count as much as an item of the training data does on average.
@@ -95,38 +93,33 @@ def fit_history_maps(
     known = lengths > 0
     sums = SparseMatrix(train.csr)(inputs)[known]  # [n, d]
     histories = sums * lengths[known].pow(-power).unsqueeze(1)  # [n, d]
-    regressions = ridge_regressions(histories, embeddings.users[known], ridges)
+    weights = ridge_regressions(histories, embeddings.users[known], ridges)
     maps = []
-    for ridge, (weight, offset) in zip(ridges, regressions, strict=True):
-        maps.append(HistoryMap(inputs @ weight, weight, offset, MapSettings(discount, power, ridge)))
+    for ridge, weight in zip(ridges, weights, strict=True):
+        maps.append(HistoryMap(inputs @ weight, weight, MapSettings(discount, power, ridge)))
     return maps
 
 
-def ridge_regressions(inputs: Tensor, outputs: Tensor, ridges: Sequence[float]) -> list[tuple[Tensor, Tensor]]:
-    """For each penalty r, the W `[a, b]` and c `[b]` that minimise Σ ‖x W + c - y‖² + r s ‖W‖².
+def ridge_regressions(inputs: Tensor, outputs: Tensor, ridges: Sequence[float]) -> list[Tensor]:
+    """For each penalty r, the W `[a, b]` that minimises Σ ‖x W - y‖² + r s ‖W‖².
 
-    s is the sum of squares of x about its mean, divided by a, so that a penalty does not depend on the scale of x.
+    s is the mean sum of squares of a column of x, so that a penalty does not depend on the scale of x.
 
     Args:
-        inputs: x `[n, a]`, at least one row.
+        inputs: x `[n, a]`.
         outputs: y `[n, b]`.
         ridges: the penalties r, above 0.
     """
     x = inputs.double()
-    y = outputs.double()
-    x_mean = x.mean(0)
-    y_mean = y.mean(0)
-    x = x - x_mean
     values, vectors = torch.linalg.eigh(x.T @ x)
     values = values.clamp(min=0)
-    products = vectors.T @ (x.T @ (y - y_mean))  # [a, b]
-    solutions = []
+    products = vectors.T @ (x.T @ outputs.double())  # [a, b]
+    weights = []
     for ridge in ridges:
         scale = values + ridge * values.mean()
-        inverse = torch.where(scale > 0, scale, torch.inf).reciprocal()  # constant inputs predict nothing
-        weight = vectors @ (inverse.unsqueeze(1) * products)  # [a, b]
-        solutions.append((weight.to(inputs), (y_mean - x_mean @ weight).to(inputs)))
-    return solutions
+        inverse = torch.where(scale > 0, scale, torch.inf).reciprocal()  # inputs of zero predict zero
+        weights.append((vectors @ (inverse.unsqueeze(1) * products)).to(inputs))
+    return weights
 
 
 @dataclass(frozen=True)
@@ -150,9 +143,7 @@ class Newcomers:
         """
         discount, power, ridge = tensors["user_map.settings"].tolist()
         settings = MapSettings(discount, power, ridge)
-        user_map = HistoryMap(
-            tensors["user_map.items"], tensors["user_map.weight"], tensors["user_map.offset"], settings
-        )
+        user_map = HistoryMap(tensors["user_map.items"], tensors["user_map.weight"], settings)
         of_items = {name.removeprefix(_ITEM_MAP): part for name, part in tensors.items() if name.startswith(_ITEM_MAP)}
         return cls(user_map, ItemMap.from_tensors(of_items) if of_items else None)
 
@@ -165,19 +156,18 @@ class Newcomers:
             **{f"{_ITEM_MAP}{name}": part for name, part in of_items.items()},
             "user_map.items": user_map.items,
             "user_map.weight": user_map.weight,
-            "user_map.offset": user_map.offset,
             "user_map.settings": torch.tensor([settings.discount, settings.power, settings.ridge]).double(),
         }
 
     @property
     def linear(self) -> bool:
-        """Whether a user vector is an offset plus a sum over the items of the history, up to a factor."""
+        """Whether a user vector is a sum over the items of the history, up to a factor that their number decides."""
         return True
 
     def embed_users(self, histories: Interactions) -> Tensor:
         """The vectors of new users, float32 `[n, d]`, to be used with the item vectors of the run.
 
-        A user without a history gets the vector of an empty history, which is the same for all.
+        A user without a history gets a vector of zeros.
 
         Args:
             histories: n users and the items of the run, by number.

@@ -68,8 +68,10 @@ def choose_item_map(embeddings: Embeddings, train: Interactions, features: Mappi
 
 
 def _predictors(x: Tensor, vectors: Tensor) -> Iterator[Predictor]:
-    for weight, offset in ridge_regressions(x, vectors, _RIDGES):
-        yield Linear(weight, offset)
+    x_mean = x.mean(0)
+    mean = vectors.mean(0)
+    for weight in ridge_regressions(x - x_mean, vectors - mean, _RIDGES):
+        yield Linear(weight, mean - x_mean @ weight)
     references = F.normalize(x)
     for neighbours in _NEIGHBOURS:
         yield Nearest(references, vectors, neighbours)
