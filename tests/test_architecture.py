@@ -27,7 +27,7 @@ ALLOWED = {
     "evaluation": {"errors", "types", "ops", "retrieval"},
     "runs": BASE | {"data", "retrieval", "evaluation"},
     "experiments": MODELLING | {"data", "training", "retrieval", "evaluation", "runs"},
-    "testing": MODELLING | {"training", "evaluation"},
+    "testing": MODELLING | {"training", "retrieval", "evaluation"},
     "cli": MODELLING | {"process", "data", "training", "retrieval", "evaluation", "runs", "experiments"},
 }
 

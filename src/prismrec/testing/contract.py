@@ -13,6 +13,7 @@ from prismrec.evaluation import evaluate
 from prismrec.models import Recommender
 from prismrec.ops import kernels_available, without_kernels
 from prismrec.records import Settings
+from prismrec.retrieval.newcomers import fit_history_maps
 from prismrec.testing.learning import lightgcn_recall, recall_at_8
 from prismrec.testing.meta_device import host_draws_nothing, move_to_meta, replace_sparse_products
 from prismrec.testing.toys import (
@@ -263,7 +264,7 @@ class RecommenderContract:
             fit(single, train, Settings(epochs=3, device="cuda"))
         torch.testing.assert_close(replayed.state_dict(), single.state_dict(), rtol=1e-3, atol=1e-5)
 
-    def test_it_learns_the_taste_of_users(self) -> None:
+    def test_it_learns_the_taste_of_users_and_embeds_them_from_their_histories_as_well(self) -> None:
         train, test, features = grouped_taste(9)
         model = self.learner(train, features)
         trained = fit(model, train, Settings(epochs=self.learning_epochs, device="cpu"))
@@ -271,7 +272,11 @@ class RecommenderContract:
         if losses:  # a closed form has none
             assert losses[-1] < losses[0]
         chance = 8 / 86
-        assert evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"] > 3 * chance
+        learned = evaluate(trained.embeddings, test, mask=[train], cutoffs=[8])["recall@8"]
+        assert learned > 3 * chance
+        (embed,) = fit_history_maps(trained.embeddings, train, [0.01], discount=0.5, power=0.5)
+        as_if_new = Embeddings(embed(train), trained.embeddings.items)
+        assert evaluate(as_if_new, test, mask=[train], cutoffs=[8])["recall@8"] > 0.9 * learned
 
     def test_informative_features_lift_it_above_lightgcn_and_noise_does_not(self) -> None:
         if not self.multimodal:

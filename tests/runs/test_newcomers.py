@@ -1,0 +1,89 @@
+"""The choice of the maps for new users and new items."""
+
+import numpy as np
+import pytest
+import torch
+
+from prismrec.retrieval.item_map import FeatureSpace, ItemMap, Nearest
+from prismrec.retrieval.newcomers import MapSettings, Newcomers
+from prismrec.runs.new_items import choose_item_map
+from prismrec.runs.newcomers import choose_newcomers
+from prismrec.types import Embeddings, Interactions
+
+USERS, ITEMS, WIDTH = 200, 90, 6
+
+
+def world(seed: int = 0) -> tuple[Embeddings, Interactions, Interactions, dict[str, torch.Tensor]]:
+    """Vectors that features decide, and clicks on the items with the highest scores, some of them held out."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randn(ITEMS, 12, generator=generator)
+    image = torch.randn(ITEMS, 9, generator=generator)
+    items = torch.cat([text, image], 1) @ torch.randn(21, WIDTH, generator=generator)
+    users = torch.randn(USERS, WIDTH, generator=generator)
+    best = (users @ items.T).topk(8, 1).indices.numpy()
+    rng = np.random.default_rng(seed)
+    held_out = rng.random(best.shape) < 0.2
+    rows = np.repeat(np.arange(USERS), 8).reshape(best.shape)
+    train = Interactions.from_pairs(rows[~held_out], best[~held_out], USERS, ITEMS)
+    valid = Interactions.from_pairs(rows[held_out], best[held_out], USERS, ITEMS)
+    return Embeddings(users, items), train, valid, {"text": text, "image": image}
+
+
+def test_items_are_predicted_from_their_features_in_the_scale_of_trained_ones() -> None:
+    embeddings, train, _, features = world()
+    kept = torch.arange(ITEMS) % 6 > 0
+    kept_items = torch.nonzero(kept).squeeze(1)
+    number = torch.full((ITEMS,), -1)
+    number[kept_items] = torch.arange(len(kept_items))
+    is_kept = kept.numpy()[train.items]
+    pairs = number.numpy()[train.items[is_kept]]
+    known = Interactions.from_pairs(train.users[is_kept], pairs, USERS, len(kept_items))
+    trained = Embeddings(embeddings.users, embeddings.items[kept])
+    item_map = choose_item_map(trained, known, {name: rows[kept] for name, rows in features.items()})
+    assert item_map is not None
+    predicted = item_map({name: rows[~kept] for name, rows in features.items()})
+    expected = embeddings.items[~kept]
+    cosines = torch.nn.functional.cosine_similarity(predicted, expected)
+    assert cosines.mean() > 0.9
+    ratio = predicted.norm(dim=1).mean() / expected.norm(dim=1).mean()
+    assert 0.7 < ratio < 1.4
+
+
+def test_an_item_that_lacks_a_modality_gets_a_finite_vector() -> None:
+    embeddings, train, valid, features = world()
+    newcomers = choose_newcomers(embeddings, train, valid, features)
+    lacking = {"text": features["text"][:2], "image": torch.full((2, 9), torch.nan)}
+    assert newcomers.embed_items(lacking).isfinite().all()
+
+
+def test_without_features_there_is_no_map_of_items() -> None:
+    embeddings, train, _, _ = world()
+    assert choose_item_map(embeddings, train, {}) is None
+
+
+def test_given_settings_are_not_chosen_again() -> None:
+    embeddings, train, valid, features = world()
+    settings = MapSettings(0.0, 1.0, 0.1)
+    assert choose_newcomers(embeddings, train, valid, features, settings).user_map.settings == settings
+
+
+def test_wide_features_are_projected() -> None:
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(40, 3, generator=generator) @ torch.randn(3, 700, generator=generator)
+    space = FeatureSpace.of({"image": rows})
+    x = space({"image": rows})
+    assert x.shape == (40, 512)
+    torch.testing.assert_close((x * x).sum(1), torch.ones(40))  # the directions hold everything that varies
+
+
+@pytest.mark.parametrize("kind", ["linear", "nearest"])
+def test_a_map_of_items_is_restored_from_its_tensors(kind: str) -> None:
+    embeddings, train, valid, features = world()
+    newcomers = choose_newcomers(embeddings, train, valid, features)
+    assert newcomers.item_map is not None
+    if kind == "nearest":
+        space = newcomers.item_map.space
+        item_map = ItemMap(space, Nearest(space(features), embeddings.items, 5), 1.5)
+        newcomers = Newcomers(newcomers.user_map, item_map)
+    again = Newcomers.from_tensors(newcomers.tensors())
+    assert torch.equal(again.embed_items(features), newcomers.embed_items(features))
