@@ -224,8 +224,8 @@ def page(_: argparse.Namespace) -> None:
             [row["known users, trained"] for row in rows]
         )
         cells = [f"{trained:.4f}", f"{folded:.4f}", f"{100 * folded / trained:.0f} %", f"{100 * known:.0f} %"]
-        cells_of.append([name, str(len(rows)), *cells, f"{alone:.2f}", f"{batch:.4f}"])
-    head = ["model", "seeds", "trained", "embedded", "ratio", "known users", "ms alone", "ms in a batch"]
+        cells_of.append([name, str(len(rows)), *cells, f"{1000 * alone:.0f}", f"{1000 * batch:.2f}"])
+    head = ["model", "seeds", "trained", "embedded", "ratio", "known users", "µs alone", "µs in a batch"]
     print(markdown(head, cells_of), "\n")
     kinds = ("ours", "mean of 10 nearest", "ridge", "the model itself", "trained")
     head = ["model", *[f"{kind}: among new / all" for kind in kinds]]

@@ -6,7 +6,6 @@ import torch
 
 from prismrec.retrieval.item_map import FeatureSpace, ItemMap, Nearest
 from prismrec.retrieval.newcomers import MapSettings, Newcomers
-from prismrec.runs.new_items import choose_item_map
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.types import Embeddings, Interactions
 
@@ -39,7 +38,9 @@ def test_items_are_predicted_from_their_features_in_the_scale_of_trained_ones() 
     pairs = number.numpy()[train.items[is_kept]]
     known = Interactions.from_pairs(train.users[is_kept], pairs, USERS, len(kept_items))
     trained = Embeddings(embeddings.users, embeddings.items[kept])
-    item_map = choose_item_map(trained, known, {name: rows[kept] for name, rows in features.items()})
+    nothing = Interactions.from_pairs([], [], USERS, len(kept_items))
+    newcomers = choose_newcomers(trained, known, nothing, {name: rows[kept] for name, rows in features.items()})
+    item_map = newcomers.item_map
     assert item_map is not None
     predicted = item_map({name: rows[~kept] for name, rows in features.items()})
     expected = embeddings.items[~kept]
@@ -57,8 +58,8 @@ def test_an_item_that_lacks_a_modality_gets_a_finite_vector() -> None:
 
 
 def test_without_features_there_is_no_map_of_items() -> None:
-    embeddings, train, _, _ = world()
-    assert choose_item_map(embeddings, train, {}) is None
+    embeddings, train, valid, _ = world()
+    assert choose_newcomers(embeddings, train, valid, {}).item_map is None
 
 
 def test_given_settings_are_not_chosen_again() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prismrec.evaluation import evaluate
 from prismrec.retrieval.item_map import FeatureSpace, ItemMap, Linear, Nearest, Predictor
-from prismrec.retrieval.newcomers import ridge_regressions
+from prismrec.retrieval.newcomers import HistoryMap, ridge_regressions
 from prismrec.retrieval.ranking import rank
 from prismrec.types import Embeddings, Interactions
 
@@ -29,18 +29,22 @@ _LENGTH = 20
 _LARGEST_SCALE = 16.0
 
 
-def choose_item_map(embeddings: Embeddings, train: Interactions, features: Mapping[str, Tensor]) -> ItemMap | None:
+def choose_item_map(
+    embeddings: Embeddings, train: Interactions, features: Mapping[str, Tensor], user_map: HistoryMap
+) -> ItemMap | None:
     """The map from features to item vectors that ranks hidden items best, scaled to show them as often as before.
 
     In three rounds, another fifth of the items is hidden. Ridge regressions and means of nearest items, made from the
     others, predict their vectors. The best map ranks the hidden items of each user highest among all hidden ones, by
-    NDCG@20. Its scale is the one with which the predicted vectors get as many places in the lists of all items as the
+    NDCG@20. Users are embedded from their other items here, because their trained vectors know the hidden ones. The
+    scale is the one with which the predicted vectors get as many places in the lists of all items as the
     trained vectors did.
 
     Args:
         embeddings: of the trained users and items.
         train: the training interactions.
         features: modality → float32 `[I, F_m]`.
+        user_map: embeds users.
 
     Returns:
         None without features, or with too few items to learn from.
@@ -49,7 +53,9 @@ def choose_item_map(embeddings: Embeddings, train: Interactions, features: Mappi
     if not features or len(known) < _LEAST_ITEMS:
         return None
     order = np.random.default_rng(0).permutation(len(known))
-    rounds = [_hide(embeddings, train, features, known, order, fold) for fold in range(_ROUNDS)]
+    rounds = [
+        _hide(embeddings, train, features, user_map, known[order % _FOLDS == fold], known) for fold in range(_ROUNDS)
+    ]
     best = int(np.argmax(np.mean([each.scores for each in rounds], 0)))
     scales = [_matching_scale(embeddings, each.hidden, each.predicted[best]) for each in rounds]
     space = FeatureSpace.of(_rows(features, known))
@@ -69,23 +75,22 @@ def _hide(
     embeddings: Embeddings,
     train: Interactions,
     features: Mapping[str, Tensor],
+    user_map: HistoryMap,
+    hidden: Numbers,
     known: Numbers,
-    order: Numbers,
-    fold: int,
 ) -> _Round:
-    """Predict a fifth of the known items from the others."""
-    is_hidden = order % _FOLDS == fold
-    hidden = known[is_hidden]
-    shown = known[~is_hidden]
+    """Predict some of the known items from the others."""
+    shown = np.setdiff1d(known, hidden)
     space = FeatureSpace.of(_rows(features, shown))
     hidden_x = space(_rows(features, hidden))
-    users = _users_of(train, hidden)
-    truth = _restricted(train.of_users(users), hidden)
+    clicks = train.of_users(_users_of(train, hidden))
+    truth = _restricted(clicks, hidden)
+    users = user_map(_without(clicks, hidden))
     predicted = []
     scores = []
     for predictor in _predictors(space(_rows(features, shown)), embeddings.items[shown]):
         vectors = predictor(hidden_x)
-        guessed = Embeddings(embeddings.users[users], vectors)
+        guessed = Embeddings(users, vectors)
         score = evaluate(guessed, truth, metrics=["ndcg"], cutoffs=[_LENGTH])[f"ndcg@{_LENGTH}"]
         predicted.append(vectors)
         scores.append(score)
@@ -119,6 +124,12 @@ def _users_of(train: Interactions, items: Numbers) -> Numbers:
     wanted = np.zeros(train.num_items, dtype=np.bool_)
     wanted[items] = True
     return _sample(np.unique(train.users[wanted[train.items]]).astype(np.int64), _MOST_USERS)
+
+
+def _without(pairs: Interactions, items: Numbers) -> Interactions:
+    """The pairs with other items than the given ones."""
+    kept = ~np.isin(pairs.items, items)
+    return Interactions(pairs.users[kept], pairs.items[kept], pairs.num_users, pairs.num_items)
 
 
 def _restricted(pairs: Interactions, items: Numbers) -> Interactions:

@@ -36,10 +36,8 @@ def choose_newcomers(
         features: modality → float32 `[I, F_m]`.
         settings: of the map of users; None chooses them.
     """
-    item_map = choose_item_map(embeddings, train, features)
-    if settings is None:
-        return Newcomers(_choose(embeddings, train, valid), item_map)
-    return Newcomers(_fit(embeddings, train, settings), item_map)
+    user_map = _choose(embeddings, train, valid) if settings is None else _fit(embeddings, train, settings)
+    return Newcomers(user_map, choose_item_map(embeddings, train, features, user_map))
 
 
 def _choose(embeddings: Embeddings, train: Interactions, valid: Interactions) -> HistoryMap:
