@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prismrec.graph import content_graph
+from prismrec.graph import content_graph, explaining_factors
 from prismrec.graph.content import standardised_rows
 from prismrec.testing import NUM_ITEMS, toy_features
 
@@ -74,3 +74,25 @@ def test_fewer_than_two_items_with_a_modality_have_no_neighbours(present: int) -
     graph = content_graph([matrix], 4)
     assert graph is not None
     assert not graph(torch.eye(NUM_ITEMS)).any()
+
+
+def test_the_explaining_factors_are_a_ridge_regression(float64: None) -> None:
+    features = toy_features(2)
+    features["visual"][4] = torch.nan
+    x = torch.cat([standardised_rows(matrix) for matrix in features.values()], 1)
+    values, directions = torch.linalg.eigh(x.T @ x)
+    x = x @ directions[:, -8:]
+    ridge = 0.1 * values[-8:].mean()
+    expected = x @ torch.linalg.solve(x.T @ x + ridge * torch.eye(8), x.T)
+    factors = explaining_factors(features.values(), 8)
+    assert factors is not None
+    torch.testing.assert_close(factors @ factors.T, expected)
+    signal = torch.randn(NUM_ITEMS, 1)
+    assert (factors @ (factors.T @ signal)).norm() < signal.norm()
+
+
+def test_without_features_nothing_is_explained() -> None:
+    assert explaining_factors([], 8) is None
+    factors = explaining_factors([torch.full((NUM_ITEMS, 3), torch.nan)], 8)
+    assert factors is not None
+    assert not factors.any()

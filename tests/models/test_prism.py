@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.evaluation import evaluate
-from prismrec.graph import content_graph
-from prismrec.models.prism import Prism
+from prismrec.graph import content_graph, explaining_factors
+from prismrec.models.prism import FACTOR_LENGTH, Prism
 from prismrec.models.spectral import Spectral
 from prismrec.records import Settings
 from prismrec.testing import (
@@ -45,7 +45,11 @@ def encoded(model: Prism) -> tuple[Tensor, Tensor]:
     assert graph is not None
     C = graph(torch.eye(NUM_ITEMS))
     weight = model.config.similar_weight or model.spectral.constants[1]
-    users, items = [model.user_table], [model.item_table]
+    factors = explaining_factors(toy_features(2).values(), 128)
+    assert factors is not None
+    length = factors.square().sum(1).mean().sqrt()
+    users = [model.user_table]
+    items = [model.item_table + FACTOR_LENGTH * factors / length @ model.projection]
     for _ in range(model.config.layers):
         next_users = A @ items[-1]
         next_items = (A.T @ users[-1] + weight * C @ items[-1]) / (1 + weight) ** 0.5
@@ -58,6 +62,8 @@ def encoded(model: Prism) -> tuple[Tensor, Tensor]:
 def test_loss_and_gradients_equal_the_dense_reading(float64: None, layers: int, similar_weight: float | None) -> None:
     """All items that occur in training are sampled, so the softmax is not an estimate."""
     model = build(layers=layers, similar_weight=similar_weight, regulariser=0.2, temperature=0.4)
+    with torch.no_grad():
+        model.projection.normal_()
     batch = toy_batch(toy_interactions())
     users, items = encoded(model)
     cosines = F.normalize(users)[batch.users] @ F.normalize(items).T / 0.4  # [B, I]
@@ -67,7 +73,7 @@ def test_loss_and_gradients_equal_the_dense_reading(float64: None, layers: int, 
     expected = ranking + 0.2 * rows / (2 * len(batch))
     loss = torch.stack(list(model(batch).values())).sum()
     torch.testing.assert_close(loss, expected)
-    weights = [model.user_table, model.item_table]
+    weights = [model.user_table, model.item_table, model.projection]
     torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
 
 
@@ -109,6 +115,21 @@ def test_it_starts_from_the_chosen_spectral_solution() -> None:
     twin = build(**model.chosen)
     torch.testing.assert_close(model.item_table.abs(), twin.item_table.abs(), rtol=1e-3, atol=1e-4)
     assert not model.item_table[ISOLATED_ITEM].any()
+
+
+def test_features_that_explain_nothing_are_not_projected() -> None:
+    model = build(explained_weight=0.0)
+    before = model.embed().items
+    with torch.no_grad():
+        model.projection.normal_()
+    assert torch.equal(model.embed().items, before)
+
+
+def test_from_random_numbers_it_starts_if_asked_to() -> None:
+    model = build(initialiser="xavier")
+    before = model.item_table.detach().clone()
+    model.select(lambda embeddings: float(embeddings.items.norm()))
+    assert torch.equal(model.item_table, before)
 
 
 def test_a_run_without_validation_chooses_nothing_and_trains() -> None:

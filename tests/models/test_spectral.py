@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prismrec.graph import content_graph
+from prismrec.graph import content_graph, explaining_factors
 from prismrec.models.spectral import Spectral
 from prismrec.testing import (
     ISOLATED_ITEM,
@@ -26,7 +26,8 @@ class TestSpectral(RecommenderContract):
 
 
 def build(**settings: object) -> Spectral:
-    values = {"embedding_size": 5, "added_degree": 2.5, "content_weight": 0.3, "exponent": 1.5, "neighbours": 4}
+    constants = {"added_degree": 2.5, "content_weight": 0.3, "explained_weight": 0.7, "exponent": 1.5}
+    values = {"embedding_size": 5, "neighbours": 4, **constants}
     return Spectral(toy_interactions(), toy_features(2), Spectral.Config.model_validate(values | settings))
 
 
@@ -35,15 +36,18 @@ def scores(embeddings: Embeddings) -> Tensor:
 
 
 def test_scores_equal_the_dense_reading(float64: None) -> None:
-    t, b, h = 2.5, 0.3, 1.5
+    t, b, c, h = 2.5, 0.3, 0.7, 1.5
     R = dense(toy_interactions())
     by_user = (R.sum(1) + t) ** -0.5
     by_item = (R.sum(0) + t) ** -0.5
     normal = by_user[:, None] * R * by_item
     P = normal.T @ normal
     graph = content_graph(toy_features(2).values(), 4)
+    factors = explaining_factors(toy_features(2).values(), 128)
     assert graph is not None
-    M = P + b * torch.linalg.eigvalsh(P)[-1] * graph(torch.eye(NUM_ITEMS))
+    assert factors is not None
+    H = factors @ factors.T
+    M = P + b * torch.linalg.eigvalsh(P)[-1] * graph(torch.eye(NUM_ITEMS)) + c * H @ P @ H
     values, vectors = torch.linalg.eigh(M)
     filtered = vectors[:, -5:] * values[-5:] ** h @ vectors[:, -5:].T  # V Λ^h Vᵀ
     expected = (R * by_item) @ filtered * (R.sum(0) + t) ** 0.5
@@ -56,15 +60,21 @@ def test_without_rank_limit_and_exponent_zero_it_returns_the_interactions(float6
     torch.testing.assert_close(scores(model.embed()), dense(toy_interactions()))
 
 
+def test_without_modalities_only_co_occurrence_counts() -> None:
+    model = Spectral(toy_interactions(), {}, Spectral.Config(embedding_size=5, added_degree=2.5, exponent=1.5))
+    expected = build(content_weight=0.0, explained_weight=0.0)
+    torch.testing.assert_close(scores(model.embed()), scores(expected.embed()), rtol=1e-4, atol=1e-5)
+
+
 def test_an_item_without_interactions_is_scored_by_its_content_alone() -> None:
     assert scores(build().embed())[:, ISOLATED_ITEM].any()
-    assert scores(build(content_weight=0.0).embed())[:, ISOLATED_ITEM].abs().max() < 1e-5
+    assert scores(build(content_weight=0.0, explained_weight=0.0).embed())[:, ISOLATED_ITEM].abs().max() < 1e-5
     assert not scores(build().embed())[ISOLATED_USER].any()
 
 
 def test_the_constants_with_the_best_score_are_chosen_and_saved() -> None:
     train = toy_interactions()
-    free = {"added_degree": None, "content_weight": None, "exponent": None}
+    free = {"added_degree": None, "content_weight": None, "explained_weight": None, "exponent": None}
     model = build(**free)
     asked: list[tuple[float, Embeddings]] = []
 
@@ -78,7 +88,7 @@ def test_the_constants_with_the_best_score_are_chosen_and_saved() -> None:
     _, best = max(asked, key=lambda pair: pair[0])
     assert torch.equal(model.embed().users, best.users)
     assert torch.equal(model.embed().items, best.items)
-    assert len(asked) == 5 * (5 + 6)  # t, then the other values of b, each with all h
+    assert len(asked) == 5 * (4 + 2 + 5)  # t, then the other values of c and b, each with all h
     torch.testing.assert_close(scores(build(**model.chosen).embed()), scores(best), rtol=1e-3, atol=1e-4)
     twin = build(**free)
     twin.load_state_dict(model.state_dict())
@@ -102,10 +112,9 @@ def test_given_constants_are_not_chosen() -> None:
 
 
 def test_without_validation_the_constants_follow_from_the_degrees() -> None:
-    model = build(added_degree=None, content_weight=None, exponent=None)
-    assert model.chosen == pytest.approx(
-        {"added_degree": 0.2 * mean_item_degree(), "content_weight": 0.3, "exponent": 1.0}
-    )
+    model = build(added_degree=None, content_weight=None, explained_weight=None, exponent=None)
+    defaults = {"content_weight": 0.1, "explained_weight": 1.0, "exponent": 1.0}
+    assert model.chosen == pytest.approx({"added_degree": 0.2 * mean_item_degree(), **defaults})
 
 
 def test_informative_content_lifts_it_above_lightgcn() -> None:

@@ -1,6 +1,6 @@
 """Interactions and features to sparse operators."""
 
-from prismrec.graph.content import content_graph
+from prismrec.graph.content import content_graph, explaining_factors
 from prismrec.graph.dropout import keep_edges, keep_nodes
 from prismrec.graph.interaction import BipartiteGraph, Normalisation
 from prismrec.graph.knn import NeighbourGraph, NeighbourSearch, knn_graph
@@ -11,6 +11,7 @@ __all__ = [
     "NeighbourSearch",
     "Normalisation",
     "content_graph",
+    "explaining_factors",
     "keep_edges",
     "keep_nodes",
     "knn_graph",

@@ -9,9 +9,14 @@ from torch import Tensor
 
 from prismrec.graph.knn import nearest_neighbours
 from prismrec.ops import SparseMatrix, unit_rows
+from prismrec.ops.eigen import largest_eigenpairs
 
 _LEAST_DEVIATION = 1e-6
 """Columns whose standard deviation is below this share of their largest magnitude are constant up to rounding."""
+
+
+_RIDGE = 0.1
+"""The ridge of `explaining_factors`, relative to the mean eigenvalue."""
 
 
 @torch.no_grad()
@@ -36,6 +41,30 @@ def content_graph(features: Iterable[Tensor], neighbours: int) -> SparseMatrix |
         return None
     mean = sum(graphs[1:], start=graphs[0]) / len(graphs)
     return SparseMatrix(csr_matrix((mean + mean.T) / 2))
+
+
+@torch.no_grad()
+def explaining_factors(features: Iterable[Tensor], width: int) -> Tensor | None:
+    """Y with H = Y Yᵀ, the ridge regression of any signal on the items on their features.
+
+    With X `[I, F]` the standardised features of all modalities side by side, of which the `width` largest principal
+    directions are kept, H = X (Xᵀ X + ρ)^-1 Xᵀ. H x is the part of x that the features explain.
+
+    Args:
+        features: M matrices `[I, F_m]`; the rows of items that lack the modality are NaN.
+        width: r; Σ F_m if there are fewer features.
+
+    Returns:
+        `[I, r]`; None without modalities.
+    """
+    rows = [standardised_rows(matrix) for matrix in features]
+    if not rows:
+        return None
+    x = torch.cat(rows, 1).to(torch.get_default_dtype())  # X [I, F]
+    values, directions = largest_eigenpairs(lambda y: x.T @ (x @ y), x.new_empty(x.shape[1], 0), width)
+    values = values.clamp(min=0)
+    ridge = (_RIDGE * values.mean()).clamp(min=torch.finfo(x.dtype).tiny)  # ρ
+    return x @ directions * (values + ridge).rsqrt()
 
 
 def standardised_rows(features: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Related: LightGCN (He et al., SIGIR 2020), FREEDOM (Zhou and Shen, ACM MM 2023),
 
 from collections.abc import Callable, Mapping
 from statistics import fmean
+from typing import Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import BatchSize, Layers, Recommender, Temperature
 from prismrec.models.spectral import Spectral, SpectralConfig
-from prismrec.nn import half_squares
+from prismrec.nn import half_squares, xavier_table
 from prismrec.ops import info_nce, take_rows, unit_rows
 from prismrec.ops.eigen import largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -22,6 +23,8 @@ WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 """Values of w to try."""
 DEFAULT_WEIGHT = 0.2
 """The weight w while the model is trained, and without validation."""
+FACTOR_LENGTH = 5.0
+"""Root mean square length of the rows of s Y. It sets how fast W learns."""
 
 
 class PrismConfig(SpectralConfig):
@@ -40,6 +43,8 @@ class PrismConfig(SpectralConfig):
     """Items sampled per step, which all pairs of the batch share."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ of ½ Σ ‖X‖² / B over the ID rows of the batch."""
+    initialiser: Literal["spectral", "xavier"] = "spectral"
+    """What the ID tables are at the start: the spectral solution, or uniform random numbers."""
     initial_scale: PositiveFloat = 3.0
     """Standard deviation of the ID tables at the start, relative to Xavier's."""
     spectral_weight: NonNegativeFloat | None = None
@@ -69,13 +74,17 @@ class Prism(Recommender):
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: PrismConfig) -> None:
         super().__init__(train, features, config)
         self.spectral = Spectral(train, features, config)
-        self.content = self.spectral.content  # C [I, I]
+        self.content = self.spectral.content
+        factors = self.content.factors  # Y [I, r]
+        if factors is not None:
+            self.projection = nn.Parameter(torch.zeros(factors.shape[1], config.embedding_size))  # W [r, d]
+            self.factor_scale = FACTOR_LENGTH * len(factors) ** 0.5 / float(factors.norm().clamp(min=1e-12))  # s
         self.graph = BipartiteGraph(train, added_degree=1.0)
         seen = torch.from_numpy(train.item_degrees > 0)
         self.register_buffer("seen_items", seen.nonzero().squeeze(1), persistent=False)  # [n]
         self.register_buffer("position_among_seen", seen.cumsum(0) - 1, persistent=False)  # [I]
-        self.user_table = nn.Parameter(torch.zeros(self.num_users, config.embedding_size))  # P [U, d]
-        self.item_table = nn.Parameter(torch.zeros(self.num_items, config.embedding_size))  # Q [I, d]
+        self.user_table = xavier_table(self.num_users, config.embedding_size)  # E_u [U, d]
+        self.item_table = xavier_table(self.num_items, config.embedding_size)  # Q [I, d]
         weight = DEFAULT_WEIGHT if config.spectral_weight is None else config.spectral_weight
         self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))  # w
         self._start_from_spectral()
@@ -106,7 +115,9 @@ class Prism(Recommender):
 
     @torch.no_grad()
     def _start_from_spectral(self) -> None:
-        """P ∝ R̃ V and Q ∝ V Λ^½; items without interactions have only what their neighbours give them."""
+        """E_u ∝ R̃ V and Q ∝ V Λ^½; items without interactions have only what their neighbours give them."""
+        if self.config.initialiser == "xavier":
+            return
         users, items = self.spectral.filter.components()  # [U, d], [I, d]
         self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
         self.item_table.copy_(_scaled(items, self.item_table, self.config.initial_scale))
@@ -115,6 +126,14 @@ class Prism(Recommender):
 
     def _co_occurrence(self, x: Tensor) -> Tensor:
         return self.graph.items_from(self.graph.users_from(x))
+
+    def _item_inputs(self) -> Tensor:
+        """Q + s Y W `[I, d]`, or Q if features explain nothing (c = 0)."""
+        factors = self.content.factors
+        if factors is None:
+            return self.item_table
+        explains = (self.spectral.constants[2] > 0).to(factors)
+        return self.item_table + self.factor_scale * explains * (factors @ self.projection)
 
     def _encode(self) -> tuple[Tensor, Tensor]:
         """The mean of layers 0..L of u⁺ = A i and i⁺ = (Aᵀ u + γ C i) / √(1 + γ), `[U, d]` and `[I, d]`.
@@ -125,14 +144,14 @@ class Prism(Recommender):
         if self.config.similar_weight is not None:
             weight = torch.full_like(weight, self.config.similar_weight)
         users: Tensor = self.user_table
-        items: Tensor = self.item_table
+        items = self._item_inputs()
         user_sum = users
         item_sum = items
         for _ in range(self.config.layers):
             received_by_users = self.gain * self.graph.users_from(items)
             received_by_items = self.gain * self.graph.items_from(users)
-            if self.content is not None:
-                received_by_items = (received_by_items + weight * self.content(items)) * (1 + weight).rsqrt()
+            if self.content.graph is not None:
+                received_by_items = (received_by_items + weight * self.content.graph(items)) * (1 + weight).rsqrt()
             users, items = received_by_users, received_by_items
             user_sum = user_sum + users
             item_sum = item_sum + items

@@ -6,23 +6,26 @@ Shen, ACM MM 2023).
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor
+from torch import Tensor, nn
 
-from prismrec.graph import BipartiteGraph, content_graph
+from prismrec.graph import BipartiteGraph, content_graph, explaining_factors
 from prismrec.models.base import ModelConfig, PositiveCount, Recommender
-from prismrec.ops import SparseMatrix
 from prismrec.ops.eigen import Operator, largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
-DEGREE_SHARES = (0.03, 0.1, 0.2, 0.4, 1.0)
+FACTORS = 128
+"""Width r of the factors of the features."""
+DEGREE_SHARES = (0.03, 0.1, 0.3, 1.0)
 """Values of t to try, as shares of the mean degree of items."""
-CONTENT_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+CONTENT_WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of b to try."""
+EXPLAINED_WEIGHTS = (0.0, 1.0, 3.0)
+"""Values of c to try."""
 EXPONENTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Values of h to try."""
 
@@ -34,11 +37,13 @@ class Constants:
     Attributes:
         added_degree: t.
         content_weight: b.
+        explained_weight: c.
         exponent: h.
     """
 
     added_degree: float
     content_weight: float
+    explained_weight: float
     exponent: float
 
 
@@ -46,13 +51,15 @@ class SpectralConfig(ModelConfig):
     """Hyperparameters of Spectral.
 
     Constants that are not given are chosen by validation. Without validation, t is a fifth of the mean degree of items,
-    b = 0.3 and h = 1.
+    b = 0.1, c = 1 and h = 1.
     """
 
     added_degree: NonNegativeFloat | None = None
     """Degree t that is added to every user and item. It damps users and items of few interactions. None: chosen."""
     content_weight: NonNegativeFloat | None = None
     """Weight b of the content graph, relative to the co-occurrence of items. None: chosen."""
+    explained_weight: NonNegativeFloat | None = None
+    """Weight c of the co-occurrence that features explain, relative to all co-occurrence. None: chosen."""
     exponent: float | None = Field(None, ge=-4, le=16)
     """Exponent h of the eigenvalues: 0 is an ideal low-pass filter, larger values stress the strongest directions.
     None: chosen."""
@@ -61,9 +68,10 @@ class SpectralConfig(ModelConfig):
 
 
 class SpectralFilter:
-    """The d largest eigenpairs of M = R̃ᵀ R̃ + b λ₁ C, and the vectors of users and items that follow from them.
+    """The d largest eigenpairs of M = P + b λ₁ C + c H P H, and the vectors of users and items that follow from them.
 
-    R̃ = (D_u + t)^-½ R (D_i + t)^-½, and λ₁ is the largest eigenvalue of R̃ᵀ R̃.
+    P = R̃ᵀ R̃ with R̃ = (D_u + t)^-½ R (D_i + t)^-½ is the co-occurrence of items, and λ₁ its largest eigenvalue.
+    H = Y Yᵀ is the regression on features.
 
     Attributes:
         constants: t, b and h.
@@ -72,14 +80,14 @@ class SpectralFilter:
     """
 
     def __init__(
-        self, train: Interactions, content: SparseMatrix | None, constants: Constants, width: int, start: Tensor
+        self, train: Interactions, content: "Content", constants: Constants, width: int, start: Tensor
     ) -> None:
         """Solve the eigenproblem.
 
         Args:
             train: R `[U, I]`.
-            content: C `[I, I]`, if there are modalities.
-            constants: t, b and h.
+            content: C and Y, if there are modalities.
+            constants: t, b, c and h.
             width: d; I if there are fewer items.
             start: vectors `[I, c]` to start from, on the device that computes.
         """
@@ -87,19 +95,22 @@ class SpectralFilter:
         self.graph = BipartiteGraph(train, added_degree=constants.added_degree).to(start.device)
         self.item_degrees = torch.from_numpy(train.item_degrees).to(start)[:, None]  # [I, 1]
         operator: Operator = self._co_occurrence
-        if content is not None and constants.content_weight:
+        if content.graph is not None and constants.content_weight:
             largest, _ = largest_eigenpairs(operator, start[:, :1], 1)  # λ₁ [1]
-            operator = self._with_content(content, constants.content_weight * largest)
+            operator = _sum(operator, content.graph, constants.content_weight * largest)
+        if content.factors is not None and constants.explained_weight:
+            operator = _sum(operator, self._explained(content.factors), constants.explained_weight)
         values, self.vectors = largest_eigenpairs(operator, start, width)
         self.values = values.clamp(min=0)
 
     def _co_occurrence(self, x: Tensor) -> Tensor:
-        """R̃ᵀ R̃ x `[I, c]`."""
+        """P x `[I, c]`."""
         return self.graph.items_from(self.graph.users_from(x))
 
-    def _with_content(self, content: SparseMatrix, weight: Tensor) -> Operator:
-        """The map from x `[I, c]` to R̃ᵀ R̃ x + weight · C x."""
-        return lambda x: self._co_occurrence(x) + weight * content(x)
+    def _explained(self, factors: Tensor) -> Operator:
+        """The map from x `[I, c]` to H P H x, in which Yᵀ P Y `[r, r]` is computed once."""
+        core = factors.T @ self._co_occurrence(factors)  # [r, r]
+        return lambda x: factors @ (core @ (factors.T @ x))
 
     def with_exponent(self, exponent: float) -> "SpectralFilter":
         """The same eigenpairs with another h."""
@@ -124,6 +135,28 @@ class SpectralFilter:
         return Embeddings(users, items)
 
 
+def _sum(first: Operator, second: Operator, weight: float | Tensor) -> Operator:
+    """The map from x to first(x) + weight · second(x)."""
+    return lambda x: first(x) + weight * second(x)
+
+
+class Content(nn.Module):
+    """What the features say about items; a module, so that it follows `.to()`.
+
+    Attributes:
+        graph: C `[I, I]`; None without modalities.
+        factors: Y `[I, r]`; None without modalities.
+    """
+
+    factors: Tensor | None
+
+    def __init__(self, features: Mapping[str, Tensor], neighbours: int) -> None:
+        """Search for the k neighbours of each item, and decompose the features."""
+        super().__init__()
+        self.graph = content_graph(features.values(), neighbours)
+        self.register_buffer("factors", explaining_factors(features.values(), FACTORS), persistent=False)
+
+
 class Spectral(Recommender):
     """Low-rank filter of co-occurrence and content similarity in closed form; computed in seconds, without gradients.
 
@@ -144,7 +177,7 @@ class Spectral(Recommender):
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: SpectralConfig) -> None:
         super().__init__(train, features, config)
         self._train = train
-        self.content = content_graph(features.values(), config.neighbours)  # C [I, I]
+        self.content = Content(features, config.neighbours)
         self.filter = SpectralFilter(
             train,
             self.content,
@@ -155,7 +188,7 @@ class Spectral(Recommender):
         embeddings = self.filter.embed()
         self.register_buffer("users", embeddings.users)  # [U, d]
         self.register_buffer("items", embeddings.items)  # [I, d]
-        self.register_buffer("constants", self._stored_constants())  # t, b, h [3]
+        self.register_buffer("constants", self._stored_constants())  # t, b, c, h [4]
 
     def embed(self) -> Embeddings:
         return Embeddings(self.users, self.items)
@@ -170,32 +203,40 @@ class Spectral(Recommender):
         return {name: value for name, value in values.items() if getattr(self.config, name) is None}
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
-        """Choose t, then b, each with the best h; every eigenproblem starts from the solution of the last one."""
-        first = self.filter.constants
-        degrees, weights, exponents = self._candidates()
-        if len(degrees) == len(weights) == len(exponents) == 1:
+        """Choose t, then c, then b, each with the best h; an eigenproblem starts from the solution of the last one."""
+        degrees, explained, weights, exponents = self._candidates()
+        if len(degrees) == len(explained) == len(weights) == len(exponents) == 1:
             return
         best_score = -math.inf
         start = self.items
+        solved: set[Constants] = set()
 
-        def try_(degree: float, weight: float) -> None:
+        def try_(constants: Constants) -> None:
             nonlocal best_score, start
-            constants = Constants(degree, weight, 0.0)
-            solved = SpectralFilter(self._train, self.content, constants, self.config.embedding_size, start)
-            start = solved.vectors
+            if constants in solved:
+                return
+            solved.add(constants)
+            found = SpectralFilter(self._train, self.content, constants, self.config.embedding_size, start)
+            start = found.vectors
             for exponent in exponents:
-                candidate = solved.with_exponent(exponent)
-                found = score(candidate.embed())
-                if found > best_score:
-                    best_score = found
+                candidate = found.with_exponent(exponent)
+                quality = score(candidate.embed())
+                if quality > best_score:
+                    best_score = quality
                     self.filter = candidate
 
+        first = replace(self.filter.constants, exponent=0.0)
         for degree in degrees:
-            try_(degree, first.content_weight)
-        best_degree = self.filter.constants.added_degree
+            try_(replace(first, added_degree=degree))
+        first = replace(self.filter.constants, exponent=0.0)
+        for weight in explained:
+            try_(replace(first, explained_weight=weight))
+        first = replace(self.filter.constants, exponent=0.0)
         for weight in weights:
-            if weight != first.content_weight:
-                try_(best_degree, weight)
+            try_(replace(first, content_weight=weight))
+        self._store()
+
+    def _store(self) -> None:
         embeddings = self.filter.embed()
         self.users.copy_(embeddings.users)
         self.items.copy_(embeddings.items)
@@ -203,21 +244,25 @@ class Spectral(Recommender):
 
     def _default_constants(self) -> Constants:
         """The constants of the config; for those not given, values that are good on most data."""
-        degree, weight, exponent = self.config.added_degree, self.config.content_weight, self.config.exponent
-        return Constants(
-            added_degree=0.2 * self._mean_item_degree() if degree is None else degree,
-            content_weight=0.3 if weight is None else weight,
-            exponent=1.0 if exponent is None else exponent,
+        defaults = Constants(
+            added_degree=0.2 * self._mean_item_degree(), content_weight=0.1, explained_weight=1.0, exponent=1.0
         )
+        given = {name: getattr(self.config, name) for name in asdict(defaults)}
+        return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
-    def _candidates(self) -> tuple[list[float], list[float], list[float]]:
-        """The values to try of t, b and h."""
-        default = self.filter.constants
+    def _candidates(self) -> tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float]]:
+        """The values to try of t, c, b and h; those of the config have one."""
+        constants = self.filter.constants
+        config = self.config
+        has_content = self.content.graph is not None
         mean = self._mean_item_degree()
-        degrees = [share * mean for share in DEGREE_SHARES] if self.config.added_degree is None else []
-        weights = list(CONTENT_WEIGHTS) if self.config.content_weight is None and self.content is not None else []
-        exponents = list(EXPONENTS) if self.config.exponent is None else []
-        return degrees or [default.added_degree], weights or [default.content_weight], exponents or [default.exponent]
+        degrees = [share * mean for share in DEGREE_SHARES]
+        return (
+            degrees if config.added_degree is None else [constants.added_degree],
+            EXPLAINED_WEIGHTS if config.explained_weight is None and has_content else [constants.explained_weight],
+            CONTENT_WEIGHTS if config.content_weight is None and has_content else [constants.content_weight],
+            EXPONENTS if config.exponent is None else [constants.exponent],
+        )
 
     def _mean_item_degree(self) -> float:
         """The mean number of interactions of the items that have some."""

@@ -15,7 +15,7 @@ _DEPTH = 5
 """Blocks of the Krylov basis."""
 _OVERSAMPLING = 8
 """Vectors in a block beyond those asked for; they speed up the convergence of the last ones."""
-_TOLERANCE = 1e-3
+_TOLERANCE = 5e-3
 """Largest length of a residual M v - λ v, relative to the largest eigenvalue."""
 _MAX_RESTARTS = 20
 
