@@ -29,9 +29,9 @@ sanitize: .venv/.test
 
 # One stamp per set of extras, so that the demo does not install test tools.
 .venv/.demo: .venv/bin/pip $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,serve]'
 	touch $@
 
 .venv/.test: .venv/bin/pip $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,serve,test,lint]'
 	touch $@ .venv/.demo

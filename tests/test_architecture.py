@@ -26,9 +26,10 @@ ALLOWED = {
     "retrieval": {"errors", "types", "ops"},
     "evaluation": {"errors", "types", "ops", "retrieval"},
     "runs": BASE | {"data", "retrieval", "evaluation"},
+    "serving": BASE | {"retrieval", "runs"},
     "experiments": MODELLING | {"data", "training", "retrieval", "evaluation", "runs"},
     "testing": MODELLING | {"training", "retrieval", "evaluation"},
-    "cli": MODELLING | {"process", "data", "training", "retrieval", "evaluation", "runs", "experiments"},
+    "cli": MODELLING | {"process", "data", "training", "retrieval", "evaluation", "runs", "experiments", "serving"},
 }
 
 

@@ -68,6 +68,9 @@ def test_the_command_that_it_prints_works_as_printed(tmp_path: Path, way: str) -
     out = tmp_path / "my demo"
     command = [*called, "demo", "--out", str(out), *SMALL]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    printed = done.stdout.rpartition("Try: ")[2].strip()
-    assert shlex.split(printed)[: len(called)] == called
-    subprocess.run(printed, shell=True, env=environment, capture_output=True, check=True)
+    *_, recommend, serve = done.stdout.splitlines()
+    recommend = recommend.rpartition("Try: ")[2]
+    serve = serve.rpartition("browser: ")[2]
+    assert shlex.split(recommend)[: len(called)] == called
+    subprocess.run(recommend, shell=True, env=environment, capture_output=True, check=True)
+    assert shlex.split(serve) == [*called, "serve", str(out / "runs/LGMRec"), "--data", str(out / "shop")]

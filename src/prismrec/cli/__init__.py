@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from prismrec.cli import bench, compare, data, demo, evaluate, models, recommend, refit, similar, train, update
+from prismrec.cli import bench, compare, data, demo, evaluate, models, recommend, refit, serve, similar, train, update
 from prismrec.cli.options import Version, describe_error
 from prismrec.errors import InputError
 from prismrec.process import request_large_pages, retain_freed_memory
@@ -35,6 +35,7 @@ app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("update")(update.update)
 app.command("refit")(refit.refit)
+app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")

@@ -64,8 +64,11 @@ def demo(
     console.print(table)
     user = dataset.users.id(0)
     show(runs["LGMRec"].recommend([user], 10).select("user", "rank", "item", "score", "title"))
-    command = shlex.join([*_program(), "recommend", str(out / "runs/LGMRec"), "--user", str(user)])
-    console.print(f"The runs are in {out / 'runs'}. Try: {command}", markup=False, highlight=False, soft_wrap=True)
+    folder = str(out / "runs/LGMRec")
+    recommend = shlex.join([*_program(), "recommend", folder, "--user", str(user)])
+    serve = shlex.join([*_program(), "serve", folder, "--data", str(source)])
+    console.print(f"The runs are in {out / 'runs'}. Try: {recommend}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Look at it in a browser: {serve}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _prepare(out: Path, *, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 from prismrec.retrieval.answers import Lists, Reasons
 from prismrec.retrieval.audience import Audience, Unknown
 from prismrec.retrieval.catalog import Catalog, Filters, Newest
+from prismrec.retrieval.new_items import score_new, similar_to_new
 from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers
 from prismrec.retrieval.ranking import Ranking, rank
 from prismrec.retrieval.retriever import Retriever
@@ -23,4 +24,6 @@ __all__ = [
     "Retriever",
     "Unknown",
     "rank",
+    "score_new",
+    "similar_to_new",
 ]

@@ -20,7 +20,7 @@ from prismrec.retrieval.compose import Floor, Limit, Rules, compose
 from prismrec.retrieval.explain import contributions, likeness
 from prismrec.retrieval.newcomers import Newcomers
 from prismrec.retrieval.ranking import Int64Array
-from prismrec.retrieval.search import ExactSearch, Search
+from prismrec.retrieval.search import ExactSearch, Search, check_length, row_pairs
 from prismrec.retrieval.similar import MODEL, POPULARITY, SCORE, ItemMatrices
 from prismrec.types import BoolArray, Embeddings, Interactions, Vocabulary
 
@@ -106,7 +106,7 @@ class Retriever:
         Raises:
             InputError: a user is refused, or k or a filter cannot be used.
         """
-        _check_length(k)
+        check_length(k)
         strangers = ~self._has_vector(audience)  # [n]
         if unknown == "refuse" and strangers.any():
             raise self._refusal(audience, int(np.flatnonzero(strangers)[0]))
@@ -135,14 +135,19 @@ class Retriever:
             InputError: an item is unknown or lacks the modality, the run has no such features, or k or a filter cannot
                 be used.
         """
-        _check_length(k)
+        check_length(k)
         numbers = self.catalog.numbers(items, "items")
-        queries = self._matrices.queries(by, numbers)
-        itself = _pairs(numbers, len(self.catalog.items))
+        itself = row_pairs(numbers, len(self.catalog.items))
+        return self.nearest(self._matrices.queries(by, numbers), k, by, filters, itself)
+
+    def nearest(
+        self, queries: Tensor, k: int, by: str, filters: Filters = _NO_FILTERS, hidden: Interactions | None = None
+    ) -> Lists:
+        """The k most similar items of n vectors of length 1 `[n, d]`, without the pairs `hidden`; see `similar`."""
+        check_length(k)
         search, rules = self._under(by, filters)
-        hidden = self._hidden(itself, len(numbers), filters)
-        found = compose(search, queries, k, hidden, rules)
-        return Lists(found.items, found.scores, k, np.zeros(len(numbers), dtype=np.bool_))
+        found = compose(search, queries, k, self._hidden(hidden, len(queries), filters), rules)
+        return Lists(found.items, found.scores, k, np.zeros(len(queries), dtype=np.bool_))
 
     def similar_users(self, users: Sequence[Hashable], k: int) -> Lists:
         """The k users that are most similar to each of n users, by the cosine of their vectors; `items` are users.
@@ -150,10 +155,10 @@ class Retriever:
         Raises:
             InputError: a user is unknown or has no training interaction, or k is below 1.
         """
-        _check_length(k)
+        check_length(k)
         numbers = self._trained_users(users)
-        queries = F.normalize(self._embeddings.users[torch.from_numpy(numbers)].float(), dim=1)
-        found = self._user_search.search(queries, min(k, len(self.users)), _pairs(numbers, len(self.users)))
+        queries = F.normalize(self.trained_vectors(users).float(), dim=1)
+        found = self._user_search.search(queries, min(k, len(self.users)), row_pairs(numbers, len(self.users)))
         return Lists(found.items, found.scores, k, np.zeros(len(numbers), dtype=np.bool_))
 
     def score(self, users: Sequence[Hashable], items: Sequence[Hashable]) -> Tensor:
@@ -164,9 +169,17 @@ class Retriever:
         """
         if len(users) != len(items):
             raise ParameterError("items", f"{len(items)} items for {len(users)} users", "one item for each user")
-        user_rows = self._embeddings.users[torch.from_numpy(self._trained_users(users))]
+        user_rows = self.trained_vectors(users)
         item_rows = self._embeddings.items[torch.from_numpy(self.catalog.numbers(items, "items"))]
         return (user_rows * item_rows).sum(1)
+
+    def trained_vectors(self, users: Sequence[Hashable]) -> Tensor:
+        """The vectors of n users, float32 `[n, d]`.
+
+        Raises:
+            InputError: a user is unknown or has no training interaction.
+        """
+        return self._embeddings.users[torch.from_numpy(self._trained_users(users))]
 
     def explain(self, audience: Audience, items: Sequence[Hashable]) -> Reasons:
         """Why items are recommended to one user or visitor.
@@ -284,13 +297,3 @@ class Retriever:
         if number < 0:
             return InputError(f"user or history {row + 1}", "no known interaction", "at least one known item")
         return InputError(f"user {self.users.id(number)!r}", "no training interaction", "a user of the training data")
-
-
-def _check_length(k: int) -> None:
-    if k < 1:
-        raise ParameterError("k", str(k), "1 or more")
-
-
-def _pairs(numbers: Int64Array, count: int) -> Interactions:
-    """The pairs (i, numbers[i])."""
-    return Interactions.from_pairs(np.arange(len(numbers)), numbers, len(numbers), count)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prismrec.errors import ParameterError
 from prismrec.retrieval.ranking import Int64Array, Ranking, largest_entry, rank
 from prismrec.types import Embeddings, Interactions
 
@@ -84,3 +85,18 @@ class ExactSearch:
         rows = self._row_of[hidden.items]
         searched = rows >= 0
         return Interactions(hidden.users[searched], rows[searched], hidden.num_users, len(self))
+
+
+def check_length(k: int) -> None:
+    """Refuse lists without a place.
+
+    Raises:
+        ParameterError: k is below 1.
+    """
+    if k < 1:
+        raise ParameterError("k", str(k), "1 or more")
+
+
+def row_pairs(numbers: Int64Array, count: int) -> Interactions:
+    """The pairs (i, numbers[i]); n × count."""
+    return Interactions.from_pairs(np.arange(len(numbers)), numbers, len(numbers), count)

@@ -1,0 +1,136 @@
+"""The routes of retrieval: recommendations, similar items, reasons, new items."""
+
+from typing import Annotated, cast
+
+import torch
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from prismrec.errors import InputError, ParameterError
+from prismrec.retrieval import score_new, similar_to_new
+from prismrec.serving.answers import json_bytes, ranked_lists, reasons
+from prismrec.serving.batches import Wanted
+from prismrec.serving.bodies import (
+    ExplainAnswer,
+    ExplainBody,
+    NewItemsAnswer,
+    NewItemsBody,
+    RecommendAnswer,
+    RecommendBody,
+    Row,
+    SimilarAnswer,
+    SimilarBody,
+)
+from prismrec.serving.logs import count_lists
+from prismrec.serving.problems import documented
+from prismrec.serving.served import ServedRun
+from prismrec.serving.settings import Limits
+
+router = APIRouter(prefix="/api", tags=["retrieval"], responses=documented(400, 401, 413, 422, 503))
+
+
+def served_run(request: Request) -> ServedRun:
+    """The run that answers this request from beginning to end."""
+    return cast(ServedRun, request.state.served)
+
+
+def limits_of(request: Request) -> Limits:
+    """The limits of the server."""
+    return cast(Limits, request.app.state.limits)
+
+
+Served = Annotated[ServedRun, Depends(served_run)]
+Limited = Annotated[Limits, Depends(limits_of)]
+
+
+def answer(content: object) -> Response:
+    """An answer as JSON."""
+    return Response(json_bytes(content), media_type="application/json")
+
+
+@router.post("/recommend", response_model=RecommendAnswer, summary="Recommend items to users or visitors")
+async def recommend(body: RecommendBody, served: Served, limits: Limited) -> Response:
+    """The best items for each user, or for each visitor with a history of clicks."""
+    _check_size(limits, body.k, body.size)
+    wanted = Wanted(body.users, body.histories, body.k, body.filters(), body.seen, body.unknown)
+    lists = await served.answerer.recommend(wanted)
+    count_lists(body.size)
+    content = {
+        "run": served.name,
+        "lists": ranked_lists(lists, served.retriever, body.columns),
+        "ignored": [str(each) for each in lists.ignored],
+    }
+    return answer(content)
+
+
+@router.post("/similar", response_model=SimilarAnswer, summary="Find similar items")
+async def similar(body: SimilarBody, served: Served, limits: Limited) -> Response:
+    """The items that are most similar to each item: by what the model learned, or by the features of one modality."""
+    _check_size(limits, body.k, len(body.items))
+    filters = body.filters()
+    lists = await served.answerer.ask(lambda: served.retriever.similar(body.items, body.k, body.by, filters))
+    count_lists(len(body.items))
+    return answer({"run": served.name, "lists": ranked_lists(lists, served.retriever, body.columns)})
+
+
+@router.post("/explain", response_model=ExplainAnswer, summary="Explain recommendations")
+async def explain(body: ExplainBody, served: Served, limits: Limited) -> Response:
+    """Which items of a history speak for recommended items, and by which modality they resemble them."""
+    _check_size(limits, 1, len(body.items))
+    users = None if body.user is None else [body.user]
+    histories = None if body.history is None else [body.history]
+
+    def ask() -> Row:
+        audience = served.retriever.audience(users, histories)
+        found = served.retriever.explain(audience, body.items)
+        return {"run": served.name, "exact": found.exact, "reasons": reasons(found, served.run.items)}
+
+    return answer(await served.answerer.ask(ask))
+
+
+@router.post("/new-items", response_model=NewItemsAnswer, summary="Place new items by their features")
+async def new_items(body: NewItemsBody, served: Served, limits: Limited) -> Response:
+    """For items that the run does not have: similar items, and scores for users. `prismrec update` adds them."""
+    count = len(next(iter(body.features.values())))
+    _check_size(limits, body.k, count)
+    _check_size(limits, max(len(body.users), 1), max(count, 1))
+    features = {modality: _matrix(modality, rows, count) for modality, rows in body.features.items()}
+    filters = body.filters()
+
+    def ask() -> Row:
+        lists = similar_to_new(served.retriever, features, body.k, filters)
+        scores = score_new(served.retriever, body.users, features)
+        ranked = ranked_lists(lists, served.retriever, body.columns)
+        return {"run": served.name, "lists": ranked, "scores": scores.T.tolist()}
+
+    return answer(await served.answerer.ask(ask))
+
+
+def _check_size(limits: Limits, k: int, lists: int) -> None:
+    """Refuse requests for too much.
+
+    Raises:
+        ParameterError: k or the number of lists is too large.
+    """
+    if k > limits.k:
+        raise ParameterError("k", f"{k}", f"{limits.k} or less on this server")
+    if lists > limits.batch:
+        raise InputError("request", f"{lists} lists", f"{limits.batch} or fewer on this server")
+    if k * lists > limits.entries:
+        raise ParameterError("k", f"{k} for {lists} lists", f"{limits.entries:,} items or fewer in all")
+
+
+def _matrix(modality: str, rows: list[list[float]], count: int) -> torch.Tensor:
+    """Features as a matrix.
+
+    Raises:
+        ParameterError: the rows differ in length, or in number from those of another modality.
+    """
+    widths = {len(row) for row in rows}
+    if len(rows) != count or len(widths) != 1:
+        found = f"{len(rows)} rows of {sorted(widths)} numbers for {modality!r}"
+        raise ParameterError("features", found, f"{count} rows of one length")
+    matrix = torch.tensor(rows, dtype=torch.float32)
+    if not matrix.isfinite().all():
+        raise ParameterError("features", f"a number of {modality!r} that is not finite", "finite numbers")
+    return matrix

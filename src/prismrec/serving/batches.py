@@ -1,0 +1,166 @@
+"""One thread that answers all requests, and answers together those that wait for the same kind of list.
+
+A list for one user reads all item vectors. Lists for several users read them once, so that under load a server answers
+many times the requests that it could answer one by one.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar, cast
+
+import numpy as np
+
+from prismrec.retrieval import Audience, Filters, Lists, Retriever, Unknown
+from prismrec.serving.problems import RefusalError
+from prismrec.types import Interactions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LARGEST_BATCH = 256
+"""Lists that are computed together."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose lists are wanted, as in `Run.recommend`."""
+
+    users: Sequence[Hashable] | None
+    histories: Sequence[Sequence[Hashable]] | None
+    k: int
+    filters: Filters
+    seen: bool
+    unknown: Unknown | None
+
+    @property
+    def kind(self) -> Hashable:
+        """Requests of the same kind can be answered together."""
+        return (self.k, self.filters, self.seen, self.unknown)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    wanted: Wanted
+    answer: "asyncio.Future[Lists]"
+
+
+class Answerer:
+    """Answers questions of many requests with one retriever, in one thread."""
+
+    def __init__(self, retriever: Retriever, most_waiting: int) -> None:
+        self._retriever = retriever
+        self._most_waiting = most_waiting
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
+        self._waiting: list[_Waiting] = []
+        self._others = 0
+        self._loop: asyncio.Task[None] | None = None
+
+    async def recommend(self, wanted: Wanted) -> Lists:
+        """The lists of one request.
+
+        Raises:
+            InputError: as in `Retriever.recommend`.
+            RefusalError: too many requests wait.
+        """
+        self._check_room()
+        waiting = _Waiting(wanted, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._answer_all())
+        return await waiting.answer
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """The answer of a function, called in the thread.
+
+        Raises:
+            RefusalError: too many requests wait.
+        """
+        self._check_room()
+        self._others += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+        finally:
+            self._others -= 1
+
+    def _check_room(self) -> None:
+        if len(self._waiting) + self._others >= self._most_waiting:
+            raise RefusalError(503, "too many requests are waiting", {"Retry-After": "1"})
+
+    async def _answer_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            together = self._take()
+            answers = await loop.run_in_executor(self._thread, self._answers, [each.wanted for each in together])
+            for waiting, answer in zip(together, answers, strict=True):
+                if waiting.answer.done():  # its request has run out of time
+                    continue
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+        self._loop = None
+
+    def _take(self) -> list[_Waiting]:
+        """The first waiting request and others of its kind; they no longer wait."""
+        kind = self._waiting[0].wanted.kind
+        together: list[_Waiting] = []
+        others: list[_Waiting] = []
+        for each in self._waiting:
+            fits = len(together) < _LARGEST_BATCH and each.wanted.kind == kind
+            (together if fits else others).append(each)
+        self._waiting = others
+        return [each for each in together if not each.answer.done()]
+
+    def _answers(self, together: Sequence[Wanted]) -> list[Lists | Exception]:
+        """The answer or the error of each request."""
+        audiences = [_outcome(self._audience, each) for each in together]
+        known = [audience for audience in audiences if isinstance(audience, Audience)]
+        if not known:
+            return cast("list[Lists | Exception]", audiences)
+        wanted = together[0]
+        whole = _outcome(self._lists, _joined(known), wanted) if len(known) > 1 else None
+        if isinstance(whole, Lists):
+            lists = iter(_parted(whole, known))
+            return [next(lists) if isinstance(each, Audience) else each for each in audiences]
+        # One of them may be refused; the others are not.
+        return [_outcome(self._lists, each, wanted) if isinstance(each, Audience) else each for each in audiences]
+
+    def _audience(self, wanted: Wanted) -> Audience:
+        return self._retriever.audience(wanted.users, wanted.histories, wanted.unknown)
+
+    def _lists(self, audience: Audience, wanted: Wanted) -> Lists:
+        return self._retriever.recommend(audience, wanted.k, wanted.filters, seen=wanted.seen, unknown=wanted.unknown)
+
+
+def _outcome(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
+    """The result of a function, or its error."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        return error
+
+
+def _joined(audiences: Sequence[Audience]) -> Audience:
+    """All users and visitors in one audience."""
+    users = np.concatenate([each.users for each in audiences])
+    starts = np.cumsum([0, *[len(each) for each in audiences]])
+    clicking = [(start, each.clicks) for start, each in zip(starts[:-1], audiences, strict=True) if len(each.clicks)]
+    num_items = audiences[0].clicks.num_items
+    if not clicking:
+        return Audience.of_users(users, num_items)
+    rows = np.concatenate([clicks.users + start for start, clicks in clicking])
+    items = np.concatenate([clicks.items for _, clicks in clicking])
+    return Audience(users, Interactions.from_pairs(rows, items, len(users), num_items))
+
+
+def _parted(lists: Lists, audiences: Sequence[Audience]) -> list[Lists]:
+    """The lists of each audience."""
+    parts = []
+    start = 0
+    for audience in audiences:
+        rows = slice(start, start + len(audience))
+        parts.append(Lists(lists.items[rows], lists.scores[rows], lists.k, lists.popular[rows], audience.ignored))
+        start += len(audience)
+    return parts

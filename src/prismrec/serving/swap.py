@@ -1,0 +1,90 @@
+"""Hot swap: a new run behind the path that is served replaces the old one between two requests.
+
+Each worker process looks at the path by itself. Point a symbolic link to a new run directory to serve that run.
+"""
+
+import asyncio
+import gc
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from prismrec.errors import InputError
+from prismrec.serving.logs import count_swap, log
+from prismrec.serving.served import ServedRun, load_served
+
+_State = tuple[str, tuple[tuple[str, int, int, int], ...]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A new run that is not served.
+
+    Attributes:
+        folder: where it is.
+        reason: what is wrong.
+    """
+
+    folder: str
+    reason: str
+
+
+class Current:
+    """The run that is served now.
+
+    Attributes:
+        served: answers requests that begin now.
+        refused: the run behind the path, if it cannot be served.
+    """
+
+    def __init__(self, path: Path, most_waiting: int) -> None:
+        """Load the first run.
+
+        Raises:
+            InputError: it cannot be served.
+        """
+        self._path = path
+        self._most_waiting = most_waiting
+        self._state = _look(path)
+        self.served: ServedRun = load_served(path, most_waiting)
+        self.refused: Refused | None = None
+
+    async def watch(self, seconds: float) -> None:
+        """Look for a new run again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.look)
+
+    def look(self) -> None:
+        """Serve the run behind the path, if it is another one and can be served."""
+        state = _look(self._path)
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            served = load_served(self._path, self._most_waiting, self.served)
+        except InputError as error:
+            self.refused = Refused(state[0], str(error))
+            count_swap("refused")
+            log("swap refused", level="error", run=self.served.name, reason=str(error))
+            return
+        before = self.served
+        self.served = served
+        self.refused = None
+        count_swap("swapped")
+        log("swapped", run=served.name, before=before.name)
+        del before
+        gc.collect()  # runs contain cycles; the old one ends with its last request
+
+
+def _look(path: Path) -> _State:
+    """What is behind a path: the folder, and size, time and inode of its files."""
+    folder = path.resolve()
+    files = []
+    try:
+        for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+            status = entry.stat()
+            files.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino))
+    except OSError:  # nothing there, or changing at this moment: seen as another state at the next look
+        return (str(folder), ())
+    return (str(folder), tuple(files))
