@@ -173,7 +173,7 @@ def tuned(name: str) -> dict[str, object]:
 def train(model: str, dataset: Dataset, config: dict[str, object], seed: int, out: Path, epochs: int | None) -> Run:
     """Train, or load what is trained. Without validation interactions, all epochs are trained."""
     limit = epochs or (1000 if len(dataset.valid) else 30)
-    settings = prismrec.Settings(seed=seed, epochs=limit, patience=20)
+    settings = prismrec.Settings(seed=seed, epochs=limit)
     if (out / "metrics.json").exists():
         return Run.load(out)
     print(f"{out} ...", flush=True)
