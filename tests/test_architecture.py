@@ -12,6 +12,7 @@ MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
     "__main__": {"cli"},
     "errors": set(),
+    "memory": set(),
     "process": set(),
     "records": set(),
     "stopping": {"records"},
@@ -27,9 +28,10 @@ ALLOWED = {
     "evaluation": {"errors", "types", "ops", "retrieval"},
     "runs": BASE | {"data", "retrieval", "evaluation"},
     "serving": BASE | {"retrieval", "runs"},
-    "experiments": MODELLING | {"data", "training", "retrieval", "evaluation", "runs"},
+    "experiments": MODELLING | {"memory", "data", "training", "retrieval", "evaluation", "runs"},
     "testing": MODELLING | {"training", "retrieval", "evaluation"},
-    "cli": MODELLING | {"process", "data", "training", "retrieval", "evaluation", "runs", "experiments", "serving"},
+    "cli": MODELLING
+    | {"memory", "process", "data", "training", "retrieval", "evaluation", "runs", "experiments", "serving"},
 }
 
 

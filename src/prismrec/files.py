@@ -36,8 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _flush(temporary)
             temporary.replace(path)
             _flush_folder(path.parent)
     except _WRITE_ERRORS as error:
@@ -79,6 +78,55 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise InputError(path, _reason(error), "a folder that can be written") from error
 
 
+def place(source: Path, target: Path) -> None:
+    """Put a file at `target` too, in place of what is there: as a hard link if the file system can, else as a copy.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
+    try:
+        with _private_folder(target) as folder:
+            temporary = folder / "file"
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+                _flush(temporary)
+            temporary.replace(target)
+            _flush_folder(target.parent)
+    except OSError as error:
+        raise InputError(target, _reason(error), "a file that can be written") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder if it is missing.
+
+    Raises:
+        InputError: the folder cannot be created.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise InputError(path, _reason(error), "a folder that can be written") from error
+
+
+def discard_folder(path: Path) -> None:
+    """Remove a folder if there is one; if the process is killed meanwhile, `remove_temporary_files` removes the rest.
+
+    Raises:
+        InputError: the folder cannot be removed.
+    """
+    if not path.exists():
+        return
+    try:
+        with _private_folder(path) as folder:
+            path.replace(folder / "folder")
+            _flush_folder(path.parent)
+    except OSError as error:
+        raise InputError(path, _reason(error), "a folder that can be removed") from error
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f"{_PREFIX}*"):
@@ -97,6 +145,11 @@ def _private_folder(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

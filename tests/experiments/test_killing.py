@@ -54,7 +54,7 @@ def test_a_run_killed_several_times_ends_at_the_same_bits(shop: Path, uninterrup
         expected, found = load_file(uninterrupted / name), load_file(out / name)
         assert all((expected[key] == found[key]).all() for key in expected)
     assert first.evaluate("test").to_dict() == second.evaluate("test").to_dict()
-    assert not (out / "checkpoint").exists()
+    assert [path.name for path in (out / "checkpoint").iterdir()] == ["state.safetensors"]
 
 
 def test_two_uninterrupted_runs_with_one_seed_are_equal_to_the_bit(shop: Path, uninterrupted: Path) -> None:

@@ -38,8 +38,9 @@ def run(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return prismrec.train("LGMRec", shop, {"batch_size": 256}, Settings(epochs=3), out=out)
 
 
-def test_a_run_directory_has_plain_files_and_no_checkpoint(run: Run) -> None:
-    assert {path.name for path in run.folder.iterdir()} == FILES
+def test_a_run_directory_has_plain_files_and_the_last_state(run: Run) -> None:
+    assert {path.name for path in run.folder.iterdir()} == FILES | {"checkpoint"}
+    assert [path.name for path in (run.folder / "checkpoint").iterdir()] == ["state.safetensors"]
 
 
 def test_a_loaded_run_gives_the_same_numbers_without_the_data(run: Run, shop: Dataset) -> None:

@@ -175,7 +175,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(place: Path) -> dict[str, dict[str, bytes]]:
     """The files of both runs."""
-    return {run: {path.name: path.read_bytes() for path in (place / run).iterdir()} for run in ("run-a", "run-b")}
+    return {
+        run: {path.name: path.read_bytes() for path in (place / run).iterdir() if path.is_file()}
+        for run in ("run-a", "run-b")
+    }
 
 
 QUESTIONS = {

@@ -57,7 +57,7 @@ def save_run(folder: Path, seed: int = 0, prefix: str = "i") -> Path:
         versions={"prismrec": "0"},
     )
     run = Run(
-        folder=folder,
+        folder=None,
         manifest=manifest,
         embeddings=embeddings,
         users=Vocabulary([f"u{number:02d}" for number in users], "user"),
@@ -67,12 +67,12 @@ def save_run(folder: Path, seed: int = 0, prefix: str = "i") -> Path:
         test=Interactions.from_pairs([], [], USERS, ITEMS),
         catalog=pl.DataFrame(catalog),
         history=tuple(epochs),
+        best_epoch=2,
+        weights={"weight": torch.zeros(1)},
         stored_newcomers=choose_newcomers(embeddings, train, valid, features),
         features=rows,
     )
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(manifest.model_dump_json())
-    run.save({"weight": torch.zeros(1)}, 2)
+    run.save(folder)
     return folder
 
 

@@ -3,12 +3,27 @@
 Commands import PyTorch and the rest of the package inside their functions, so that `prismrec --help` is fast.
 """
 
+import signal
 import sys
 import warnings
 
 import typer
 
-from prismrec.cli import bench, compare, data, demo, evaluate, models, recommend, refit, serve, similar, train, update
+from prismrec.cli import (
+    bench,
+    check,
+    compare,
+    data,
+    demo,
+    evaluate,
+    models,
+    recommend,
+    refit,
+    serve,
+    similar,
+    train,
+    update,
+)
 from prismrec.cli.options import Version, describe_error
 from prismrec.errors import InputError
 from prismrec.process import request_large_pages, retain_freed_memory
@@ -31,6 +46,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("check")(check.check)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("update")(update.update)
@@ -48,6 +64,7 @@ def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
 
 def main() -> None:
     """Run the command line; bad input ends with one line on standard error and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as on Ctrl-C
     retain_freed_memory()
     request_large_pages()
     warnings.formatwarning = _format_warning

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prismrec.records import Settings
     from prismrec.runs import Run
 
-_PATIENCE_HELP = "Stop after this many validations without improvement; auto adapts to the length of the training."
+_PATIENCE_HELP = "Stop after this many validations without improvement; auto if not given."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 
 DEFAULT_MODEL = "Prism"
@@ -31,12 +31,13 @@ Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", sh
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
-Patience = Annotated[str, typer.Option("--patience", help=_PATIENCE_HELP, metavar="auto|N")]
+Patience = Annotated[str | None, typer.Option("--patience", help=_PATIENCE_HELP, metavar="auto|N")]
 ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs between validations.", min=1)]
 Metric = Annotated[str, typer.Option("--metric", help="The validation metric that chooses the epoch.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help=_PRECISION_HELP)]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or extend it (--epochs).")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out when the new one is complete.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -49,33 +50,47 @@ def train(
     set_: Set = None,
     seed: Seed = 0,
     epochs: Epochs = None,
-    patience: Patience = "auto",
+    patience: Patience = None,
     validate_every: ValidateEvery = 1,
     metric: Metric = "recall@20",
     device: Device = "auto",
     precision: Precision = "float32",
     resume: Resume = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
     options: DataOptions,
 ) -> None:
     """Train a model, keep the epoch with the best validation score, and evaluate it on the test split."""
+    from prismrec.cli.interrupted import print_how_to_resume
     from prismrec.cli.progress import EpochLines
+    from prismrec.experiments.run_folder import check_out
     from prismrec.experiments.train import make_config
     from prismrec.experiments.train import train as train_run
+    from prismrec.memory import limit_memory
+    from prismrec.ops.device import pick_device
 
     model, source = model_and_source(first, second)
     config = make_config(model, parse_settings(set_ or []))
     settings = _settings(seed, epochs, patience, validate_every, metric, device, precision)
     if quiet:
         warnings.simplefilter("ignore")
+    check_out(out, resume=resume, overwrite=overwrite)
     dataset = options.read(source)
     if verbose:
         for note in dataset.notes:
             typer.echo(f"prismrec: note: {note}", err=True)
-    with EpochLines(settings, show="nothing" if quiet else "every" if verbose else "auto") as lines:
-        run = train_run(model, dataset, config, settings, out=out, resume=resume, callbacks=[lines])
+    if pick_device(settings.device).type == "cpu":
+        limit_memory()
+    try:
+        with EpochLines(settings, show="nothing" if quiet else "every" if verbose else "auto") as lines:
+            run = train_run(
+                model, dataset, config, settings, out=out, resume=resume, overwrite=overwrite, callbacks=[lines]
+            )
+    except KeyboardInterrupt as error:
+        print_how_to_resume(out)
+        raise typer.Exit(130) from error
     _report(run, out, as_json)
 
 
@@ -127,19 +142,18 @@ def _parse_value(text: str) -> object:
 
 
 def _settings(
-    seed: int, epochs: int | None, patience: str, validate_every: int, metric: str, device: str, precision: str
+    seed: int, epochs: int | None, patience: str | None, validate_every: int, metric: str, device: str, precision: str
 ) -> "Settings":
     """The settings of the training.
 
-    `epochs` is left out if it is None: a data set without validation pairs needs an explicit number of epochs, and
-    `train` looks whether it was set.
+    `epochs` and `patience` are left out if they are None, because `train` looks whether they were set: a data set
+    without validation pairs needs an explicit number of epochs, and a resumed run keeps what is not given.
     """
     from prismrec.records import Settings
 
     check_device_and_precision(device, precision)
     values: dict[str, object] = {
         "seed": seed,
-        "patience": _parse_patience(patience),
         "validate_every": validate_every,
         "metric": metric,
         "device": device,
@@ -147,6 +161,8 @@ def _settings(
     }
     if epochs is not None:
         values["epochs"] = epochs
+    if patience is not None:
+        values["patience"] = _parse_patience(patience)
     return Settings.model_validate(values)
 
 

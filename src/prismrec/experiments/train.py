@@ -1,34 +1,40 @@
 """From a data set to a run: build the model, train it, choose the epoch on validation, save it."""
 
-import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import scipy
 import torch
 from pydantic import ValidationError
 
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import ValidationMetric
+from prismrec.experiments.environment import make_manifest
+from prismrec.experiments.run_folder import find_new, find_resumed
 from prismrec.experiments.validation import make_validation, name_metric
-from prismrec.files import remove_temporary_files, write_text
+from prismrec.experiments.weights import check_disk, limited_weights, memory_errors
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
-from prismrec.ops import kernels_available
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.waiting import adaptive_waiting
 from prismrec.records import Settings
 from prismrec.retrieval import MapSettings
 from prismrec.retrieval.features import unit_features
 from prismrec.runs import CustomNames, Manifest, Run, locked
-from prismrec.runs.lock import LOCK_NAME
+from prismrec.runs.lock import Lock
 from prismrec.runs.newcomers import choose_newcomers
-from prismrec.training import Callback, CheckpointFolder, LossTerm, Trained, TripletSampler, fit, name_of
+from prismrec.training import (
+    Callback,
+    CheckpointFolder,
+    EpochEnd,
+    LossTerm,
+    TripletSampler,
+    Validate,
+    fit,
+    name_of,
+)
 
 
 def make_config(model: str | type[Recommender], settings: Mapping[str, object]) -> ModelConfig:
@@ -76,7 +82,8 @@ def build_model(
     with preserve_rng(), adaptive_waiting():
         torch.manual_seed(settings.seed)
         try:
-            return kind(dataset.train, features, config)
+            with memory_errors(kind.name), limited_weights(kind.name):
+                return kind(dataset.train, features, config)
         except InputError:
             raise
         except ValueError as error:  # how a model refuses a combination of config and data
@@ -104,6 +111,7 @@ def train(
     *,
     out: Path | str | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     callbacks: Sequence[Callback] = (),
     metric: ValidationMetric | None = None,
     sampler: TripletSampler | None = None,
@@ -118,7 +126,9 @@ def train(
         config: hyperparameters; those left out keep their defaults.
         settings: seed, epochs, patience, device.
         out: a new or empty folder for the run.
-        resume: continue the interrupted run in `out`; a finished one is loaded.
+        resume: continue the interrupted run in `out`, or extend the finished one if `settings` have more epochs or a
+            larger patience; otherwise a finished run is loaded.
+        overwrite: replace the run in `out`, which can be used until the new run is complete.
         callbacks: called at the start of the training, after each epoch and at the end.
         metric: the validation metric that chooses the epoch, instead of the one that `settings` name.
         sampler: draws the batches, instead of the sampler that `config` names.
@@ -126,47 +136,80 @@ def train(
         newcomers: how the run embeds new users; None chooses it on the validation split.
 
     Raises:
-        InputError: a name is unknown, a value or the data cannot be used, or `out` is not empty.
+        InputError: a name is unknown, a value or the data cannot be used, or `out` holds something else.
     """
+    if resume and overwrite:
+        raise ParameterError("overwrite", "resume too", "one of them")
     kind, settings = find_model(model), name_metric(settings or Settings(), metric)
     pick_device(settings.device)  # refuse an absent device before anything is written
     full = config if isinstance(config, ModelConfig) else make_config(kind, config or {})
-    manifest = _manifest(kind.name, dataset, full, settings, _name_custom(metric, sampler, loss_terms))
-    fit_model = partial(
-        fit,
-        build_model(kind, dataset, full, settings),
-        dataset.train,
-        settings,
-        make_validation(dataset, settings, metric),
-        callbacks=callbacks,
-        sampler=sampler,
-        loss_terms=loss_terms,
-    )
-    make_run = partial(_run, dataset, manifest, newcomers)
+    custom = _name_custom(metric, sampler, loss_terms)
+    manifest = make_manifest(kind.name, dataset, full, settings, custom)
+    build = partial(build_model, kind, dataset, full, settings)
+    validate = make_validation(dataset, settings, metric)
+    fit_model = partial(_fit, dataset, validate=validate, sampler=sampler, loss_terms=loss_terms, newcomers=newcomers)
     if out is None:
-        return make_run(fit_model())
-    return _train_in_folder(Path(out), fit_model, make_run, manifest, resume=resume)
+        return fit_model(build(), manifest, callbacks)
+    return _train_in_folder(Path(out), manifest, build, fit_model, callbacks, resume=resume, overwrite=overwrite)
 
 
 def _train_in_folder(
     folder: Path,
-    fit_model: Callable[..., Trained],
-    make_run: Callable[[Trained], Run],
     manifest: Manifest,
+    build: Callable[[], Recommender],
+    fit_model: Callable[..., Run],
+    callbacks: Sequence[Callback],
     *,
     resume: bool,
+    overwrite: bool,
 ) -> Run:
-    _create(folder)
-    with locked(folder):
-        if not _prepare(folder, manifest, resume):
+    with locked(folder) as lock:
+        place = find_resumed(folder, manifest) if resume else find_new(folder, manifest, overwrite=overwrite)
+        if place is None:
             return Run.load(folder)
-        trained = fit_model(checkpoints=CheckpointFolder(folder / "checkpoint"))
-        run = replace(make_run(trained), folder=folder)
-        run.save(trained.weights, trained.progress.best_epoch, trained.chosen)
-    return run
+        recommender = build()
+        lock.check()
+        check_disk(recommender, folder)
+        checkpoints = place.begin()
+        run = fit_model(recommender, place.manifest, [_FolderCheck(lock), *callbacks], checkpoints)
+        lock.check()
+        run.write(place.target, lock)
+    return replace(run, folder=folder, weights=None)
 
 
-def _run(dataset: Dataset, manifest: Manifest, newcomers: MapSettings | None, trained: Trained) -> Run:
+class _FolderCheck(Callback):
+    """Ends a training whose run directory is gone."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+
+    def on_epoch(self, _epoch: EpochEnd) -> None:
+        self._lock.check()
+
+
+def _fit(
+    dataset: Dataset,
+    model: Recommender,
+    manifest: Manifest,
+    callbacks: Sequence[Callback],
+    checkpoints: CheckpointFolder | None = None,
+    *,
+    validate: Validate | None,
+    sampler: TripletSampler | None,
+    loss_terms: Mapping[str, LossTerm] | None,
+    newcomers: MapSettings | None,
+) -> Run:
+    with memory_errors(model.name):
+        trained = fit(
+            model,
+            dataset.train,
+            manifest.settings,
+            validate,
+            checkpoints=checkpoints,
+            callbacks=callbacks,
+            sampler=sampler,
+            loss_terms=loss_terms,
+        )
     features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
     return Run(
         folder=None,
@@ -179,32 +222,11 @@ def _run(dataset: Dataset, manifest: Manifest, newcomers: MapSettings | None, tr
         test=dataset.test,
         catalog=None if dataset.catalog is None else dataset.catalog.drop("item_id"),
         history=trained.progress.history,
+        best_epoch=trained.progress.best_epoch or len(trained.progress.history),
+        weights=trained.weights,
+        chosen=dict(trained.chosen),
         stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid, features, newcomers),
         features=unit_features(dataset.features, dataset.present),
-    )
-
-
-def _manifest(
-    name: str, dataset: Dataset, config: ModelConfig, settings: Settings, custom: CustomNames | None
-) -> Manifest:
-    versions = {
-        "prismrec": version("prismrec"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "kernels": "compiled" if kernels_available() else "none",
-    }
-    return Manifest(
-        model=name,
-        config=config.model_dump(mode="json"),
-        settings=settings,
-        data=dataset.name,
-        fingerprint=dataset.fingerprint,
-        notes=dataset.notes,
-        modalities={modality: matrix.shape[1] for modality, matrix in dataset.features.items()},
-        versions=versions,
-        custom=custom,
     )
 
 
@@ -219,38 +241,3 @@ def _name_custom(
         sampler=None if sampler is None else name_of(sampler),
         loss_terms=tuple(loss_terms or ()),
     )
-
-
-def _create(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
-
-
-def _prepare(folder: Path, manifest: Manifest, resume: bool) -> bool:
-    """Write the manifest into the locked folder; False if `resume` finds a finished run."""
-    path = folder / "config.json"
-    if resume and path.exists():
-        _check_same_run(path, manifest)
-        remove_temporary_files(folder)
-        return not (folder / "metrics.json").exists()
-    names = [entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME]
-    if resume:  # a run that was killed before it wrote its manifest may have left temporary files
-        names = [name for name in names if not name.startswith(".")]
-    if names:
-        raise InputError(folder, "something already there", "a new folder, or resume for an interrupted run")
-    write_text(path, manifest.model_dump_json(indent=2))
-    return True
-
-
-def _check_same_run(path: Path, manifest: Manifest) -> None:
-    """Refuse to continue a run with another model, config, data set or settings."""
-    try:
-        earlier = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(path, "another format", "the config.json of an interrupted run") from error
-    for field in ("model", "config", "settings", "fingerprint", "custom"):
-        before, now = getattr(earlier, field), getattr(manifest, field)
-        if before != now:
-            raise InputError(path, f"{field} = {before}", f"{now} as given now, or another folder")

@@ -1,26 +1,24 @@
 """A run with new items, new users and new clicks, without training or with a few more epochs."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
-from safetensors.torch import load_file
 
 from prismrec.data import Dataset
 from prismrec.data.additions import NewItems
 from prismrec.data.ids import number_ids, positions
 from prismrec.errors import InputError
 from prismrec.experiments.continue_training import continue_training
-from prismrec.files import write_text
 from prismrec.records import best_epoch
 from prismrec.retrieval.features import unit_features
 from prismrec.runs import Manifest, Run, locked
-from prismrec.runs.lock import LOCK_NAME
+from prismrec.runs.folder import read_weights
+from prismrec.runs.staging import begin, new_run_folder
 from prismrec.training import Callback
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
@@ -57,38 +55,22 @@ def update(
         raise InputError("run", "no folder", "a run that was saved")
     if items is None and clicks is None and not epochs:
         raise InputError("update", "nothing to add", "items, clicks or epochs")
-    with _new_folder(Path(out)) as folder:
+    with locked(Path(out)) as lock:
+        target = new_run_folder(lock.folder, overwrite=False)
         updated = run
         if items is not None:
             updated = _with_items(updated, items)
         if clicks is not None:
             updated = _with_clicks(updated, clicks)
-        weights = load_file(run.folder / "model.safetensors")
+        weights = read_weights(run.folder)
         chosen_epoch = best_epoch(run.history, run.manifest.settings.metric)
         if epochs:
             updated, weights = continue_training(updated, weights, epochs, dataset, items, callbacks)
             chosen_epoch = epochs
-        updated = replace(updated, folder=folder)
-        write_text(folder / "config.json", updated.manifest.model_dump_json(indent=2))
-        updated.save(weights, chosen_epoch)
-    return updated
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Create and lock the folder of a new run.
-
-    Raises:
-        InputError: it cannot be created, is not empty, or another process writes it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
-    with locked(folder):
-        if any(entry.name != LOCK_NAME for entry in folder.iterdir()):
-            raise InputError(folder, "something already there", "a new folder")
-        yield folder
+        updated = replace(updated, weights=weights, best_epoch=chosen_epoch)
+        begin(target, updated.manifest)
+        updated.write(target, lock)
+    return replace(updated, folder=lock.folder, weights=None)
 
 
 def _with_items(run: Run, new: NewItems) -> Run:

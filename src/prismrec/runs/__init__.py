@@ -1,9 +1,10 @@
 """Run directories and what they answer; loading a run imports no model."""
 
+from prismrec.runs.check import find_problems
 from prismrec.runs.compare import RunComparison, RunTable, compare_runs
-from prismrec.runs.folder import check_run
 from prismrec.runs.lock import locked
 from prismrec.runs.manifest import CustomNames, Manifest
+from prismrec.runs.metrics_file import check_run
 from prismrec.runs.run import CUTOFFS, METRICS, Run
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "RunTable",
     "check_run",
     "compare_runs",
+    "find_problems",
     "locked",
 ]

@@ -1,7 +1,6 @@
 """Checksums of the files of a run, which reveal damaged files and files of other runs."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -34,24 +33,26 @@ def checksum(path: Path) -> Checksum:
     return Checksum(size=path.stat().st_size, ends=_hash_ends(path), sha256=digest.hexdigest())
 
 
-def check_files(folder: Path, checksums: Mapping[str, Checksum], *, whole: bool = False) -> None:
-    """Check the files of a run. By default this checks sizes and ends, which takes milliseconds for files of any size.
+def check_file(path: Path, expected: Checksum, *, whole: bool = False) -> None:
+    """Check a file of a run. By default this checks size and ends, which takes milliseconds for files of any size.
 
     Args:
-        folder: the run directory.
-        checksums: by file name.
-        whole: whether to read whole files.
+        path: the file.
+        expected: its checksum when it was written.
+        whole: whether to read the whole file.
 
     Raises:
-        InputError: a file is missing or differs.
+        InputError: the file is missing, unreadable or differs.
     """
-    for name, expected in checksums.items():
-        path = folder / name
-        if not path.is_file():
-            raise InputError(path, "no file", "the file that the run wrote")
+    if not path.is_file():
+        raise InputError(path, "no file", "the file that the run wrote")
+    try:
         same = path.stat().st_size == expected.size and _hash_ends(path) == expected.ends
-        if not same or (whole and checksum(path) != expected):
-            raise InputError(path, "other contents", "the file that the run wrote: copy the whole run again")
+        same = same and (not whole or checksum(path) == expected)
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error), "a file that can be read") from error
+    if not same:
+        raise InputError(path, "other contents", "the file that the run wrote: copy the whole run again")
 
 
 def _hash_ends(path: Path) -> str:

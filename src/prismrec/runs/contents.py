@@ -28,6 +28,9 @@ class RunContents:
         test: the test interactions.
         catalog: row i describes item i; None if the data set has no item table.
         history: one record per epoch.
+        best_epoch: the epoch of the embeddings, from 1; 0 without an epoch.
+        chosen: hyperparameters that the model chose itself.
+        weights: of the model at the best epoch, if the run was not saved; else they are in `model.safetensors`.
         stored_newcomers: how the run embeds new users; None in a run of an earlier version.
         features: modality → item features as rows of length 1, float16 `[I, F_m]`, zero for an item without the
             modality; empty if the run was saved without them.
@@ -44,6 +47,9 @@ class RunContents:
     test: Interactions
     catalog: pl.DataFrame | None
     history: tuple[EpochRecord, ...]
+    best_epoch: int = 0
+    chosen: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, Tensor] | None = None
     stored_newcomers: Newcomers | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

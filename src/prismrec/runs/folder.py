@@ -1,8 +1,7 @@
 """The run directory: plain files, readable without the data set and without the model."""
 
-import json
-import shutil
-from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -15,39 +14,54 @@ from prismrec.errors import InputError
 from prismrec.files import replacing, write_text
 from prismrec.records import EpochRecord
 from prismrec.retrieval import Newcomers
-from prismrec.runs.checksums import Checksum, check_files, checksum
 from prismrec.runs.contents import RunContents
 from prismrec.runs.manifest import parse_manifest
-from prismrec.runs.reading import read_json, read_table, read_tensors, read_text
+from prismrec.runs.metrics_file import FEATURES, FILES, NEWCOMERS, OPTIONAL_FILES, check_run
+from prismrec.runs.reading import read_table, read_tensors, read_text
+from prismrec.runs.staging import METRICS_FILE, current, is_finished
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
-_FILES = (
-    "model.safetensors",
-    "embeddings.safetensors",
-    "users.parquet",
-    "items.parquet",
-    "interactions.parquet",
-    "history.jsonl",
-)
-"""The files whose checksums are in `metrics.json`."""
-_NEWCOMERS = "newcomers.safetensors"
-_FEATURES = "features.safetensors"
-_OPTIONAL_FILES = (_NEWCOMERS, _FEATURES)
-"""Runs of earlier versions do not have these files, and runs without or with very large features lack the second."""
+_ATTEMPTS = 10
+"""How often to read a run that another process replaces meanwhile."""
 _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError, pl.exceptions.PolarsError)
 """What readers raise if a file is damaged; pydantic's errors are ValueErrors."""
 
 
 def read_contents(folder: Path) -> RunContents:
-    """Read a run directory.
+    """Read a run directory. If another process replaces the run meanwhile, read the new one.
 
     Raises:
         InputError: the folder is not a finished run, or a file in it is missing, damaged or of another run.
     """
-    if not (folder / "metrics.json").exists():
+    for _ in range(_ATTEMPTS):
+        before = _identities(folder)
+        try:
+            contents = replace(_read(current(folder)), folder=folder)
+        except InputError:
+            if _identities(folder) == before:
+                raise
+        else:
+            if _identities(folder) == before:
+                return contents
+    raise InputError(folder, "a run that other processes keep replacing", "a run directory at rest")
+
+
+def _identities(folder: Path) -> list[tuple[str, int, int, int]]:
+    """What tells the files of a run from those of a run that replaced it."""
+    part = current(folder)
+    found = []
+    for name in (METRICS_FILE, *FILES, *OPTIONAL_FILES):
+        with suppress(OSError):
+            status = (part / name).stat()
+            found.append((str(part / name), status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
+
+
+def _read(folder: Path) -> RunContents:
+    if not is_finished(folder):
         state = "an unfinished run: continue it with --resume" if (folder / "config.json").exists() else "no run"
         raise InputError(folder, state, "a run directory that `prismrec train` has finished")
-    files = check_run(folder)
+    metrics = check_run(folder)
     try:
         manifest, warnings = parse_manifest(read_text(folder / "config.json"))
         lines = read_text(folder / "history.jsonl").splitlines()
@@ -68,8 +82,10 @@ def read_contents(folder: Path) -> RunContents:
             test=_interactions(pairs, "test", users, items),
             catalog=catalog if catalog.width else None,
             history=history,
-            stored_newcomers=_newcomers(folder / _NEWCOMERS),
-            features=_features(folder / _FEATURES, items) if _FEATURES in files else {},
+            stored_newcomers=_newcomers(folder / NEWCOMERS),
+            features=_features(folder / FEATURES, items) if FEATURES in metrics.get("files", {}) else {},
+            best_epoch=int(metrics["best_epoch"]),
+            chosen=dict(metrics.get("chosen") or {}),
             warnings=warnings,
         )
     except InputError:
@@ -78,24 +94,13 @@ def read_contents(folder: Path) -> RunContents:
         raise InputError(folder, str(error) or type(error).__name__, "the complete files of a finished run") from error
 
 
-def check_run(folder: Path, *, whole: bool = False) -> set[str]:
-    """Check that the files of a finished run are unchanged; their names.
-
-    Args:
-        folder: the run directory.
-        whole: whether to read whole files, or only their sizes and ends.
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of the model of a finished run.
 
     Raises:
-        InputError: a file is missing or differs.
+        InputError: they cannot be read.
     """
-    path = folder / "metrics.json"
-    try:
-        metrics = read_json(path)
-        checksums = {str(name): Checksum.model_validate(each) for name, each in metrics.get("files", {}).items()}
-    except (ValueError, AttributeError) as error:
-        raise InputError(path, str(error), "the metrics of a finished run") from error
-    check_files(folder, checksums, whole=whole)
-    return set(checksums)
+    return read_tensors(current(folder) / "model.safetensors")
 
 
 def _embeddings(matrices: dict[str, Tensor], users: Vocabulary, items: Vocabulary) -> Embeddings:
@@ -155,10 +160,10 @@ def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Pa
     with replacing(folder / "embeddings.safetensors") as path:
         save_file({"users": contents.embeddings.users, "items": contents.embeddings.items}, path)
     if contents.stored_newcomers is not None:
-        with replacing(folder / _NEWCOMERS) as path:
+        with replacing(folder / NEWCOMERS) as path:
             save_file(contents.stored_newcomers.tensors(), path)
     if contents.features:
-        with replacing(folder / _FEATURES) as path:
+        with replacing(folder / FEATURES) as path:
             save_file(dict(contents.features), path)
     item_table = pl.DataFrame({"item": contents.items.ids})
     if contents.catalog is not None:
@@ -171,18 +176,6 @@ def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Pa
     with replacing(folder / "interactions.parquet") as path:
         pl.concat(splits).write_parquet(path)
     write_text(folder / "history.jsonl", "".join(record.model_dump_json() + "\n" for record in contents.history))
-
-
-def write_metrics(metrics: Mapping[str, object], folder: Path) -> None:
-    """Write `metrics.json`, which marks the run as finished, with the checksums of the other files.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    names = [*_FILES, *[name for name in _OPTIONAL_FILES if (folder / name).exists()]]
-    checksums = {name: checksum(folder / name).model_dump() for name in names}
-    write_text(folder / "metrics.json", json.dumps({**metrics, "files": checksums}, indent=2))
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
 def _pairs(interactions: Interactions, split: str) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """One process at a time writes a run."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,23 +12,75 @@ from prismrec.errors import InputError
 LOCK_NAME = ".lock"
 
 
+class Lock:
+    """The lock that a process holds on a run directory.
+
+    Attributes:
+        folder: the run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / LOCK_NAME
+        self._identity = _identity(self._path)
+
+    def check(self) -> None:
+        """Check that the run directory is still there.
+
+        Raises:
+            InputError: it was deleted or replaced.
+        """
+        if not self._is_there():
+            expected = "the folder in which this process writes its run"
+            raise InputError(self.folder, "a folder deleted or replaced during the training", expected)
+
+    def remove(self) -> None:
+        """Remove the file of the lock."""
+        if self._is_there():
+            self._path.unlink(missing_ok=True)
+
+    def _is_there(self) -> bool:
+        return self._identity is not None and _identity(self._path) == self._identity
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[Lock]:
     """Hold the lock of a run directory inside the block; the system releases it if the process dies.
 
+    A missing folder is created. It is removed again if nothing was written to it.
+
     Raises:
-        InputError: another process holds it, or the folder cannot be written.
+        InputError: another process holds the lock, or the folder cannot be written.
     """
-    lock = FileLock(folder / LOCK_NAME)
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK_NAME)
         lock.acquire(blocking=False)
     except Timeout:
         raise InputError(folder, "a run that another process is writing", "another folder") from None
     except OSError as error:
+        _remove_empty(missing)
         raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+    held = Lock(folder)
     try:
-        yield
+        yield held
     finally:
+        held.remove()  # before the release, so that it is not the file of the next process
         lock.release()
-        if folder.is_dir():
-            (folder / LOCK_NAME).unlink(missing_ok=True)
+        _remove_empty(missing)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another file of the same name; None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for path in folders:
+        with suppress(OSError):
+            path.rmdir()

@@ -44,6 +44,10 @@ class Manifest(BaseModel):
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
     custom: CustomNames | None = None
     """Parts that the caller brought to the training; None if there were none."""
+    machine: dict[str, str] = {}
+    """What else decides how sums are rounded: device, number of threads, vector instructions."""
+    resumed: tuple[str, ...] = ()
+    """One note for each time that the run was resumed under other versions or on another machine."""
 
 
 def parse_manifest(text: str) -> tuple[Manifest, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,12 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
 from prismrec.retrieval import MODEL, Catalog, Filters, Lists, Newcomers, Retriever, Unknown
 from prismrec.runs.contents import RunContents
-from prismrec.runs.folder import read_contents, write_contents, write_metrics
+from prismrec.runs.folder import read_contents, read_weights, write_contents
+from prismrec.runs.lock import Lock, locked
+from prismrec.runs.metrics_file import write_metrics
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.runs.owners import Histories, Ids, as_list, find_owners, is_one_id, owners_of
+from prismrec.runs.staging import begin, new_run_folder, publish
 from prismrec.runs.tables import lists_table, notes_on, reasons_table, users_table
 from prismrec.stopping import Ending, find_ending
 
@@ -42,33 +45,57 @@ class Run(RunContents):
         contents = read_contents(Path(folder))
         return cls(**vars(contents))
 
-    def save(self, weights: dict[str, Tensor], best_epoch: int, chosen: Mapping[str, float] | None = None) -> None:
-        """Write the files of the run into its folder, which holds `config.json` already.
-
-        `metrics.json` is the last file and marks the run as finished.
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> "Run":
+        """Write the run to a folder, from which `Run.load` reads it.
 
         Args:
-            weights: of the model at the best epoch.
-            best_epoch: its number, from 1; 0 if no epoch was validated.
-            chosen: hyperparameters that the model chose itself.
+            folder: a new or empty folder.
+            overwrite: whether to replace the run that `folder` holds. Readers get the old run until the new one is
+                complete.
+
+        Returns:
+            The run in its folder.
 
         Raises:
-            InputError: the run has no folder, or a file cannot be written.
+            InputError: the folder holds something else, another process writes it, or a file cannot be written.
         """
-        if self.folder is None:
-            raise InputError("run", "no folder", "a run that was trained with a folder")
-        write_contents(self, weights, self.folder)
+        folder = Path(folder)
+        run = self if self.weights is not None else replace(self, weights=self._load_weights())
+        with locked(folder) as lock:
+            target = new_run_folder(folder, overwrite=overwrite)
+            begin(target, self.manifest)
+            run.write(target, lock)
+        return replace(run, folder=folder, weights=None)
+
+    def write(self, target: Path, lock: Lock) -> None:
+        """Write the files of the run beside its `config.json`; `metrics.json` is the last and marks it as finished.
+
+        Args:
+            target: the run directory, or its subfolder `.next`, whose run is then published.
+            lock: of the run directory.
+
+        Raises:
+            InputError: a file cannot be written.
+        """
+        write_contents(self, self.weights or {}, target)
         metrics = {
-            "best_epoch": best_epoch or len(self.history),
+            "best_epoch": self.best_epoch,
             "epochs": len(self.history),
-            "chosen": dict(chosen or {}),
+            "chosen": self.chosen,
             "ended_by": self.ending.reason,
             "rising": self.ending.rising,
             "seconds_per_epoch": float(np.median([record.seconds for record in self.history] or [0.0])),
             "valid": self.evaluate("valid").to_dict() if len(self.valid) else None,
             "test": self.evaluate("test").to_dict() if len(self.test) else None,
         }
-        write_metrics(metrics, self.folder)
+        lock.check()
+        write_metrics(metrics, target)
+        publish(lock.folder)
+
+    def _load_weights(self) -> dict[str, Tensor]:
+        if self.folder is None:
+            raise InputError("run", "neither weights nor a folder", "a run that was trained or loaded")
+        return read_weights(self.folder)
 
     @cached_property
     def newcomers(self) -> Newcomers:

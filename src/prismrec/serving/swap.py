@@ -83,6 +83,8 @@ def _look(path: Path) -> _State:
     files = []
     try:
         for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+            if entry.name.startswith("."):  # the next run is trained in a hidden folder
+                continue
             status = entry.stat()
             files.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino))
     except OSError:  # nothing there, or changing at this moment: seen as another state at the next look

@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.files import replacing
+from prismrec.files import make_folder, replacing
 from prismrec.records import EpochRecord
 
 _SHARE_OF_TIME = 0.05
 """The largest share of a run's time that checkpoints may take. Small models save after every epoch."""
+_READ_ERRORS = (OSError, KeyError, ValueError, RuntimeError, SafetensorError)
 
 
 class Progress(BaseModel):
@@ -49,20 +50,23 @@ class Checkpoint:
 class CheckpointFolder:
     """The folder `checkpoint/` of a run directory: one file of state, one of the best weights."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, run: str = "") -> None:
+        """Name the folder; `save` creates it.
+
+        Args:
+            folder: where the files are.
+            run: identifies the run, so that the checkpoint of another run is refused.
+        """
         self.folder = folder
+        self._run = run
         self._state = folder / "state.safetensors"
         self._last_end = float("-inf")  # seconds at the end of the last save
         self._last_cost = 0.0  # seconds of the last save
 
-    def save_if_due(self, checkpoint: Checkpoint) -> None:
-        """Save, unless checkpoints would take more than their share of the time."""
-        start = time.monotonic()
-        if self._last_cost > _SHARE_OF_TIME * (start - self._last_end):
-            return
-        self.save(checkpoint)
-        self._last_end = time.monotonic()
-        self._last_cost = self._last_end - start
+    @property
+    def is_due(self) -> bool:
+        """Whether a save now would leave checkpoints within their share of the time."""
+        return self._last_cost <= _SHARE_OF_TIME * (time.monotonic() - self._last_end)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the state. At every moment, the folder holds the old or the new state with its best weights.
@@ -70,39 +74,67 @@ class CheckpointFolder:
         Raises:
             InputError: a file cannot be written.
         """
-        self.folder.mkdir(exist_ok=True)
-        best = self._best_file(checkpoint.progress)
+        start = time.monotonic()
+        make_folder(self.folder)
+        best = self.best_file(checkpoint.progress)
         if checkpoint.best_weights and not best.exists():
             with replacing(best) as temporary:
                 save_file(checkpoint.best_weights, temporary)
         tensors = {f"weights/{name}": tensor for name, tensor in checkpoint.weights.items()}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in checkpoint.optimizer.items()}
+        metadata = {"progress": checkpoint.progress.model_dump_json(), "run": self._run}
         with replacing(self._state) as temporary:
-            save_file(tensors, temporary, {"progress": checkpoint.progress.model_dump_json()})
-        for old in self.folder.glob("best-*.safetensors"):
-            if old != best:
-                old.unlink()
+            save_file(tensors, temporary, metadata)
+        self._remove_other_best_files(best)
+        self._last_end = time.monotonic()
+        self._last_cost = self._last_end - start
 
     def load(self) -> Checkpoint | None:
         """The last saved state, or None if there is none.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: the state cannot be read or is that of another run.
         """
-        if not self._state.exists():
+        progress = self.progress()
+        # A killed process may have left best weights that it did not get to use.
+        self._remove_other_best_files(None if progress is None else self.best_file(progress))
+        if progress is None:
             return None
         try:
-            with safe_open(self._state, "pt") as file:
-                progress = Progress.model_validate_json(file.metadata()["progress"])
             tensors = load_file(self._state)
-            best_weights = load_file(self._best_file(progress)) if progress.best_epoch else {}
-        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            best_weights = load_file(self.best_file(progress)) if progress.best_epoch else {}
+        except _READ_ERRORS as error:
             raise InputError(self._state, str(error), "a checkpoint that this program wrote") from error
         weights = {name[len("weights/") :]: x for name, x in tensors.items() if name.startswith("weights/")}
         optimizer = {name[len("optimizer/") :]: x for name, x in tensors.items() if name.startswith("optimizer/")}
         return Checkpoint(weights, optimizer, best_weights, progress)
 
-    def _best_file(self, progress: Progress) -> Path:
+    def progress(self) -> Progress | None:
+        """The progress of the last saved state, or None if there is none.
+
+        Raises:
+            InputError: the state cannot be read or is that of another run.
+        """
+        if not self._state.exists():
+            return None
+        try:
+            with safe_open(self._state, "pt") as file:
+                metadata = file.metadata()
+            progress = Progress.model_validate_json(metadata["progress"])
+        except (*_READ_ERRORS, TypeError) as error:  # without metadata, safetensors returns None
+            raise InputError(self._state, str(error), "a checkpoint that this program wrote") from error
+        if self._run and metadata.get("run", self._run) != self._run:
+            expected = "the checkpoint of this model, config, seed and data"
+            raise InputError(self._state, "the checkpoint of another run", expected)
+        return progress
+
+    def _remove_other_best_files(self, kept: Path | None) -> None:
+        for path in self.folder.glob("best-*.safetensors"):
+            if path != kept:
+                path.unlink(missing_ok=True)
+
+    def best_file(self, progress: Progress) -> Path:
+        """The file of the best weights at a state."""
         return self.folder / f"best-{progress.best_epoch:06d}.safetensors"
 
 

@@ -31,6 +31,7 @@ from prismrec.training.checkpoint import (
 from prismrec.training.custom import CheckedSampler, CustomParts, LossTerm, TripletSampler, custom_terms
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
+from prismrec.training.signals import HeldSignals
 from prismrec.types import Embeddings, Interactions, Triplets
 
 Validate = Callable[[Embeddings], Mapping[str, float]]
@@ -67,7 +68,8 @@ def fit(
 ) -> Trained:
     """Fit a model and return its best epoch by the validation metric, or its last epoch without `validate`.
 
-    The states of PyTorch's global random generators are restored.
+    The states of PyTorch's global random generators are restored. With `checkpoints`, Ctrl-C stops the training when
+    its last whole epoch is saved.
 
     Args:
         model: a new model; if `checkpoints` hold a state, training resumes from it.
@@ -136,14 +138,18 @@ class _Run:
     def _run_epochs(
         self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList
     ) -> None:
-        while not self._stop_reason:
-            self._run_epoch(validate)
-            record = self.progress.history[-1]
-            embeddings = partial(self._embeddings_after, record.epoch)
-            self.stop_request = callbacks.epoch(EpochEnd(record, self.progress.best_epoch, embeddings))
-            self._replace_last_record(record.model_copy(update={"stop": self.stop_request}))
-            if checkpoints and not self._stop_reason:
-                checkpoints.save_if_due(self._checkpoint())
+        with HeldSignals() as signals:
+            while not self._stop_reason:
+                self._run_epoch(validate)
+                if checkpoints:
+                    signals.hold()
+                record = self.progress.history[-1]
+                embeddings = partial(self._embeddings_after, record.epoch)
+                self.stop_request = callbacks.epoch(EpochEnd(record, self.progress.best_epoch, embeddings))
+                self._replace_last_record(record.model_copy(update={"stop": self.stop_request}))
+                if checkpoints and (checkpoints.is_due or signals.pending or self._stop_reason):
+                    checkpoints.save(self._checkpoint())
+                    signals.release()
 
     @property
     def _stop_reason(self) -> str:
