@@ -162,5 +162,6 @@ def test_no_item_by_item_matrix_is_in_memory(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("prismrec.graph.knn._LEAST_ROWS", 1)
     monkeypatch.setattr(candidates, "_BLOCK_ENTRIES", 5000)
     monkeypatch.setattr(candidates, "_LEAST_ANCHORS", 1)
+    monkeypatch.setattr("prismrec.ops._kernels._CONTRAST_PARTS", 1)
     train, config = toy_interactions(items=200), MICRO.Config(embedding_size=6, neighbours=3)
     assert largest_result(lambda: MICRO(train, toy_features(2, 200), config), train) < 200 * 200 / 4

@@ -60,3 +60,14 @@ def test_linear_equals_that_of_pytorch(threads: int, count: int) -> None:
         plain.assert_same(linear(rows, weight, bias), F.linear(rows, weight, bias), rows, weight, bias)
         plain.assert_same(linear(rows, weight, added), F.linear(rows, weight) + added, rows, weight, added)
         plain.assert_same(linear(rows, weight), F.linear(rows, weight), rows, weight)
+
+
+def test_the_gradient_of_linear_does_not_depend_on_the_number_of_threads() -> None:
+    torch.manual_seed(0)
+    rows, weight, grad = torch.randn(9000, 64), torch.randn(64, 64, requires_grad=True), torch.randn(9000, 64)
+    gradients = []
+    for count in (1, 2, 3):
+        with plain.threads(count):
+            gradients += torch.autograd.grad(linear(rows, weight), weight, grad)
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])

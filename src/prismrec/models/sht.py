@@ -266,8 +266,8 @@ class SHTLight(_SHTBase):
         interactions = len(self.graph.to_users.indices)
         size = _even(self.config.sample_rate * 2 * interactions)  # S
         device = metric.device
-        users = theta_users[torch.randint(self.num_users, (size,), device=device)]  # [S, d]
-        items = theta_items[torch.randint(self.num_items, (size,), device=device)]  # [S, d]
+        users = take_rows(theta_users, torch.randint(self.num_users, (size,), device=device))  # [S, d]
+        items = take_rows(theta_items, torch.randint(self.num_items, (size,), device=device))  # [S, d]
         by_topology = _differences((users * items).sum(1)) / self.config.temperature  # logits of q [S / 2]
         mapped_users = users.detach() @ metric  # [S, d]
         by_hyperedges = _differences((mapped_users * items.detach()).sum(1)) / self.config.temperature  # logits of p

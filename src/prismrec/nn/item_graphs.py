@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from prismrec.graph import knn_graph
 from prismrec.nn.features import Features
-from prismrec.ops import SparseMatrix
+from prismrec.ops import SparseMatrix, take_rows
 from prismrec.ops.device import on_cpu
 
 GraphOperator = Callable[[Tensor], Tensor]
@@ -46,7 +46,7 @@ class Projections(nn.Module):
 
     def forward(self, rows: Tensor | slice = slice(None)) -> list[Tensor]:
         """X̃^m of the given items, M × `[n, d']`."""
-        return [linear(table[rows]) for linear, table in zip(self.maps, self.tables, strict=True)]
+        return [linear(take_rows(table, rows)) for linear, table in zip(self.maps, self.tables, strict=True)]
 
 
 class GraphSum:

@@ -10,8 +10,8 @@ _FEATURES_AT_ONCE = 1 << 21
 """Entries of the features gathered at once, 8 MB in float32. Gathering all rows into fresh memory would cost more than
 the product. With features thousands of columns wide, summing the gradient over such blocks takes four fifths of the
 time of a single product."""
-_BLOCKS_PER_THREAD = 8
-"""Blocks of rows per thread, over which the gradient of `linear` is summed."""
+_BLOCKS = 16
+"""Blocks of rows over which the gradient of `linear` is summed. The sum does not depend on the number of threads."""
 _ROWS_PER_BLOCK = 64
 """With fewer rows per block, a single product is used instead."""
 
@@ -121,12 +121,11 @@ class _Linear(torch.autograd.Function):
 
 def _transposed_product(left: Tensor, right: Tensor) -> Tensor:
     """Aᵀ B `[a, b]` for A `[n, a]` and B `[n, b]`, with n much larger than a and b."""
-    blocks = _BLOCKS_PER_THREAD * torch.get_num_threads()
-    size = len(left) // blocks
-    if not left.is_cpu or torch.get_num_threads() == 1 or size < _ROWS_PER_BLOCK:
+    size = len(left) // _BLOCKS
+    if not left.is_cpu or size < _ROWS_PER_BLOCK:
         return left.T @ right
-    covered = blocks * size
-    left_blocks = left[:covered].unflatten(0, (blocks, size))  # [blocks, size, a]
-    right_blocks = right[:covered].unflatten(0, (blocks, size))  # [blocks, size, b]
+    covered = _BLOCKS * size
+    left_blocks = left[:covered].unflatten(0, (_BLOCKS, size))  # [16, size, a]
+    right_blocks = right[:covered].unflatten(0, (_BLOCKS, size))  # [16, size, b]
     total = torch.bmm(left_blocks.transpose(1, 2), right_blocks).sum(0)  # [a, b]
     return total.addmm_(left[covered:].T, right[covered:])

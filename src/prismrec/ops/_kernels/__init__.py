@@ -32,6 +32,8 @@ _CONTRAST_ANCHORS = 4
 """The number of anchors is padded to a multiple of this, TOGETHER in contrast.cpp."""
 _CONTRAST_CANDIDATES = 16
 """The number of candidates is padded to a multiple of this, LANES in contrast.cpp."""
+_CONTRAST_PARTS = 8
+"""Parts of the anchors that threads share. The sums over them do not depend on the number of threads."""
 
 
 def sparse_product(
@@ -206,7 +208,7 @@ def contrast(
     if excluded is not None:
         ignored[:A] = excluded
     partitions, sums = x.new_empty(len(x)), torch.empty_like(x)
-    parts = max(1, min(torch.get_num_threads(), len(x) // _CONTRAST_ANCHORS))
+    parts = max(1, min(_CONTRAST_PARTS, len(x) // _CONTRAST_ANCHORS))
     pulls = x.new_zeros(parts, *columns.shape)
     sizes = len(x), width, columns.shape[1], parts
     call("contrast", x.dtype, x, columns, n, m, ignored, o, *sizes, partitions, sums, pulls)
