@@ -62,6 +62,7 @@ def test_without_rank_limit_and_exponent_zero_it_returns_the_interactions(float6
 
 def test_without_modalities_only_co_occurrence_counts() -> None:
     model = Spectral(toy_interactions(), {}, Spectral.Config(embedding_size=5, added_degree=2.5, exponent=1.5))
+    assert model.chosen == {}
     expected = build(content_weight=0.0, explained_weight=0.0)
     torch.testing.assert_close(scores(model.embed()), scores(expected.embed()), rtol=1e-4, atol=1e-5)
 

@@ -200,7 +200,12 @@ class Spectral(Recommender):
     def chosen(self) -> Mapping[str, float]:
         names = asdict(self.filter.constants)
         values = dict(zip(names, self.constants.tolist(), strict=True))
-        return {name: value for name, value in values.items() if getattr(self.config, name) is None}
+        of_content = set() if self.content.graph is not None else {"content_weight", "explained_weight"}
+        return {
+            name: value
+            for name, value in values.items()
+            if getattr(self.config, name) is None and name not in of_content
+        }
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
         """Choose t, then c, then b, each with the best h; an eigenproblem starts from the solution of the last one."""
