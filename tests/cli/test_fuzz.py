@@ -43,6 +43,7 @@ for name, command in GROUP.commands.items():
 del COMMANDS["demo",]  # it takes a minute
 USUAL = {
     "model": MODELS, "first": MODELS, "source": ["shop"], "second": ["shop"], "data": ["shop"], "run": ["run-a"],
+    "runs": ["run-a"],
     "to": ["table", "mmrec"], "by": ["user", "last", "time", "cold-items"], "ratios": ["8:1:1"],
     "layout": ["table", "mmrec"], "fill": ["mean", "zero"], "unknown_items": ["refuse", "drop"], "modality": ["image"],
     "npy_order": ["items"], "user": ["u1", "u3"], "columns": ["all", "title", "title,price"], "k": ["1", "3"],

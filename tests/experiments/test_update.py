@@ -87,6 +87,11 @@ def test_new_items_can_be_recommended_at_once(run: Run, shop: Dataset, arrivals:
     assert loaded.catalog["title"].to_list() == shop.catalog["title"].to_list()
     recommended = set(loaded.recommend(k=20)["item"])
     assert recommended & set(shop.items.ids[KNOWN_ITEMS:])
+    arrived = shop.items.id(KNOWN_ITEMS)
+    for by in ("model", *shop.features):
+        assert len(loaded.similar(arrived, 5, by=by)) == 5
+    alike = set(loaded.similar(loaded.items.ids[:KNOWN_ITEMS].to_list(), 5, by="image")["item"])
+    assert alike & set(shop.items.ids[KNOWN_ITEMS:])
     assert loaded.evaluate("test").num_users == run.evaluate("test").num_users
 
 

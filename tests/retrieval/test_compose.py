@@ -64,9 +64,8 @@ def test_lists_under_limits_and_a_floor_are_the_greedy_choice_from_all_items(
     hidden = Interactions.from_pairs(*np.nonzero(mask), *mask.shape)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_POOL", pool)
-        patch.setattr(module, "_POOL_PER_PLACE", 1)
         patch.setattr(module, "_GROWTH", 2)
-        patch.setattr(module, "_ENTRIES_AT_ONCE", 64)
+        patch.setattr(module, "_QUERIES_AT_ONCE", 2)
         found = compose(search, torch.from_numpy(users), k, hidden, rules)
     scores = users @ items.T
     for row, user_scores in enumerate(scores):
@@ -121,7 +120,7 @@ def test_a_long_list_with_variety_is_refused():
     vectors = torch.ones(2000, 2)
     rules = Rules(limits=(), floor=None, diversity=0.5, vectors=vectors)
     nothing = Interactions.from_pairs([], [], 1, 2000)
-    with pytest.raises(ParameterError, match="k: found 1500; expected 1000 or less with diversity"):
+    with pytest.raises(ParameterError, match="k: found 1500; expected 500 or less with diversity"):
         compose(ExactSearch(vectors), torch.ones(1, 2), 1500, nothing, rules)
 
 

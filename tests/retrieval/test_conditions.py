@@ -45,6 +45,36 @@ def test_a_condition_selects_the_rows_where_it_is_true(condition, rows):
 
 
 @pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        ("price < 20 and in_stock", "a"),
+        ("price in (5, 25)", "ab"),
+        ("price * 2 > 40", "b"),
+        ("price = '25'", "b"),
+        ("price is null", "c"),
+        ("not in_stock", "d"),
+        ("added > date '2026-01-02'", "cd"),
+        ("code like '0%'", "ad"),
+        ("code = 7", "a"),
+        ("item_id = '1'", ""),
+        ("brand < 'y'", "ad"),
+    ],
+)
+def test_text_from_csv_files_is_compared_as_what_it_holds(condition, rows):
+    table = pl.DataFrame(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "price": ["5", "25", None, "10.5"],
+            "in_stock": ["true", "True", "TRUE", "false"],
+            "added": ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"],
+            "code": ["007", "12", "13", "014"],
+            "brand": ["x", "y", "z", "x"],
+        }
+    )
+    assert "".join(table["item_id"].filter(pl.Series(where_mask(table, condition)))) == rows
+
+
+@pytest.mark.parametrize(
     ("condition", "message"),
     [
         ("cost < 20", r"where: found column 'cost' in 'cost < 20'; expected columns of the item table: item_id, price"),

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from prismrec.errors import ParameterError
-from prismrec.retrieval.conditions import group_numbers, newer_mask, where_mask
+from prismrec.retrieval.conditions import ID_COLUMN, group_numbers, newer_mask, where_mask
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.types import BoolArray, Vocabulary
 
@@ -103,8 +103,8 @@ class Catalog:
     @cached_property
     def table(self) -> pl.DataFrame:
         """The item table with a column of ids."""
-        ids = pl.DataFrame({"item_id": self.items.ids})
-        return ids.hstack(self._described.drop("item_id", strict=False))
+        ids = pl.DataFrame({ID_COLUMN: self.items.ids})
+        return ids.hstack(self._described.drop(ID_COLUMN, strict=False))
 
     def columns(self, chosen: Sequence[str] | None) -> pl.DataFrame:
         """Some columns of the item table, or all but the ids.

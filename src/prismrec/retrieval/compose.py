@@ -21,16 +21,17 @@ from prismrec.retrieval.ranking import Int64Array, Ranking
 from prismrec.retrieval.search import Search
 from prismrec.types import BoolArray, FloatArray, Interactions
 
-LONGEST_VARIED_LIST = 1000
+LONGEST_VARIED_LIST = 500
 """The largest k with variety, because its cost grows with k²."""
-_POOL = 100
-"""The least size of the first pool."""
-_POOL_PER_PLACE = 10
+_POOL = 2
 """The first pool has this many times k items."""
+_VARIED_POOL = 10
+"""The same if there is variety."""
 _GROWTH = 8
 """How many times larger the next pool is."""
-_ENTRIES_AT_ONCE = 2**23
-"""Entries of the pools of the queries that are composed together."""
+_QUERIES_AT_ONCE = 4096
+_COSINES_AT_ONCE = 2**26
+"""Bounds on the queries that are composed together, and on their cosines."""
 
 
 class Limit(NamedTuple):
@@ -89,9 +90,10 @@ def compose(search: Search, queries: Tensor, k: int, hidden: Interactions, rules
         return search.search(queries, k, hidden)
     if rules.diversity and k > LONGEST_VARIED_LIST:
         raise ParameterError("k", str(k), f"{LONGEST_VARIED_LIST} or less with diversity")
-    reach = min(max(_POOL_PER_PLACE * k, _POOL), len(search))
-    width = rules.vectors.shape[1] if rules.diversity else 4
-    size = max(_ENTRIES_AT_ONCE // (reach * width), 1)
+    reach = min((_VARIED_POOL if rules.diversity else _POOL) * k, len(search))
+    size = _QUERIES_AT_ONCE
+    if rules.diversity:
+        size = max(min(size, _COSINES_AT_ONCE // reach**2), 1)
     starts = range(0, len(queries), size)
     blocks = [np.arange(start, min(start + size, len(queries))) for start in starts]
     lists = [_compose_block(search, queries, k, hidden, rules, block, reach) for block in blocks]
@@ -165,8 +167,9 @@ class _Selection:
         if rules.diversity:
             self._relevance = _scaled(pool.scores, self._free)
             rows = torch.from_numpy(np.maximum(pool.items, 0))
-            self._vectors = F.normalize(rules.vectors[rows].float(), dim=2)  # [n, P, d]
-            self._closest = torch.full(pool.items.shape, -1.0)  # largest cosine with the items chosen [n, P]
+            vectors = F.normalize(rules.vectors[rows].float(), dim=2)  # [n, P, d]
+            self._cosines: FloatArray = (vectors @ vectors.mT).numpy()  # [n, P, P]
+            self._closest = np.full_like(pool.scores, -1)  # largest cosine with the items chosen [n, P]
             self._value = self._relevance
 
     def fill(self, k: int) -> BoolArray:
@@ -218,11 +221,9 @@ class _Selection:
 
     def _lower_value_of_similar(self, position: Int64Array) -> None:
         """Lower the value of the items that resemble the item just chosen."""
-        last = self._vectors[torch.arange(len(position)), torch.from_numpy(position)]  # [n, d]
-        cosines = torch.einsum("npd,nd->np", self._vectors, last)
-        self._closest = self._closest.maximum(cosines)
+        np.maximum(self._closest, self._cosines[np.arange(len(position)), position], out=self._closest)
         diversity = np.float32(self._rules.diversity)
-        self._value = (1 - diversity) * self._relevance - diversity * self._closest.numpy()
+        self._value = (1 - diversity) * self._relevance - diversity * self._closest
 
 
 def _scaled(scores: FloatArray, valid: BoolArray) -> FloatArray:

@@ -10,11 +10,16 @@ from prismrec.errors import ParameterError
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.types import BoolArray
 
+ID_COLUMN = "item_id"
+"""The column of the item table that holds the ids; it is always text."""
 _RESULT = "__prismrec_condition__"
 
 
 def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
     """The rows that satisfy a condition, bool `[I]`; false where it is null.
+
+    Text that holds numbers, truth values or dates only, as from a CSV file, is compared as such. If the condition is
+    impossible then, for example because it compares with text, it is compared as text.
 
     Args:
         table: the item table `[I]`.
@@ -30,13 +35,38 @@ def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
         missing = [name for name in expression.meta.root_names() if name not in table.columns]
         if missing:
             raise ParameterError("where", f"column {missing[0]!r} in {condition!r}", columns)
-        result = table.lazy().with_columns(expression.alias(_RESULT)).select(_RESULT).collect()[_RESULT]
+        used = table.select(sorted({*expression.meta.root_names()}) or table.columns[:1])
+        try:
+            result = _evaluated(used.with_columns(_typed(column) for column in used), expression)
+        except PolarsError:
+            result = _evaluated(used, expression)
     except PolarsError as error:
         reason = str(error).partition("\n")[0]
         raise ParameterError("where", f"{condition!r} ({reason})", known) from error
     if result.dtype != pl.Boolean:
         raise ParameterError("where", f"{condition!r}, which is {result.dtype}", f"{known} that is true or false")
     return result.fill_null(False).to_numpy()
+
+
+def _evaluated(table: pl.DataFrame, expression: pl.Expr) -> pl.Series:
+    return table.lazy().with_columns(expression.alias(_RESULT)).select(_RESULT).collect()[_RESULT]
+
+
+def _typed(column: pl.Series) -> pl.Series:
+    """A column of text as numbers, truth values or times, if all of its values are such."""
+    if column.dtype != pl.String or column.name == ID_COLUMN or not column.count():
+        return column
+    for dtype in (pl.Int64, pl.Float64):
+        numbers = column.cast(dtype, strict=False)
+        if numbers.count() == column.count():
+            return numbers
+    lower = column.str.to_lowercase()
+    if lower.drop_nulls().is_in(["true", "false"]).all():
+        return lower == "true"
+    try:
+        return column.str.to_datetime(strict=True)
+    except PolarsError:
+        return column
 
 
 def group_numbers(table: pl.DataFrame, column: str) -> Int64Array:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import polars as pl
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import replacing, write_text
@@ -133,8 +133,8 @@ def write_recommendations(
         What the file holds; None if other shards are missing or another process assembles the file.
 
     Raises:
-        InputError: the request or the shard cannot be used, the folder of parts belongs to another job, or a file
-            cannot be written.
+        InputError: the request or the shard cannot be used, another process does the same share, the folder of parts
+            belongs to another job, or a file cannot be written.
     """
     number, count = shard
     if not 1 <= number <= count:
@@ -149,7 +149,7 @@ def write_recommendations(
     total = sum(_users_in(run, size, block) for block in mine)
     done = resumed = total - sum(_users_in(run, size, block) for block in todo)
     start = time.perf_counter()
-    with _removed_if_useless(parts):
+    with _removed_if_useless(parts), _claimed(parts, shard):
         for block, table in _tables(run, request, todo, engine):
             with replacing(_part(parts, block)) as path:
                 table.write_parquet(path)
@@ -157,6 +157,26 @@ def write_recommendations(
             if report:
                 report(Progress(done, total, resumed, time.perf_counter() - start))
     return _finish(run, request, parts, [_part(parts, block) for block in blocks], out, assemble or _write_parquet)
+
+
+@contextmanager
+def _claimed(parts: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Let no other process do the same share at the same time.
+
+    Raises:
+        InputError: another process does it.
+    """
+    number, count = shard
+    lock = FileLock(parts / f"share-{number}-of-{count}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        found = f"another process at work on share {number}/{count}"
+        raise InputError(parts, found, "one process for each share") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -233,14 +253,15 @@ def _finish(
     """Assemble the output if all parts are there. One process at a time does this."""
     if not all(path.exists() for path in paths):
         return None
-    with FileLock(f"{parts}.lock"):
-        if not parts.exists():  # another process has just finished
-            return None
-        with replacing(out) as path:
-            assemble(paths, path)
-        written = _summary(run, request, paths)
-        shutil.rmtree(parts)
-    Path(f"{parts}.lock").unlink(missing_ok=True)
+    lock = Path(f"{parts}.lock")
+    with FileLock(lock):
+        written = None
+        if parts.exists():  # otherwise another process has just finished
+            with replacing(out) as path:
+                assemble(paths, path)
+            written = _summary(run, request, paths)
+            shutil.rmtree(parts)
+        lock.unlink(missing_ok=True)
     return written
 
 
