@@ -10,18 +10,17 @@ ITEMS = 20
 
 
 class Linear:
-    """An offset plus the sum of one vector per item, over the square root of their number."""
+    """The sum of one vector per item, over the square root of their number."""
 
     linear = True
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)
         self.parts = torch.randn(ITEMS, 6, generator=generator)
-        self.offset = torch.randn(6, generator=generator)
 
     def embed_users(self, histories):
         sums = torch.from_numpy(histories.csr @ self.parts.numpy())
-        return self.offset + sums / torch.from_numpy(histories.user_degrees).clamp(min=1).sqrt()[:, None]
+        return sums / torch.from_numpy(histories.user_degrees).clamp(min=1).sqrt()[:, None]
 
 
 class Squared(Linear):
@@ -31,24 +30,24 @@ class Squared(Linear):
         return super().embed_users(histories).square()
 
 
-def vector(fold_in, items):
-    return fold_in.embed_users(Interactions.from_pairs([0] * len(items), items, 1, ITEMS))[0]
+def vector(newcomers, items):
+    return newcomers.embed_users(Interactions.from_pairs([0] * len(items), items, 1, ITEMS))[0]
 
 
 @pytest.mark.parametrize("history", [[4], [7, 2], [1, 3, 5, 19]])
 def test_contributions_of_a_linear_history_are_exact_parts_of_the_score(history):
-    fold_in, targets = Linear(), torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
-    found = contributions(fold_in, np.array(history), targets, ITEMS)
-    expected = targets @ fold_in.parts[history].T / len(history) ** 0.5
+    newcomers, targets = Linear(), torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    found = contributions(newcomers, np.array(history), targets, ITEMS)
+    expected = targets @ newcomers.parts[history].T / len(history) ** 0.5
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found.sum(1) + targets @ fold_in.offset, targets @ vector(fold_in, history))
+    torch.testing.assert_close(found.sum(1), targets @ vector(newcomers, history))
 
 
 def test_other_contributions_are_the_difference_that_leaving_out_makes():
-    fold_in, targets = Squared(), torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
-    found = contributions(fold_in, np.array([7, 2, 9]), targets, ITEMS)
+    newcomers, targets = Squared(), torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    found = contributions(newcomers, np.array([7, 2, 9]), targets, ITEMS)
     for column, rest in enumerate([[2, 9], [7, 9], [7, 2]]):
-        expected = targets @ (vector(fold_in, [7, 2, 9]) - vector(fold_in, rest))
+        expected = targets @ (vector(newcomers, [7, 2, 9]) - vector(newcomers, rest))
         torch.testing.assert_close(found[:, column], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -17,8 +17,8 @@ _ROWS_AT_ONCE = 4096
 def contributions(newcomers: Newcomers, history: Int64Array, targets: Tensor, num_items: int) -> Tensor:
     """What each item of a history adds to the scores of items, `[t, h]`.
 
-    If the user vector is linear in the history, the contributions and a part that does not depend on the history add up
-    to the score. Otherwise a contribution is the difference that leaving out the item makes.
+    If the user vector is linear in the history, the contributions add up to the score. Otherwise a contribution is the
+    difference that leaving out the item makes.
 
     Args:
         newcomers: makes the user vector of the history.
@@ -28,16 +28,14 @@ def contributions(newcomers: Newcomers, history: Int64Array, targets: Tensor, nu
     """
     h = len(history)
     everything = Interactions.from_pairs(np.zeros(h), history, 1, num_items)
-    nothing = Interactions.from_pairs([], [], 1, num_items)
     whole = newcomers.embed_users(everything)  # [1, d]
-    empty = newcomers.embed_users(nothing)  # [1, d]
     if h == 1:
-        return targets @ (whole - empty).T
+        return targets @ whole.T
     if newcomers.linear:
         single = Interactions.from_pairs(np.arange(h), history, h, num_items)
-        parts = newcomers.embed_users(single) - empty  # [h, d]
+        parts = newcomers.embed_users(single)  # [h, d]
         total = parts.sum(0)
-        factor = total @ (whole - empty)[0] / (total @ total).clamp(min=torch.finfo(torch.float32).tiny)
+        factor = total @ whole[0] / (total @ total).clamp(min=torch.finfo(torch.float32).tiny)
         return targets @ (factor * parts).T
     kept = ~np.eye(h, dtype=np.bool_)
     users, positions = np.nonzero(kept)
