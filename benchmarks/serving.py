@@ -12,6 +12,7 @@ import json
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -92,10 +93,20 @@ def server(link: Path, workers: int) -> Iterator[int]:
             if process.poll() is not None:
                 sys.exit(log.read_text())
             time.sleep(0.2)
-        yield int(found[1])
+        port = int(found[1])
+        while not _listens(port):
+            time.sleep(0.2)
+        time.sleep(5)  # until all workers have loaded the run
+        yield port
     finally:
         process.terminate()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    """Whether a worker accepts connections."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass

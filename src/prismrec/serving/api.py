@@ -29,12 +29,16 @@ from prismrec.serving.settings import Limits
 router = APIRouter(prefix="/api", tags=["retrieval"], responses=documented(400, 401, 413, 422, 503))
 
 
-def served_run(request: Request) -> ServedRun:
-    """The run that answers this request from beginning to end."""
+async def served_run(request: Request) -> ServedRun:
+    """The run that answers this request from beginning to end.
+
+    Like all dependencies here it is a coroutine: FastAPI would call a function in another thread, which costs more than
+    the rest of the handling.
+    """
     return cast(ServedRun, request.state.served)
 
 
-def limits_of(request: Request) -> Limits:
+async def limits_of(request: Request) -> Limits:
     """The limits of the server."""
     return cast(Limits, request.app.state.limits)
 
