@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +175,31 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server) -> None:
                 found = page.evaluate("axe.run()")["violations"]
                 serious = [each for each in found if each["impact"] in ("serious", "critical")]
                 assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == [], view
+
+
+def test_the_page_in_one_file_works_without_a_server(
+    browser: Browser, run_folder: Path, shop: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "page.html"
+    command = [sys.executable, "-m", "prismrec", "page", str(run_folder), "--out", str(out), "--data", str(shop)]
+    subprocess.run([*command, "--users", "3", "--items", "4"], check=True, capture_output=True)
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("http") and wrong.append(request.url))
+    page.goto(out.as_uri())
+    page.locator(".chip").first.click()
+    expect(page.locator(".ranked .why a").first).to_be_visible()
+    expect(page.locator(".frame img").first).to_be_visible()
+    page.get_by_role("link", name="Browse").click()
+    page.locator(".card > a").first.click()
+    expect(page.locator("[data-by=text] .card")).to_have_count(12)
+    page.get_by_role("link", name="Run", exact=True).click()
+    expect(page.get_by_role("img", name="Training curve")).to_be_visible()
+    context.close()
+    assert wrong == []
 
 
 def test_the_picture_of_the_page_in_the_readme(browser: Browser, tmp_path: Path) -> None:

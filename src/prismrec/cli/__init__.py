@@ -17,6 +17,7 @@ from prismrec.cli import (
     demo,
     evaluate,
     models,
+    page,
     recommend,
     refit,
     serve,
@@ -52,6 +53,7 @@ app.command("similar")(similar.similar)
 app.command("update")(update.update)
 app.command("refit")(refit.refit)
 app.command("serve")(serve.serve)
+app.command("page")(page.page)
 app.command("models")(models.models)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")

@@ -68,7 +68,8 @@ class Gate:
             seconds = time.perf_counter() - start
             count_request(route, status, seconds)
             milliseconds = round(1000 * seconds, 2)
-            log("request", method=scope["method"], route=route, status=status, ms=milliseconds, run=served.name)
+            if self._settings.log_requests:
+                log("request", method=scope["method"], route=route, status=status, ms=milliseconds, run=served.name)
 
     def _check(self, headers: Mapping[str, str], path: str) -> None:
         """Refuse foreign hosts, wrong tokens and large bodies.

@@ -18,6 +18,9 @@ from prismrec.serving.logs import log
 from prismrec.serving.served import load_served
 from prismrec.serving.settings import ServerSettings
 
+_START_SECONDS = 120
+"""A worker that gives no sign for so long is replaced. It gives none while it imports PyTorch."""
+
 
 @dataclass(frozen=True)
 class _App:
@@ -66,6 +69,7 @@ def _config(app: FastAPI | _App, settings: ServerSettings) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=int(settings.limits.seconds) + 1,
+        timeout_worker_healthcheck=_START_SECONDS,
     )
 
 

@@ -39,6 +39,7 @@ class ServerSettings:
         data: folder of the data set with the pictures that the item table names; None serves no pictures.
         watch_seconds: time between two looks for a new run; 0 never looks.
         limits: the largest requests.
+        log_requests: whether the log has a line per request.
     """
 
     run: Path
@@ -50,6 +51,7 @@ class ServerSettings:
     data: Path | None = None
     watch_seconds: float = 1.0
     limits: Limits = field(default_factory=Limits)
+    log_requests: bool = True
 
     @property
     def is_local(self) -> bool:

@@ -228,7 +228,7 @@ async function home() {
   const users = found.users.slice(0, 12).map((each) => h("li", {}, h("a", { class: "chip", href: userLink(each.user) }, each.user, h("span", { class: "muted" }, String(each.clicks)))));
   const facts = state.run.facts;
   return [heading(`What ${facts.model} learned`),
-    h("p", { class: "lead" }, `From ${plural(facts["training interactions"], "click")} of ${plural(facts.users, "user")} on ${plural(facts.items, "item")} of the data set ${facts.data}. Open an item or a user, or click + on a few items to become a visitor.`),
+    h("p", { class: "lead" }, `From ${plural(facts["training interactions"], "click")} of ${plural(facts.users, "user")} on ${plural(facts.items, "item")} of the data set ${facts.data}. Open an item or a user.${offline ? "" : " Or click + on a few items to become a visitor."}`),
     section("Popular items", null, h("div", { class: "grid" }, found.items.map((each) => card(each.item)))),
     section("Active users", "with their numbers of clicks", h("ul", { class: "chips" }, users))];
 }
@@ -480,6 +480,11 @@ async function show() {
 }
 
 async function start() {
+  if (offline) {
+    $(".search").remove();
+    $("[data-page=visitor]").hidden = true;
+    document.body.classList.add("offline");
+  }
   try { state.run = await ask("run"); } catch (error) { if (!$("#token")) main.replaceChildren(problem(error)); return; }
   main.replaceChildren();
   $("#run-name").textContent = state.run.run;

@@ -1,0 +1,32 @@
+"""`prismrec page`: the page of `prismrec serve` as one file, for some users and items."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prismrec.cli.evaluate import RunFolder
+from prismrec.errors import InputError
+
+
+def page(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("page.html"),
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set, for the pictures.", show_default=False)
+    ] = None,
+    users: Annotated[int, typer.Option(help="How many of the most active users it holds.", min=1, max=100)] = 10,
+    items: Annotated[int, typer.Option(help="How many of the most popular items it holds.", min=1, max=100)] = 24,
+) -> None:
+    """Write the page of `prismrec serve` as one HTML file that works without a server."""
+    try:
+        from prismrec.serving import ServerSettings, offline_page
+    except ModuleNotFoundError as error:
+        remedy = "FastAPI, uvicorn and prometheus-client: pip install fastapi uvicorn prometheus-client"
+        raise InputError("prismrec page", str(error), remedy) from error
+    from prismrec.files import write_text
+
+    if data is not None and not data.is_dir():
+        raise InputError("--data", str(data), "the folder of the data set")
+    write_text(out, offline_page(ServerSettings(run, data=data, log_requests=False), users, items))
+    typer.echo(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB).")
