@@ -9,7 +9,7 @@ from prismrec.errors import InputError
 from prismrec.files import write_text
 from prismrec.runs.checksums import Checksum, check_file, checksum
 from prismrec.runs.reading import read_json
-from prismrec.runs.staging import CHECKPOINT, METRICS_FILE, keep_final_state
+from prismrec.runs.staging import CHECKPOINT, METRICS_FILE, current, keep_final_state
 
 NEWCOMERS = "newcomers.safetensors"
 FEATURES = "features.safetensors"
@@ -90,7 +90,8 @@ def check_run(folder: Path, *, whole: bool = False) -> dict[str, Any]:
     Raises:
         InputError: a file is missing or differs.
     """
-    metrics = read_metrics(folder)
-    for name, expected in checksums(folder, metrics, whole=whole).items():
-        check_file(folder / name, expected, whole=whole)
+    part = current(folder)
+    metrics = read_metrics(part)
+    for name, expected in checksums(part, metrics, whole=whole).items():
+        check_file(part / name, expected, whole=whole)
     return metrics
