@@ -29,6 +29,8 @@ from prismrec.records import Settings
 from prismrec.stopping import out_of_patience
 
 LIMIT = Settings().epochs
+UNTRAINED = ("most-popular", "Spectral")
+"""Models without epochs."""
 BAD = 0.05
 """A loss of more than this share of the recall is too much."""
 METRIC = "recall@20"
@@ -151,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
     path = args.work / "curves.jsonl"
     known = {(line["data"], line["model"], line["seed"]) for line in lines(path)}
     datasets = {name: prismrec.load(args.data / name) for name in ("tiktok", "baby")}
-    models = [name for name in REGISTRY if name != "most-popular"]
+    models = [name for name in REGISTRY if name not in UNTRAINED]
     for seed, (data, dataset), model in itertools.product(range(args.seeds), datasets.items(), models):
         usable = dataset.features or not REGISTRY[model].takes_features
         if usable and (data, model, seed) not in known and (not args.only or f"{data}/{model}" in args.only):
