@@ -1,7 +1,7 @@
 """What training is told, and what it reports: the settings of a run and one record per epoch."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
@@ -29,6 +29,17 @@ class Settings(BaseModel):
     """Precision of products with constant features, in models that have them. `bf16` rounds features, their weights and
     gradients to 8 bits of mantissa for the product. That halves the memory of features and is faster on processors with
     bfloat16 units. All other computations are in float32."""
+
+
+class DataOrigin(BaseModel):
+    """Where the command line read a data set, and how."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    """The folder or file, as it was given."""
+    options: dict[str, Any] = {}
+    """Options of the command by name, if they were not left at their defaults."""
 
 
 class EpochRecord(BaseModel):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
+from prismrec.records import DataOrigin
 from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
 
 
@@ -28,6 +29,7 @@ class Dataset:
         catalog: descriptions for people: `item_id` as text, then the other columns of the item table. Row i is item
             number i.
         notes: what was counted, left out and decided while reading, one sentence each.
+        origin: where the command line read the data, and how.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -43,6 +45,7 @@ class Dataset:
     items: Vocabulary
     catalog: pl.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    origin: DataOrigin | None = None
 
     def __post_init__(self) -> None:
         size = (len(self.users), len(self.items))

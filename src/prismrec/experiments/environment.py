@@ -45,6 +45,7 @@ def make_manifest(
         notes=dataset.notes,
         modalities={modality: matrix.shape[1] for modality, matrix in dataset.features.items()},
         versions=versions,
+        origin=dataset.origin,
         custom=custom,
         machine=machine,
     )

@@ -3,7 +3,7 @@
 from prismrec.runs.check import find_problems
 from prismrec.runs.compare import RunComparison, RunTable, compare_runs
 from prismrec.runs.lock import locked
-from prismrec.runs.manifest import CustomNames, Manifest
+from prismrec.runs.manifest import CustomNames, Manifest, parse_manifest
 from prismrec.runs.metrics_file import check_run
 from prismrec.runs.run import CUTOFFS, METRICS, Run
 
@@ -19,4 +19,5 @@ __all__ = [
     "compare_runs",
     "find_problems",
     "locked",
+    "parse_manifest",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from prismrec.records import Settings
+from prismrec.records import DataOrigin, Settings
 
 
 class CustomNames(BaseModel):
@@ -42,6 +42,8 @@ class Manifest(BaseModel):
     """Width of each modality."""
     versions: dict[str, str]
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
+    origin: DataOrigin | None = None
+    """Where the command line read the data, and how."""
     custom: CustomNames | None = None
     """Parts that the caller brought to the training; None if there were none."""
     machine: dict[str, str] = {}

@@ -1,0 +1,183 @@
+"""Files that describe a training: `--config run.yaml`, or the `config.json` of a run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from prismrec.cli.source import DataOptions
+from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.train import make_config
+from prismrec.records import Settings
+from prismrec.runs import parse_manifest
+
+_LONGEST = 1 << 20
+"""Bytes; a longer file is no config file."""
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
+_KEYS = {each.name: "format" if each.name == "layout" else each.name for each in fields(DataOptions)}
+"""The key of each field of `DataOptions`: the name of its option, with underscores."""
+_Options = create_model(
+    "_Options",
+    __config__=_CLOSED,
+    **{_KEYS[each.name]: (each.type, each.default) for each in fields(DataOptions)},  # type: ignore[call-overload]
+)
+
+
+class _Keys(BaseModel):
+    """The keys of a config file."""
+
+    model_config = _CLOSED
+
+    model: str | None = None
+    source: str | None = None
+    options: _Options = Field(default_factory=_Options)
+    config: dict[str, Any] = {}
+    settings: Settings = Settings()
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """What a config file says; None or empty if it says nothing.
+
+    Attributes:
+        model: name of the model.
+        source: the data set.
+        options: fields of `DataOptions` by name.
+        config: hyperparameters by name.
+        settings: fields of `Settings` by name.
+        fingerprint: of the data of the run that wrote the file.
+    """
+
+    model: str | None = None
+    source: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+
+def read_run_file(path: Path, model: str | None = None) -> RunFile:
+    """Read a config file and check all that it says.
+
+    Args:
+        path: a .yaml, .yml or .json file, or the `config.json` of a run.
+        model: the model that takes the hyperparameters, if it is not the one in the file.
+
+    Raises:
+        InputError: the file cannot be read, or a key or a value in it is unknown.
+    """
+    content = _parse(path)
+    if "fingerprint" in content:
+        return _from_manifest(path, content, model)
+    try:
+        keys = _Keys.model_validate(content)
+    except ValidationError as error:
+        raise _describe(path, error) from error
+    _check_config(path, model or keys.model, keys.config)
+    options = keys.options.model_dump(exclude_unset=True)
+    return RunFile(
+        model=keys.model,
+        source=keys.source,
+        options={name: options[key] for name, key in _KEYS.items() if key in options},
+        config=keys.config,
+        settings=keys.settings.model_dump(exclude_unset=True),
+    )
+
+
+def given_options(options: DataOptions) -> dict[str, Any]:
+    """The options of a data set that differ from their defaults, as a config file contains them."""
+    values = {each.name: getattr(options, each.name) for each in fields(options)}
+    defaults = {each.name: each.default for each in fields(options)}
+    return {_KEYS[name]: value for name, value in values.items() if value not in (defaults[name], [])}
+
+
+def _check_config(path: Path, model: str | None, config: Mapping[str, Any]) -> None:
+    if not config:
+        return
+    if model is None:
+        raise InputError(f"{path}, config", "hyperparameters without a model", "a model in the file or the command")
+    try:
+        make_config(model, config)
+    except ParameterError as error:
+        raise InputError(f"{path}, {error.parameter}", error.found, error.expected) from error
+
+
+def _from_manifest(path: Path, content: Mapping[str, Any], model: str | None) -> RunFile:
+    try:
+        manifest, _ = parse_manifest(json.dumps(content))
+    except ValueError as error:
+        raise InputError(path, str(error), "the config.json of a run") from error
+    if manifest.custom is not None:
+        found = f"a run with parts of its own: {manifest.custom.model_dump(exclude_defaults=True)}"
+        raise InputError(path, found, "a run that the command line trained; repeat this one in Python")
+    _check_config(path, model or manifest.model, manifest.config)
+    origin = manifest.origin
+    options = {} if origin is None else origin.options
+    return RunFile(
+        model=manifest.model,
+        source=None if origin is None else origin.source,
+        options={name: options[key] for name, key in _KEYS.items() if key in options},
+        config=manifest.config,
+        settings=manifest.settings.model_dump(),
+        fingerprint=manifest.fingerprint,
+    )
+
+
+def _parse(path: Path) -> Mapping[str, Any]:
+    expected = "a .yaml, .yml or .json file"
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        raise InputError(path, f"a file that ends in {path.suffix!r}", expected)
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST:
+            raise InputError(path, "no such file, or more than 1 MiB", expected)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_distinct) if path.suffix == ".json" else _parse_yaml(text)
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, str(error) or type(error).__name__, expected) from error
+    if not isinstance(content, dict):
+        raise InputError(path, f"{type(content).__name__}", "keys and values: model, source, options, config, settings")
+    return content
+
+
+def _parse_yaml(text: str) -> object:
+    """YAML 1.2, in which 8:1:1 is a text, without aliases, which can stand for huge values.
+
+    Raises:
+        ValueError: the text is not such YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
+
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if isinstance(event, AliasEvent):
+                raise ValueError(f"an alias in line {event.start_mark.line + 1}")
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the key {name!r} twice")
+    return dict(pairs)
+
+
+def _describe(path: Path, error: ValidationError) -> InputError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return InputError(f"{path}, {place}", repr(first["input"]), first["msg"])
+    section = first["loc"][0] if len(first["loc"]) > 1 else ""
+    known = {"options": list(_KEYS.values()), "settings": list(Settings.model_fields)}.get(
+        str(section), list(_Keys.model_fields)
+    )
+    return InputError(f"{path}, {place}", "no such key", f"one of {', '.join(known)}")
