@@ -41,6 +41,7 @@ for name, command in GROUP.commands.items():
     inner = getattr(command, "commands", None)
     COMMANDS |= {(name, each): inner[each] for each in inner} if inner else {(name,): command}
 del COMMANDS["demo",]  # it takes a minute
+del COMMANDS["serve",]  # it ends when it is told to
 USUAL = {
     "model": MODELS, "first": MODELS, "source": ["shop"], "second": ["shop"], "data": ["shop"], "run": ["run-a"],
     "runs": ["run-a"],
