@@ -106,4 +106,4 @@ def test_an_evaluation_that_changes_training_is_found() -> None:
 
 def test_a_model_that_does_not_learn_is_found() -> None:
     with pytest.raises(AssertionError):
-        contract_of(WithoutGradient).test_it_learns_the_taste_of_users()
+        contract_of(WithoutGradient).test_it_learns_the_taste_of_users_and_embeds_them_from_their_histories_as_well()

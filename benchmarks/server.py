@@ -3,7 +3,7 @@
 The data are random: 10^5 items with vectors of width 64. The load comes from one other process with keep-alive
 connections. Every answer is checked: status 200, k items, and the same run in the header and in the body.
 
-    python benchmarks/serving.py [--requests 20000] [--connections 32] [--workers 2] [--swap-requests 100000]
+    python benchmarks/server.py [--requests 20000] [--connections 32] [--workers 2] [--swap-requests 100000]
 """
 
 import argparse
