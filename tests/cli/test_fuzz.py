@@ -94,7 +94,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         elif parameter.required:
             words += [parameter.opts[0], draw(st.sampled_from(USUAL.get(parameter.name, ["new"])))]
     words += QUICK.get(path[0], [])
-    for _ in range(draw(st.integers(0, 4))):
+    for _ in range(draw(st.integers(0, 4)) if options else 0):
         parameter = draw(st.sampled_from(options))
         words.append(draw(st.sampled_from(parameter.opts)))
         if not parameter.is_flag:
