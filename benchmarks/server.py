@@ -12,7 +12,6 @@ import json
 import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -63,7 +62,7 @@ def save_run(folder: Path, users: int, items: int, seed: int) -> Path:
     [user_map] = fit_history_maps(embeddings, data.train, [0.1], discount=0.5, power=0.5)
     titles = pl.DataFrame({"title": [f"Item number {number}" for number in range(items)]})
     run = Run(
-        folder=folder,
+        folder=None,
         manifest=manifest,
         embeddings=embeddings,
         users=data.users,
@@ -73,11 +72,10 @@ def save_run(folder: Path, users: int, items: int, seed: int) -> Path:
         test=nothing,
         catalog=titles,
         history=(),
+        weights={},
         stored_newcomers=Newcomers(user_map),
     )
-    folder.mkdir()
-    (folder / "config.json").write_text(manifest.model_dump_json())
-    run.save({}, 0)
+    run.save(folder)
     return folder
 
 
@@ -93,20 +91,13 @@ def server(link: Path, workers: int) -> Iterator[int]:
             if process.poll() is not None:
                 sys.exit(log.read_text())
             time.sleep(0.2)
-        port = int(found[1])
-        while not _listens(port):
+        while events(log, "loaded") < workers:
             time.sleep(0.2)
-        time.sleep(5)  # until all workers have loaded the run
-        yield port
+        time.sleep(1)  # from loading to listening
+        yield int(found[1])
     finally:
         process.terminate()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    """Whether a worker accepts connections."""
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass

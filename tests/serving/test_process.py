@@ -83,8 +83,8 @@ def test_runs_are_swapped_under_requests_and_bad_ones_are_refused(tmp_path: Path
     link = tmp_path / "current"
     link.symlink_to(first)
     with running(link, tmp_path / "log", "--workers", str(workers)) as server, Callers(server) as callers:
-        wait_until(lambda: callers.answers > 20)
-        for process in {line["pid"] for line in server.events("request")}:
+        wait_until(lambda: callers.answers > 20 and len(server.events("loaded")) == workers)
+        for process in {line["pid"] for line in server.events("loaded")}:
             maps = Path(f"/proc/{process}/maps")  # mapped files are in memory once for all workers
             assert not maps.exists() or str(first / "embeddings.safetensors") in maps.read_text()
         point(link, second)

@@ -46,8 +46,9 @@ class Current:
         self._path = path
         self._most_waiting = most_waiting
         self._state = _look(path)
-        self.served: ServedRun = load_served(path, most_waiting)
+        self.served: ServedRun = load_served(Path(self._state[0]), most_waiting)
         self.refused: Refused | None = None
+        log("loaded", run=self.served.name)
 
     async def watch(self, seconds: float) -> None:
         """Look for a new run again and again, until cancelled."""
@@ -62,7 +63,7 @@ class Current:
             return
         self._state = state
         try:
-            served = load_served(self._path, self._most_waiting, self.served)
+            served = load_served(Path(state[0]), self._most_waiting, self.served)  # the link may change meanwhile
         except InputError as error:
             self.refused = Refused(state[0], str(error))
             count_swap("refused")
