@@ -37,6 +37,7 @@ limit_threads(Path({process!r}))
 import torch
 print(torch.get_num_threads())
 """
+SET_BY_OTHER_TESTS = ("_NUM_THREADS", "THP_MEM_ALLOC_ENABLE")
 CPU_GROUPS = Path("/sys/fs/cgroup/cpu")
 """Control groups of version 1."""
 V2_MOUNT = "41 31 0:38 / ROOT/sys rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -50,7 +51,7 @@ several_cpus = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two C
 
 
 def printed_number(program: str, **environment: str) -> int:
-    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith(SET_BY_OTHER_TESTS)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=inherited | environment)
     return int(done.stdout)

@@ -182,7 +182,8 @@ def test_the_page_in_one_file_works_without_a_server(
 ) -> None:
     out = tmp_path / "page.html"
     command = [sys.executable, "-m", "prismrec", "page", str(run_folder), "--out", str(out), "--data", str(shop)]
-    subprocess.run([*command, "--users", "3", "--items", "4"], check=True, capture_output=True)
+    done = subprocess.run([*command, "--users", "3", "--items", "4"], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
     context = browser.new_context(offline=True)
     page = context.new_page()
     wrong: list[str] = []

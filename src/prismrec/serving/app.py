@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 import prismrec
 from prismrec.serving import api, views
 from prismrec.serving.gate import RUN_HEADER, Gate
-from prismrec.serving.logs import metrics_text
+from prismrec.serving.logs import log, metrics_text
 from prismrec.serving.pictures import PictureFolder
 from prismrec.serving.problems import Problem, documented, install_handlers
 from prismrec.serving.settings import ServerSettings
@@ -37,6 +37,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        log("loaded", run=current.served.name)
         watching = asyncio.create_task(current.watch(settings.watch_seconds)) if settings.watch_seconds else None
         yield
         if watching is not None:

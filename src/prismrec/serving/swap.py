@@ -48,7 +48,6 @@ class Current:
         self._state = _look(path)
         self.served: ServedRun = load_served(Path(self._state[0]), most_waiting)
         self.refused: Refused | None = None
-        log("loaded", run=self.served.name)
 
     async def watch(self, seconds: float) -> None:
         """Look for a new run again and again, until cancelled."""
