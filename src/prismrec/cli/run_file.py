@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from prismrec.cli.source import DataOptions
 from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.config_file import read_config_file
 from prismrec.experiments.train import make_config
 from prismrec.records import Settings
 from prismrec.runs import parse_manifest
 
-_LONGEST = 1 << 20
-"""Bytes; a longer file is no config file."""
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 _KEYS = {each.name: "format" if each.name == "layout" else each.name for each in fields(DataOptions)}
 """The key of each field of `DataOptions`: the name of its option, with underscores."""
@@ -69,7 +68,7 @@ def read_run_file(path: Path, model: str | None = None) -> RunFile:
     Raises:
         InputError: the file cannot be read, or a key or a value in it is unknown.
     """
-    content = _parse(path)
+    content = read_config_file(path, "keys and values: model, source, options, config, settings")
     if "fingerprint" in content:
         return _from_manifest(path, content, model)
     try:
@@ -124,51 +123,6 @@ def _from_manifest(path: Path, content: Mapping[str, Any], model: str | None) ->
         settings=manifest.settings.model_dump(),
         fingerprint=manifest.fingerprint,
     )
-
-
-def _parse(path: Path) -> Mapping[str, Any]:
-    expected = "a .yaml, .yml or .json file"
-    if path.suffix not in (".yaml", ".yml", ".json"):
-        raise InputError(path, f"a file that ends in {path.suffix!r}", expected)
-    try:
-        if not path.is_file() or path.stat().st_size > _LONGEST:
-            raise InputError(path, "no such file, or more than 1 MiB", expected)
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text, object_pairs_hook=_distinct) if path.suffix == ".json" else _parse_yaml(text)
-    except InputError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, str(error) or type(error).__name__, expected) from error
-    if not isinstance(content, dict):
-        raise InputError(path, f"{type(content).__name__}", "keys and values: model, source, options, config, settings")
-    return content
-
-
-def _parse_yaml(text: str) -> object:
-    """YAML 1.2, in which 8:1:1 is a text, without aliases, which can stand for huge values.
-
-    Raises:
-        ValueError: the text is not such YAML.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.events import AliasEvent
-
-    try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            if isinstance(event, AliasEvent):
-                raise ValueError(f"an alias in line {event.start_mark.line + 1}")
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"the key {name!r} twice")
-    return dict(pairs)
 
 
 def _describe(path: Path, error: ValidationError) -> InputError:

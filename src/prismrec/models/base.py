@@ -22,6 +22,18 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 BatchSize = Annotated[int, Field(ge=1, le=2**24)]
 Temperature = Annotated[float, Field(ge=1e-3, le=1e3)]
 """A temperature; smaller ones overflow float32."""
+GridValue = bool | int | float | str | None
+
+
+class Grid:
+    """The values of a hyperparameter that `prismrec tune` tries if no others are given.
+
+    They are part of the type of the field: `layers: Annotated[Layers, Grid(1, 2, 3, 4)] = 2`. They are the values that
+    the authors of the model searched; where these are unknown, the docstring of the config says so.
+    """
+
+    def __init__(self, *values: GridValue) -> None:
+        self.values = values
 
 
 class ModelConfig(BaseModel):

@@ -1,0 +1,65 @@
+"""Config files: keys and values in YAML 1.2 or JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prismrec.errors import InputError
+
+SUFFIXES = (".yaml", ".yml", ".json")
+_LONGEST = 1 << 20
+"""Bytes; a longer file is no config file."""
+
+
+def read_config_file(path: Path, keys: str) -> dict[str, Any]:
+    """The keys and values of a file.
+
+    Args:
+        path: a .yaml, .yml or .json file of at most 1 MiB.
+        keys: what the file should contain, for the error message.
+
+    Raises:
+        InputError: the file cannot be read, is no mapping, has a key twice, or contains a YAML alias.
+    """
+    expected = "a .yaml, .yml or .json file"
+    if path.suffix not in SUFFIXES:
+        raise InputError(path, f"a file that ends in {path.suffix!r}", expected)
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST:
+            raise InputError(path, "no such file, or more than 1 MiB", expected)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_distinct) if path.suffix == ".json" else _parse_yaml(text)
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, str(error) or type(error).__name__, expected) from error
+    if not isinstance(content, dict):
+        raise InputError(path, f"{type(content).__name__}", keys)
+    return content
+
+
+def _parse_yaml(text: str) -> object:
+    """YAML 1.2, in which 8:1:1 is a text, without aliases, which can stand for huge values.
+
+    Raises:
+        ValueError: the text is not such YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
+
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if isinstance(event, AliasEvent):
+                raise ValueError(f"an alias in line {event.start_mark.line + 1}")
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the key {name!r} twice")
+    return dict(pairs)
