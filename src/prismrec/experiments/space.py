@@ -1,4 +1,4 @@
-"""What `tune` searches: a list of values or a range for each hyperparameter, checked against the config of the model."""
+"""What `tune` searches: values or a range for each hyperparameter, checked against the config of the model."""
 
 import difflib
 import itertools
