@@ -20,6 +20,7 @@ from prismrec.cli import (
     page,
     recommend,
     refit,
+    reproduce,
     serve,
     similar,
     train,
@@ -47,6 +48,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.command("check")(check.check)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)

@@ -231,11 +231,16 @@ def _settings(
     if epochs is not None:
         values["epochs"] = epochs
     if patience is not None:
-        values["patience"] = _parse_patience(patience)
+        values["patience"] = parse_patience(patience)
     return Settings.model_validate(values)
 
 
-def _parse_patience(text: str) -> int | str:
+def parse_patience(text: str) -> int | str:
+    """The value of --patience.
+
+    Raises:
+        InputError: the text is neither "auto" nor a number.
+    """
     if text == "auto":
         return text
     if not (text.isascii() and text.isdecimal() and int(text) > 0):

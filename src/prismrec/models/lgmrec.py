@@ -125,6 +125,17 @@ class LGMRec(Recommender):
             terms["contrast"] = self.config.contrast_weight * self._contrast(views, batch)  # Eq. 15
         return terms
 
+    def memberships(self) -> tuple[Tensor, Tensor]:
+        """H̄ of users `[U, M, A]` and items `[I, M, A]`, for Figure 5; in eval mode, each row of A sums to 1 (Eqs. 7-8).
+
+        Raises:
+            ValueError: the model has no modality, or no part that uses them.
+        """
+        views = self._views()
+        if views.users.members is None or views.items.members is None:
+            raise ValueError(f"{self.name} without modalities has no hyperedges")
+        return views.users.members, views.items.members
+
     def _views(self) -> _Views:
         """All embeddings before fusion (Eqs. 2-9)."""
         users, items = layer_mean(self.graph, self.user_table, self.item_table, self.config.layers)  # Eqs. 2-3

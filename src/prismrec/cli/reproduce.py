@@ -1,0 +1,175 @@
+"""`prismrec reproduce`: a table or figure of a paper, computed and shown beside the published numbers."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prismrec.errors import InputError
+
+if TYPE_CHECKING:
+    from prismrec.experiments.tables.outcome import Outcome
+    from prismrec.experiments.tables.plan import Options
+    from prismrec.experiments.tables.schema import Table
+    from prismrec.experiments.tables.sources import Missing, Source
+
+_NAME_HELP = "Names from --list, or .yaml files of your own."
+_DATA_HELP = "A folder of data, or its name in PRISMREC_DATA; may be repeated. Default: the paper's data sets."
+_QUICK_HELP = "A first look: a tiny example shop, two epochs, one seed, at most two values of each sweep."
+_ONLY_HELP = "Compute only the row with this label; may be repeated."
+_TRIALS_HELP = "Settings to try per model and data set, if prismrec knows none; 0 takes the defaults."
+_FINISHED_HELP = "Train nothing; report what is finished."
+_LIST_HELP = "List all names and end."
+
+Names = Annotated[list[str] | None, typer.Argument(help=_NAME_HELP, metavar="[NAME]...", show_default=False)]
+Data = Annotated[list[str] | None, typer.Option("--data", help=_DATA_HELP, show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results: OUT/NAME, and OUT/cells for the trainings.")]
+Quick = Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)]
+Models = Annotated[list[str] | None, typer.Option("--models", help="Only rows of this model; may be repeated.")]
+Only = Annotated[list[str] | None, typer.Option("--only", help=_ONLY_HELP)]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds; the table says how many.", min=1)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
+Patience = Annotated[str | None, typer.Option("--patience", help="As in `prismrec train`.", metavar="auto|N")]
+Trials = Annotated[int, typer.Option("--trials", help=_TRIALS_HELP, min=0)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Finished = Annotated[bool, typer.Option("--finished", help=_FINISHED_HELP)]
+List = Annotated[bool, typer.Option("--list", help=_LIST_HELP)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
+
+
+def reproduce(
+    names: Names = None,
+    data: Data = None,
+    out: Out = Path("tables"),
+    quick: Quick = False,
+    models: Models = None,
+    only: Only = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    patience: Patience = None,
+    trials: Trials = 20,
+    device: Device = "auto",
+    finished: Finished = False,
+    list_: List = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute a table or figure of a paper, and write it beside the published numbers. Repeat a command to resume it."""
+    from prismrec.cli.options import check_device_and_precision
+    from prismrec.cli.train import parse_patience
+    from prismrec.experiments.tables.library import read_table
+    from prismrec.experiments.tables.plan import Options
+    from prismrec.experiments.tables.report import check_packages
+
+    if list_:
+        _list()
+        return
+    if not names:
+        raise InputError("NAME", "none", "a name from `prismrec reproduce --list`")
+    if quick and data:
+        raise InputError("--quick", "--data too", "one of them")
+    check_device_and_precision(device, "float32")
+    check_packages()
+    options = Options(
+        models=tuple(models or ()),
+        only=tuple(only or ()),
+        seeds=1 if quick and seeds is None else seeds,
+        epochs=2 if quick and epochs is None else epochs,
+        patience=None if patience is None else parse_patience(patience),
+        sweep_values=2 if quick else None,
+        device=device,
+    )
+    tables = [read_table(name) for name in dict.fromkeys(names)]
+    outcomes = [
+        _run(table, data or [], out, options, 0 if quick else trials, quick=quick, finished=finished, quiet=as_json)
+        for table in tables
+    ]
+    if as_json:
+        texts = [outcome.model_dump_json() for outcome in outcomes]
+        typer.echo(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+    if any(row.error for outcome in outcomes for row in outcome.rows):
+        raise typer.Exit(1)
+
+
+def _run(
+    table: "Table",
+    data: Sequence[str],
+    out: Path,
+    options: "Options",
+    trials: int,
+    *,
+    quick: bool,
+    finished: bool,
+    quiet: bool,
+) -> "Outcome":
+    from prismrec.cli.table_progress import TableLines
+    from prismrec.experiments.tables.choose import chooser
+    from prismrec.experiments.tables.reproduce import reproduce as compute
+    from prismrec.experiments.tables.write import write_outcome
+
+    sources, missing = _sources(table, data, quick=quick)
+    for each in missing:
+        typer.echo(f"prismrec: {table.name} without {each.name}, which is missing: {each.where}", err=True)
+    try:
+        with TableLines(table.name, quiet=quiet) as lines:
+            outcome = compute(
+                table,
+                sources,
+                out,
+                options,
+                chooser(table, out, trials, options),
+                missing=missing,
+                command=_command(),
+                finished_only=finished,
+                watcher=lines,
+            )
+    except KeyboardInterrupt as error:
+        typer.echo("prismrec: interrupted; finished trainings are kept: repeat the command to continue", err=True)
+        raise typer.Exit(130) from error
+    folder = write_outcome(outcome, out)
+    if not quiet:
+        _show(outcome, folder)
+    return outcome
+
+
+def _sources(table: "Table", data: Sequence[str], *, quick: bool) -> tuple[list["Source"], Sequence["Missing"]]:
+    from prismrec.experiments.tables.sources import as_source, find_sources, quick_data
+
+    if quick:
+        return [as_source(quick_data(), table)], ()
+    return find_sources(table, data)
+
+
+def _command() -> str:
+    return shlex.join(["prismrec", *sys.argv[1:]])
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from prismrec.experiments.tables.library import all_tables
+
+    shown = RichTable("name", "shows", "published in", "data sets")
+    for table in all_tables():
+        shown.add_row(table.name, table.title, f"{table.paper.short}, {table.place}", ", ".join(table.paper.data))
+    Console().print(shown)
+
+
+def _show(outcome: "Outcome", folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from prismrec.experiments.tables.grids import claims_grid, result_grids
+
+    console = Console(highlight=False)
+    for grid in [*result_grids(outcome), *claims_grid(outcome)]:
+        shown = RichTable(*grid.header, title=grid.title, title_justify="left", caption=grid.caption)
+        for column in shown.columns[1:]:
+            column.justify = "right"
+        for cells in grid.rows:
+            shown.add_row(*cells)
+        console.print(shown, markup=False)
+    console.print(f"Written to {folder}", markup=False, soft_wrap=True)

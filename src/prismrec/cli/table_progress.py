@@ -1,0 +1,94 @@
+"""The progress of a table on standard error."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from prismrec.experiments.tables.reproduce import Progress, Watcher
+from prismrec.records import Settings
+from prismrec.training import Callback, EpochEnd
+
+_SECONDS_BETWEEN_LINES = 10
+
+
+class TableLines(Watcher):
+    """Cells done, running and left, and the time they may take; a context, so that the live line ends."""
+
+    def __init__(self, name: str, *, quiet: bool) -> None:
+        """Create the display.
+
+        Args:
+            name: of the table.
+            quiet: print errors only.
+        """
+        self._console = Console(stderr=True, highlight=False)
+        self._name = name
+        self._quiet = quiet
+        self._status = Status(name, console=self._console) if self._console.is_terminal and not quiet else None
+        self._head = ""
+
+    def __enter__(self) -> "TableLines":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def progress(self, progress: Progress) -> None:
+        """Show how many cells are done."""
+        parts = [f"{progress.done} of {progress.total} trainings done"]
+        if progress.failed:
+            parts.append(f"{progress.failed} failed")
+        if progress.running and progress.seconds_left is not None:
+            parts.append(f"about {timedelta(seconds=round(progress.seconds_left))} left")
+        self._head = f"{self._name}: {', '.join(parts)}"
+        self.line(f"{self._head}; now {progress.running}" if progress.running else self._head)
+
+    def failed(self, label: str, error: str) -> None:
+        """Print the error of a cell."""
+        self._console.print(f"{self._name}: {label} failed: {error}", markup=False, soft_wrap=True)
+
+    def callbacks(self, label: str, settings: Settings) -> Sequence[Callback]:
+        """Show epochs."""
+        return () if self._quiet else (_Epochs(self, label, settings, live=self._status is not None),)
+
+    def line(self, text: str) -> None:
+        """Show one line."""
+        if self._status:
+            self._status.update(escape(text))
+        elif not self._quiet:
+            self._console.print(text, markup=False, soft_wrap=True)
+
+    def epoch(self, text: str) -> None:
+        """Show the state of the running cell."""
+        self.line(f"{self._head}; {text}")
+
+
+class _Epochs(Callback):
+    """Shows the epochs of one cell: each one on a terminal, one now and then elsewhere."""
+
+    def __init__(self, lines: TableLines, label: str, settings: Settings, *, live: bool) -> None:
+        self._lines = lines
+        self._label = label
+        self._metric = settings.metric
+        self._live = live
+        self._shown = time.monotonic()
+
+    def on_epoch(self, epoch: EpochEnd) -> None:
+        """Show one epoch."""
+        now = time.monotonic()
+        if not self._live and now - self._shown < _SECONDS_BETWEEN_LINES:
+            return
+        self._shown = now
+        record = epoch.record
+        score = f", valid {self._metric} {record.valid[self._metric]:.4f}" if record.valid else ""
+        self._lines.epoch(f"{self._label}: epoch {record.epoch}{score}")

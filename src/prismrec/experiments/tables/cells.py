@@ -1,0 +1,289 @@
+"""One training of a table: what determines it, its computation, its place on the disk."""
+
+import ast
+import hashlib
+import inspect
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from prismrec.data import Dataset
+from prismrec.errors import InputError
+from prismrec.evaluation import Evaluation, evaluate
+from prismrec.experiments.bench import peak_bytes
+from prismrec.experiments.environment import make_manifest
+from prismrec.experiments.tables.probes import PROBES, Probe
+from prismrec.experiments.train import build_model
+from prismrec.experiments.validation import make_validation
+from prismrec.files import new_folder, write_text
+from prismrec.models import ModelConfig, Recommender, find_model
+from prismrec.records import EpochRecord, Settings
+from prismrec.runs.lock import locked
+from prismrec.stopping import find_ending
+from prismrec.training import Callback, CheckpointFolder, Trained, fit
+
+FORMAT = 1
+"""Part of the key of a cell. A change of what a cell contains raises it."""
+METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
+CUTOFFS = (5, 10, 20, 50)
+_FILE, _USERS, _UNFINISHED = "cell.json", "users.safetensors", ".unfinished"
+Values = npt.NDArray[np.float64]
+
+
+class Curve(BaseModel):
+    """A training curve, thinned to at most 200 epochs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epochs: tuple[int, ...]
+    valid: tuple[float | None, ...]
+    """The validation metric that chooses the epoch."""
+    loss: tuple[float, ...]
+    """The sum of the loss terms."""
+
+
+class Result(BaseModel):
+    """What a cell contains: one training with one seed, measured once on the test split."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    """SHA-256 of all that determines the result."""
+    model: str
+    config: dict[str, Any]
+    settings: Settings
+    data: str
+    fingerprint: str
+    modalities: tuple[str, ...]
+    versions: dict[str, str]
+    machine: dict[str, str]
+    best_epoch: int
+    epochs: int
+    ended_by: str
+    seconds: float
+    """From the construction of the model to the end of the evaluation, without interruptions."""
+    seconds_per_epoch: float
+    """The median, without validation."""
+    peak_bytes: int | None
+    """Peak memory of the process; None on systems that do not report it."""
+    parameters: int
+    """Number of trained numbers."""
+    valid: dict[str, float]
+    test: dict[str, float]
+    measured: dict[str, float]
+    """Numbers of the probe."""
+    picture: Any
+    """What the figure of the probe shows; None without a probe."""
+    curve: Curve
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One training.
+
+    Attributes:
+        model: name of the model.
+        config: its hyperparameters.
+        settings: seed, epochs, patience, metric.
+        dataset: the data, with the modalities that the row uses.
+        probe: what is measured besides metrics.
+        cutoffs: list lengths of the metrics.
+    """
+
+    model: str
+    config: ModelConfig
+    settings: Settings
+    dataset: Dataset
+    probe: Probe | None = None
+    cutoffs: tuple[int, ...] = CUTOFFS
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 (hex) of model, its code, hyperparameters, settings, data and measures; not of the device."""
+        content = {
+            "format": FORMAT,
+            "prismrec": version("prismrec"),
+            "code": code_of(self.model),
+            "model": self.model,
+            "config": self.config.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json", exclude={"device"}),
+            "data": self.dataset.fingerprint,
+            "probe": self.probe,
+            "cutoffs": self.cutoffs,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_of(model: str) -> str:
+    """SHA-256 (hex) of the code of a model's file, without comments."""
+    module = inspect.getmodule(find_model(model))
+    assert module is not None
+    return hashlib.sha256(ast.dump(ast.parse(inspect.getsource(module))).encode()).hexdigest()
+
+
+def find_result(cell: Cell, folder: Path) -> Result | None:
+    """The stored result of a cell; None if it has not been computed.
+
+    Raises:
+        InputError: the result cannot be read.
+    """
+    path = folder / cell.key / _FILE
+    if not path.exists():
+        return None
+    try:
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, str(error), f"a finished cell; delete {path.parent} to compute it again") from error
+
+
+def read_users(key: str, folder: Path) -> dict[str, Values]:
+    """The metrics of each evaluated user by name `[n]`, and their numbers as "users".
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = folder / key / _USERS
+    try:
+        return {name: values.astype(np.float64) for name, values in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, str(error), f"a finished cell; delete {path.parent} to compute it again") from error
+
+
+def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Result:
+    """Train a cell, or continue its interrupted training, measure it once on the test split, and store the result.
+
+    Args:
+        cell: what to train.
+        folder: where the cells are.
+        callbacks: of the training.
+
+    Raises:
+        InputError: the model refuses the data or the config, or a file cannot be written.
+    """
+    unfinished = folder / f"{cell.key}{_UNFINISHED}"
+    with locked(unfinished):
+        result = _compute(cell, folder, unfinished, callbacks)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return result
+
+
+def _compute(cell: Cell, folder: Path, unfinished: Path, callbacks: Sequence[Callback]) -> Result:
+    earlier = _seconds_so_far(unfinished)
+    start = time.perf_counter()
+    _reset_peak()
+    model = build_model(cell.model, cell.dataset, cell.config, cell.settings)
+    probe = PROBES[cell.probe](model, cell.dataset, unfinished) if cell.probe else None
+    validate = make_validation(cell.dataset, cell.settings, None)
+    clock = _Clock(unfinished, earlier)
+    trained = fit(
+        model,
+        cell.dataset.train,
+        cell.settings,
+        validate,
+        checkpoints=CheckpointFolder(unfinished / "checkpoint", cell.key),
+        callbacks=[clock, *callbacks, *([probe] if probe else [])],
+    )
+    evaluation = evaluate(
+        trained.embeddings, cell.dataset.test, mask=[cell.dataset.train], metrics=METRICS, cutoffs=cell.cutoffs
+    )
+    seconds = earlier + time.perf_counter() - start
+    picture, measured = probe.finish(trained) if probe else (None, {})
+    result = _result(cell, model, trained, evaluation, seconds, measured, picture)
+    with new_folder(folder / cell.key) as temporary:
+        write_text(temporary / _FILE, result.model_dump_json(indent=1))
+        users = {name: values.astype(np.float32) for name, values in evaluation.per_user.items()}
+        save_file({**users, "users": evaluation.users.astype(np.int64)}, temporary / _USERS)
+    return result
+
+
+def _result(
+    cell: Cell,
+    model: Recommender,
+    trained: Trained,
+    evaluation: Evaluation,
+    seconds: float,
+    measured: Mapping[str, float],
+    picture: object,
+) -> Result:
+    manifest = make_manifest(cell.model, cell.dataset, cell.config, cell.settings)
+    history = trained.progress.history
+    best = trained.progress.best_epoch or len(history)
+    valid = next((record.valid for record in history if record.epoch == best and record.valid), {})
+    return Result(
+        key=cell.key,
+        model=cell.model,
+        config=manifest.config,
+        settings=cell.settings,
+        data=cell.dataset.name,
+        fingerprint=manifest.fingerprint,
+        modalities=tuple(manifest.modalities),
+        versions=manifest.versions,
+        machine=manifest.machine,
+        best_epoch=best,
+        epochs=len(history),
+        ended_by=find_ending(history, cell.settings).reason,
+        seconds=seconds,
+        seconds_per_epoch=float(np.median([record.seconds for record in history] or [0.0])),
+        peak_bytes=peak_bytes(),
+        parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        valid=dict(valid),
+        test=evaluation.to_dict(),
+        measured=dict(measured),
+        picture=picture,
+        curve=_curve(history, cell.settings.metric),
+    )
+
+
+def _curve(history: Sequence[EpochRecord], metric: str) -> Curve:
+    step = max(1, -(-len(history) // 200))
+    shown = history[::step]
+    return Curve(
+        epochs=tuple(record.epoch for record in shown),
+        valid=tuple(record.valid[metric] if record.valid else None for record in shown),
+        loss=tuple(sum(record.loss.values()) for record in shown),
+    )
+
+
+class _Clock(Callback):
+    """Keeps the time of a training on the disk, so that an interruption does not count."""
+
+    def __init__(self, folder: Path, earlier: float) -> None:
+        self._path = folder / "seconds"
+        self._earlier = earlier
+        self._start = self._written = time.perf_counter()
+
+    def on_epoch(self, _epoch: object) -> None:
+        """Write the time about once a second."""
+        now = time.perf_counter()
+        if now - self._written >= 1:
+            self._written = now
+            write_text(self._path, repr(self._earlier + now - self._start))
+
+
+def _seconds_so_far(folder: Path) -> float:
+    path = folder / "seconds"
+    try:
+        return float(path.read_text(encoding="ascii")) if path.exists() else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _reset_peak() -> None:
+    """Let the peak memory of the process begin anew, on systems that can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return

@@ -1,0 +1,201 @@
+"""The results of a table as grids of text, for Markdown, LaTeX, HTML and the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prismrec.experiments.tables.outcome import ALPHA, Measurement, Outcome, Published, RowOutcome
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text.
+
+    Attributes:
+        title: its title.
+        header: names of the columns.
+        rows: the cells, one text per column.
+        caption: what a reader must know.
+        best: positions (row, column) of the best values.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    best: frozenset[tuple[int, int]] = frozenset()
+
+
+def result_grids(outcome: Outcome) -> list[Grid]:
+    """One grid per data set: published, ours and the difference, for each metric."""
+    return [_results_on(outcome, data) for data in outcome.data]
+
+
+def _results_on(outcome: Outcome, data: str) -> Grid:
+    rows = [row for row in outcome.rows if row.data == data]
+    has_published = {metric: any(metric in (same_data(row) or {}) for row in rows) for metric in outcome.metrics}
+    header = ["row"]
+    for metric in outcome.metrics:
+        header += [f"{metric} published", metric, "difference"] if has_published[metric] else [metric]
+    starred = {(test.label, test.metric) for test in outcome.tests if test.data == data and test.p_holm <= ALPHA}
+    best, texts = set(), []
+    tops = {metric: _top(rows, metric) for metric in outcome.metrics}
+    for number, row in enumerate(rows):
+        cells = [row.label]
+        for metric in outcome.metrics:
+            published = (same_data(row) or {}).get(metric)
+            ours = row.metrics.get(metric)
+            if ours is not None and len(rows) > 1 and ours.mean == tops[metric]:
+                best.add((number, len(cells) + has_published[metric]))
+            shown = _ours(row, ours) + ("*" if (row.label, metric) in starred else "")
+            if has_published[metric]:
+                cells += [NONE if published is None else f"{published:.4f}", shown, _difference(ours, published)]
+            else:
+                cells.append(shown)
+        texts.append(tuple(cells))
+    return Grid(f"{outcome.name} on {data}", tuple(header), tuple(texts), _caption(outcome), frozenset(best))
+
+
+def same_data(row: RowOutcome) -> dict[str, float] | None:
+    """The published values of a row on the same data, from the table itself."""
+    return next((each.values for each in row.published if each.same), None)
+
+
+def _top(rows: Sequence[RowOutcome], metric: str) -> float | None:
+    return max((row.metrics[metric].mean for row in rows if metric in row.metrics), default=None)
+
+
+def _ours(row: RowOutcome, ours: Measurement | None) -> str:
+    if ours is None:
+        return "failed" if row.error else NONE
+    return f"{ours.mean:.4f}" + ("" if ours.sd is None else f" ± {ours.sd:.4f}")
+
+
+def _difference(ours: Measurement | None, published: float | None) -> str:
+    if ours is None or not published:
+        return NONE
+    return f"{ours.mean - published:+.4f} ({ours.mean / published - 1:+.1%})"
+
+
+def _caption(outcome: Outcome) -> str:
+    seeds = {len(row.cells) for row in outcome.rows if row.cells}
+    parts = []
+    if seeds and max(seeds) > 1:
+        parts.append("Mean ± standard deviation over the seeds.")
+    if any(test.p_holm <= ALPHA for test in outcome.tests):
+        parts.append(
+            f"* differs from {outcome.reference}: paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's "
+            "adjustment for all rows and metrics."
+        )
+    return " ".join(parts)
+
+
+def elsewhere_grid(outcome: Outcome) -> list[Grid]:
+    """Published values on other data, or of other papers on data with other counts."""
+    lines = []
+    for label in dict.fromkeys(row.label for row in outcome.rows):
+        seen = set()
+        for row in outcome.rows:
+            for each in row.published:
+                key = (label, each.source, each.data)
+                if row.label == label and not each.same and key not in seen:
+                    seen.add(key)
+                    lines.append((label, each.source, each.data, *_values(each, outcome.metrics)))
+    if not lines:
+        return []
+    caption = "Data with other counts of users, items or interactions. Do not compare these values with ours directly."
+    header = ("row", "source", "data", *outcome.metrics)
+    return [Grid("Published on other data", header, tuple(lines), caption)]
+
+
+def _values(published: Published, metrics: Sequence[str]) -> list[str]:
+    return [f"{published.values[metric]:.4f}" if metric in published.values else NONE for metric in metrics]
+
+
+def group_grids(outcome: Outcome) -> list[Grid]:
+    """The decisive metric by group of users, one grid per data set."""
+    grids = []
+    metric = outcome.decisive
+    for data in outcome.data:
+        rows = [row for row in outcome.rows if row.data == data and row.groups]
+        if rows:
+            labels = list(rows[0].groups)
+            counts = [f"{label} items ({rows[0].groups[label]['users']:.0f} users)" for label in labels]
+            texts = tuple((row.label, *[f"{row.groups[label][metric]:.4f}" for label in labels]) for row in rows)
+            title = f"{metric} on {data} by number of training items"
+            grids.append(Grid(title, ("row", *counts), texts))
+    return grids
+
+
+def claims_grid(outcome: Outcome) -> list[Grid]:
+    """The claims of the paper, and what our results say about them."""
+    if not outcome.verdicts:
+        return []
+    rows = []
+    for each in outcome.verdicts:
+        agree, undecided, against = each.counts
+        counts = f"{agree} agree, {undecided} undecided, {against} disagree"
+        rows.append((each.says, each.data, each.verdict, counts))
+    caption = f"By {outcome.decisive}: paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's adjustment for all claims."
+    return [Grid("The paper's claims", ("claim", "data", "verdict", "comparisons"), tuple(rows), caption)]
+
+
+def test_grid(outcome: Outcome) -> list[Grid]:
+    """The differences to the reference row, with intervals and p-values."""
+    if not outcome.tests:
+        return []
+    rows = [
+        (
+            each.label,
+            each.data,
+            each.metric,
+            f"{each.difference:+.4f}" + ("" if each.relative is None else f" ({each.relative:+.1%})"),
+            f"{each.interval[0]:+.4f} to {each.interval[1]:+.4f}",
+            f"{each.p:.2g}",
+            f"{each.p_holm:.2g}",
+        )
+        for each in outcome.tests
+    ]
+    header = ("row", "data", "metric", "difference", "95 % interval", "p", "p (Holm)")
+    caption = "Means over the seeds of each user, paired by user; bootstrap interval of the mean difference."
+    return [Grid(f"Differences to {outcome.reference}", header, tuple(rows), caption)]
+
+
+def cell_grid(outcome: Outcome) -> list[Grid]:
+    """Every training: seed, epochs, time and memory."""
+    rows = []
+    for row in outcome.rows:
+        for cell in row.cells:
+            memory = NONE if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:,.0f}"
+            rows.append(
+                (
+                    row.label,
+                    row.data,
+                    str(cell.settings.seed),
+                    f"{cell.best_epoch} of {cell.epochs}",
+                    f"{cell.seconds:,.0f}",
+                    f"{cell.seconds_per_epoch:.2f}",
+                    memory,
+                    f"{cell.parameters:,}",
+                    ", ".join(cell.modalities) or NONE,
+                )
+            )
+    header = ("row", "data", "seed", "best epoch", "seconds", "s/epoch", "peak MB", "parameters", "modalities")
+    return [Grid("Trainings", header, tuple(rows))] if rows else []
+
+
+def settings_grid(outcome: Outcome) -> list[Grid]:
+    """The hyperparameters of each row that differ from the defaults."""
+    rows = [
+        (row.label, row.data, ", ".join(f"{k} = {v}" for k, v in row.settings.items()) or "defaults", row.chosen_by)
+        for row in outcome.rows
+        if row.cells
+    ]
+    return [Grid("Hyperparameters", ("row", "data", "values", "chosen by"), tuple(rows))] if rows else []
+
+
+def absent_grid(outcome: Outcome) -> list[Grid]:
+    """Rows without a result, and why."""
+    rows = [(row.label, row.data, row.error or row.reason) for row in outcome.rows if row.error or row.reason]
+    return [Grid("Rows without a result", ("row", "data", "reason"), tuple(rows))] if rows else []

@@ -1,0 +1,156 @@
+"""From a table and data sets to the trainings that it needs."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prismrec.errors import ParameterError
+from prismrec.evaluation import parse_metric
+from prismrec.experiments.tables.cells import CUTOFFS, Cell
+from prismrec.experiments.tables.library import known_settings
+from prismrec.experiments.tables.schema import Row, Table, match_modality
+from prismrec.experiments.tables.sources import Source, with_modality
+from prismrec.experiments.train import make_config
+from prismrec.models import find_model
+from prismrec.records import Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """What narrows or changes a table.
+
+    Attributes:
+        models: names of models; rows of other models are left out. Empty for all.
+        only: labels of rows; other rows are left out. Empty for all.
+        seeds: number of seeds; None for that of the table.
+        epochs: largest number of epochs; None for the default.
+        patience: early stopping; None for that of the table.
+        sweep_values: largest number of values of each sweep; None for all.
+        device: auto, cpu or cuda.
+    """
+
+    models: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    seeds: int | None = None
+    epochs: int | None = None
+    patience: int | str | None = None
+    sweep_values: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a table on one data set.
+
+    Attributes:
+        row: the row.
+        source: the data set.
+        cells: its trainings, one per seed; none if it is not run.
+        reason: why it is not run; empty if it is.
+        settings: hyperparameters that were chosen on validation, and where they come from.
+    """
+
+    row: Row
+    source: Source
+    cells: tuple[Cell, ...] = ()
+    reason: str = ""
+    settings: "Chosen" = field(default_factory=lambda: Chosen({}, ""))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Hyperparameters of a model, and how they were chosen."""
+
+    values: Mapping[str, Any]
+    source: str
+
+
+def chosen_rows(table: Table, options: Options) -> tuple[Row, ...]:
+    """The rows of a table that the options keep.
+
+    Raises:
+        ParameterError: an option names a row or a model that the table does not have.
+    """
+    rows = _thinned(table, options.sweep_values)
+    if options.only:
+        _check_known("only", options.only, [row.label for row in table.all_rows])
+        rows = tuple(row for row in rows if row.label in options.only)
+    if options.models:
+        wanted = {find_model(name).name for name in options.models}
+        _check_known("models", wanted, [row.model for row in table.all_rows])
+        rows = tuple(row for row in rows if row.model in wanted)
+    if not rows:
+        raise ParameterError("only", "options that leave no row", "a row of the table")
+    return rows
+
+
+def _check_known(parameter: str, names: Collection[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ParameterError(parameter, repr(name), f"one of {', '.join(dict.fromkeys(known))}")
+
+
+def _thinned(table: Table, values: int | None) -> tuple[Row, ...]:
+    """All rows, with at most some values of each sweep: the first and the last among them."""
+    if values is None:
+        return table.all_rows
+    rows = list(table.rows)
+    for sweep in table.sweeps:
+        swept = sweep.rows()
+        count = min(values, len(swept))
+        rows += [swept[round(n * (len(swept) - 1) / max(count - 1, 1))] for n in range(count)]
+    return tuple(rows)
+
+
+def make_entry(
+    table: Table, row: Row, source: Source, options: Options, choose: Callable[[str, Source], Chosen]
+) -> Entry:
+    """The trainings of one row on one data set.
+
+    Args:
+        table: the table.
+        row: one of its rows.
+        source: the data set.
+        options: seeds, epochs, patience.
+        choose: finds the hyperparameters of a model.
+    """
+    dataset = source.dataset
+    kind = find_model(row.model)
+    if row.modality is not None:
+        modality = match_modality(row.modality, list(dataset.features))
+        if modality is None:
+            return Entry(row, source, reason=f"{source.name} has no {row.modality} features")
+        dataset = with_modality(dataset, modality)
+    if kind.takes_features and not dataset.features and not row.without_features:
+        return Entry(row, source, reason=f"{source.name} has no features")
+    if len(dataset.features) < kind.min_modalities:
+        return Entry(row, source, reason=f"{source.name} has too few modalities for {kind.name}")
+    settings = choose(row.model, source)
+    config = make_config(row.model, {**settings.values, **row.config})
+    cutoffs = tuple(sorted({*CUTOFFS, *(parse_metric(metric)[1] for metric in table.ranking_metrics)}))
+    cells = tuple(
+        Cell(kind.name, config, _settings(table, seed, options), dataset, table.probe, cutoffs)
+        for seed in range(options.seeds or table.seeds)
+    )
+    return Entry(row, source, cells, settings=settings)
+
+
+def _settings(table: Table, seed: int, options: Options) -> Settings:
+    values: dict[str, Any] = {
+        "seed": seed,
+        "patience": table.patience if options.patience is None else options.patience,
+        "metric": table.choose,
+        "device": options.device,
+    }
+    if options.epochs is not None:
+        values["epochs"] = options.epochs
+    return Settings.model_validate(values)
+
+
+def known_choice(model: str, source: Source) -> Chosen | None:
+    """The settings that prismrec knows for a data set; None if it knows none."""
+    known = known_settings(source.dataset)
+    name = find_model(model).name
+    if known is None or name not in known.settings:
+        return None
+    return Chosen(known.settings[name], known.source)

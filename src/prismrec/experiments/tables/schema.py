@@ -1,0 +1,231 @@
+"""What a table file says: the papers' data, protocol and values, and what we train beside them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from prismrec.data.split import Protocol
+from prismrec.evaluation import parse_metric
+from prismrec.experiments.tables.probes import Probe
+from prismrec.experiments.train import make_config
+from prismrec.models import find_model
+
+_CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+Label = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=80)]
+Display = Literal["table", "bars", "groups", "lines", "gradients", "hyperedges", "map"]
+MODALITIES: Mapping[str, frozenset[str]] = {
+    "visual": frozenset({"visual", "image", "images", "picture", "pictures", "vision", "poster", "v"}),
+    "acoustic": frozenset({"acoustic", "audio", "sound", "music", "a"}),
+    "textual": frozenset({"textual", "text", "texts", "title", "description", "t"}),
+}
+"""The names in the papers' tables, and the names of modalities in data sets that they stand for."""
+
+
+class PaperData(BaseModel):
+    """A data set of a paper."""
+
+    model_config = _CLOSED
+
+    title: str
+    """Its name in the paper."""
+    users: PositiveInt
+    """Number of users in the paper, like the next two."""
+    items: PositiveInt
+    """Number of items."""
+    interactions: PositiveInt
+    """Number of interactions."""
+    where: str
+    """Where to get it."""
+
+    def is_same(self, users: int, items: int, interactions: int) -> bool:
+        """Whether data with these counts are the data of the paper."""
+        return (users, items, interactions) == (self.users, self.items, self.interactions)
+
+
+class Paper(BaseModel):
+    """A paper, its data and its protocol."""
+
+    model_config = _CLOSED
+
+    short: str
+    """Its name in a report, such as "LGMRec (AAAI 2024)"."""
+    cite: str
+    """Authors, title, venue."""
+    data: dict[str, PaperData] = {}
+    """Its data sets by the name of their folder."""
+    protocol: str = ""
+    """Its protocol, in a sentence."""
+    differs: tuple[str, ...] = ()
+    """What differs between the paper and prismrec, a sentence each."""
+    grid: dict[str, tuple[Any, ...]] = {}
+    """Hyperparameters that the paper searches, with their values; a model searches those that its config has."""
+
+
+class Row(BaseModel):
+    """One line of a table, or one mark of a figure."""
+
+    model_config = _CLOSED
+
+    label: Label
+    """What the table calls it."""
+    model: str
+    """Name of the model."""
+    config: dict[str, Any] = {}
+    """Hyperparameters that make the variant. The others are chosen on validation, or are defaults."""
+    modality: str | None = None
+    """Use this modality alone: visual, acoustic, textual, or the name of a modality."""
+    without_features: bool = False
+    """Run it on data without features too, although the model can use them."""
+    panel: str | None = None
+    """The panel of a figure."""
+    at: float | str | None = None
+    """The place of the row on the horizontal axis of its panel."""
+    published: dict[str, tuple[float | None, ...]] = {}
+    """Values in the paper by data set, in the order of the metrics of the table."""
+
+    @model_validator(mode="after")
+    def _names_what_exists(self) -> "Row":
+        make_config(self.model, self.config)
+        return self
+
+
+class Sweep(BaseModel):
+    """Rows in which one hyperparameter varies."""
+
+    model_config = _CLOSED
+
+    model: str
+    """Name of the model."""
+    parameter: str
+    """The hyperparameter."""
+    title: str
+    """The title of its panel."""
+    values: tuple[Any, ...]
+    """Its values."""
+    config: dict[str, Any] = {}
+    """Other hyperparameters of all rows."""
+
+    def rows(self) -> list[Row]:
+        """One row per value."""
+        return [
+            Row(
+                label=f"{self.parameter} = {value}",
+                model=self.model,
+                config={**self.config, self.parameter: value},
+                panel=self.title,
+                at=value,
+            )
+            for value in self.values
+        ]
+
+
+class Claim(BaseModel):
+    """What the paper concludes from the table: some rows are better than others."""
+
+    model_config = _CLOSED
+
+    says: str
+    """The claim, in a sentence."""
+    better: tuple[Label, ...]
+    """Labels of the better rows."""
+    worse: tuple[Label, ...] | Literal["others"] = "others"
+    """Labels of the worse rows; "others" for all that are not better."""
+
+
+class Table(BaseModel):
+    """A table or a figure of a paper."""
+
+    model_config = _CLOSED
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9-]*$")
+    """Its name on the command line."""
+    title: str
+    """What it shows."""
+    paper: Paper
+    """Where it was published."""
+    place: str
+    """Its number in the paper."""
+    display: Display = "table"
+    """How the report draws it."""
+    metrics: tuple[str, ...]
+    """The metrics of the table, some of which may be numbers of a probe."""
+    choose: str = "recall@20"
+    """The validation metric that chooses epochs and settings."""
+    split: Protocol | None = None
+    """How to split; None keeps the labels of the data, or splits 8:1:1 within each user."""
+    patience: PositiveInt | Literal["auto"] = "auto"
+    """Early stopping, as in `Settings`."""
+    seeds: PositiveInt = 3
+    """Number of seeds, from 0 on."""
+    groups: PositiveInt | None = None
+    """Show the metrics by this number of groups of users with about as many training items."""
+    probe: Probe | None = None
+    """What is measured besides metrics."""
+    reference: Label | None = None
+    """The row with which the tests compare the others."""
+    rows: tuple[Row, ...] = ()
+    """The rows."""
+    sweeps: tuple[Sweep, ...] = ()
+    """Further rows, in which one hyperparameter varies."""
+    claims: tuple[Claim, ...] = ()
+    """What the paper concludes."""
+    notes: tuple[str, ...] = ()
+    """What differs in this table, a sentence each."""
+
+    @cached_property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The rows and those of the sweeps."""
+        return self.rows + tuple(row for sweep in self.sweeps for row in sweep.rows())
+
+    @property
+    def decisive(self) -> str:
+        """The metric by which claims are judged: the one that chooses epochs, if the table shows it."""
+        return self.choose if self.choose in self.metrics else self.metrics[0]
+
+    @property
+    def ranking_metrics(self) -> tuple[str, ...]:
+        """The metrics that rankings have, without those of a probe."""
+        return tuple(metric for metric in self.metrics if "@" in metric)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Table":
+        for metric in self.ranking_metrics:
+            parse_metric(metric)
+        labels = [row.label for row in self.all_rows]
+        repeated = {label for label in labels if labels.count(label) > 1}
+        if not labels or repeated:
+            raise ValueError(f"rows: found {sorted(repeated) or 'none'} twice or no row; expected distinct labels")
+        named = {label for claim in self.claims for label in _labels(claim)}
+        named |= {self.reference} if self.reference else set()
+        if not named <= set(labels):
+            raise ValueError(f"labels {sorted(named - set(labels))} of no row")
+        for row in self.all_rows:
+            self._check_published(row)
+        return self
+
+    def _check_published(self, row: Row) -> None:
+        for data, values in row.published.items():
+            if data not in self.paper.data:
+                raise ValueError(f"row {row.label!r}: values of {data!r}, which is no data set of the paper")
+            if len(values) != len(self.metrics):
+                raise ValueError(f"row {row.label!r}, {data}: {len(values)} values for {len(self.metrics)} metrics")
+
+    def space(self, model: str) -> dict[str, list[Any]]:
+        """The paper's grid over the hyperparameters that a model has."""
+        fields = find_model(model).Config.model_fields
+        return {name: list(values) for name, values in self.paper.grid.items() if name in fields}
+
+
+def _labels(claim: Claim) -> Sequence[str]:
+    return claim.better if claim.worse == "others" else (*claim.better, *claim.worse)
+
+
+def match_modality(name: str, available: Sequence[str]) -> str | None:
+    """The modality of a data set that a paper's name stands for; None if the data set lacks it."""
+    if name in available:
+        return name
+    known = MODALITIES.get(name, frozenset())
+    return next((each for each in available if re.sub(r"[_-].*", "", each.lower()) in known), None)

@@ -1,0 +1,119 @@
+"""The files of a table: JSON with everything, the table as Markdown, LaTeX and CSV, and the report."""
+
+import csv
+import io
+from pathlib import Path
+
+from prismrec.experiments.tables.grids import (
+    Grid,
+    absent_grid,
+    claims_grid,
+    elsewhere_grid,
+    group_grids,
+    result_grids,
+    same_data,
+)
+from prismrec.experiments.tables.outcome import Outcome
+from prismrec.experiments.tables.report import render_report
+from prismrec.files import write_text
+
+_LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
+    "~": r"\textasciitilde{}",
+    "^": r"\^{}",
+    "\\": r"\textbackslash{}",
+}
+_LATEX |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "λ": r"$\lambda$", "₁": "$_1$", "₂": "$_2$", "≤": r"$\le$"}
+
+
+def write_outcome(outcome: Outcome, out: Path) -> Path:
+    """Write results.json, table.md, table.tex, table.csv and report.html to `out/NAME`, and return that folder.
+
+    Raises:
+        InputError: a file cannot be written, or the packages of the report are not installed.
+    """
+    folder = out / outcome.name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "results.json", outcome.model_dump_json(indent=1) + "\n")
+    write_text(folder / "table.md", markdown(outcome))
+    write_text(folder / "table.tex", latex(outcome))
+    write_text(folder / "table.csv", table_csv(outcome))
+    write_text(folder / "report.html", render_report(outcome))
+    return folder
+
+
+def markdown(outcome: Outcome) -> str:
+    """The results as Markdown."""
+    grids = [*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)]
+    grids += [*elsewhere_grid(outcome), *absent_grid(outcome)]
+    parts = [f"# {outcome.title}", "", f"{outcome.place} of {outcome.cite}", ""]
+    for grid in grids:
+        parts += [f"## {grid.title}", "", _markdown_grid(grid), ""]
+        if grid.caption:
+            parts += [grid.caption.replace("*", r"\*"), ""]
+    protocol = "; ".join(f"{name}: {value}" for name, value in outcome.protocol.items())
+    parts += ["## Protocol", "", f"- Ours: {protocol}.", f"- The paper: {outcome.published_protocol}"]
+    parts += [f"- {note}" for note in outcome.notes]
+    if outcome.command:
+        parts += ["", "## Run it again", "", f"    {outcome.command}"]
+    return "\n".join(parts) + "\n"
+
+
+def _markdown_grid(grid: Grid) -> str:
+    rows = [
+        [f"**{cell}**" if (r, c) in grid.best else cell for c, cell in enumerate(row)]
+        for r, row in enumerate(grid.rows)
+    ]
+    lines = [grid.header, ["---"] * len(grid.header), *rows]
+    return "\n".join("| " + " | ".join(_markdown_text(cell) for cell in line) + " |" for line in lines)
+
+
+def _markdown_text(cell: str) -> str:
+    starred = cell.endswith("*") and not cell.endswith("**")
+    return (cell[:-1] + r"\*" if starred else cell).replace("|", r"\|")
+
+
+def latex(outcome: Outcome) -> str:
+    """The results as LaTeX tables for the package booktabs."""
+    parts = [f"% {outcome.name}: needs the package booktabs"]
+    for grid in result_grids(outcome):
+        parts += [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(outcome.title)} ({_latex(grid.title)}). {_latex(grid.caption)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
+            r"\toprule",
+            _latex_line(grid.header),
+            r"\midrule",
+        ]
+        for r, row in enumerate(grid.rows):
+            parts.append(_latex_line(row, {c for each, c in grid.best if each == r}))
+        parts += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    return "\n".join(parts)
+
+
+def _latex_line(cells: tuple[str, ...], bold: set[int] | None = None) -> str:
+    texts = [rf"\textbf{{{_latex(cell)}}}" if c in (bold or ()) else _latex(cell) for c, cell in enumerate(cells)]
+    return " & ".join(texts) + r" \\"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def table_csv(outcome: Outcome) -> str:
+    """One line per row, data set and metric."""
+    columns = ["data", "row", "model", "metric", "mean", "sd", "seeds", "published", "difference", "p_holm", "reason"]
+    p_values = {(test.data, test.label, test.metric): test.p_holm for test in outcome.tests}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in outcome.rows:
+        for metric in outcome.metrics:
+            ours = row.metrics.get(metric)
+            published = (same_data(row) or {}).get(metric)
+            difference = None if ours is None or published is None else ours.mean - published
+            values = [None, None, 0] if ours is None else [ours.mean, ours.sd, len(ours.values)]
+            p_holm = p_values.get((row.data, row.label, metric))
+            reason = row.error or row.reason
+            writer.writerow([row.data, row.label, row.model, metric, *values, published, difference, p_holm, reason])
+    return text.getvalue()
