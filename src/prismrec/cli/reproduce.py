@@ -56,7 +56,7 @@ def reproduce(
     list_: List = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a table or figure of a paper, and write it beside the published numbers. Repeat a command to resume it."""
+    """Compute a table or figure of a paper and write it beside the published numbers; repeat a command to resume."""
     from prismrec.cli.options import check_device_and_precision
     from prismrec.cli.train import parse_patience
     from prismrec.experiments.tables.library import read_table
@@ -87,8 +87,7 @@ def reproduce(
         for table in tables
     ]
     if as_json:
-        texts = [outcome.model_dump_json() for outcome in outcomes]
-        typer.echo(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        _print_json(outcomes)
     if any(row.error for outcome in outcomes for row in outcome.rows):
         raise typer.Exit(1)
 
@@ -132,6 +131,12 @@ def _run(
     if not quiet:
         _show(outcome, folder)
     return outcome
+
+
+def _print_json(outcomes: Sequence["Outcome"]) -> None:
+    """Print the result, or a list of several."""
+    texts = [outcome.model_dump_json() for outcome in outcomes]
+    typer.echo(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
 
 
 def _sources(table: "Table", data: Sequence[str], *, quick: bool) -> tuple[list["Source"], Sequence["Missing"]]:

@@ -57,7 +57,7 @@ class TableLines(Watcher):
         """Print the error of a cell."""
         self._console.print(f"{self._name}: {label} failed: {error}", markup=False, soft_wrap=True)
 
-    def callbacks(self, label: str, settings: Settings) -> Sequence[Callback]:
+    def callbacks(self, label: str, settings: Settings, /) -> Sequence[Callback]:
         """Show epochs."""
         return () if self._quiet else (_Epochs(self, label, settings, live=self._status is not None),)
 

@@ -1,19 +1,22 @@
 """The hyperparameters of the models of a table, chosen on validation."""
 
+import hashlib
 from pathlib import Path
 
-from prismrec.experiments.tables.plan import Chosen, Options, known_choice
+from prismrec.experiments.space import grid_of
+from prismrec.experiments.tables.plan import Chosen, Options, known_choice, make_settings
 from prismrec.experiments.tables.reproduce import Choose
 from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Source
+from prismrec.experiments.tune import tune
 from prismrec.models import find_model
 
 
 def chooser(table: Table, out: Path, trials: int, options: Options) -> Choose:
-    """How a table chooses hyperparameters: those that prismrec knows for the data, else by `tune`, else defaults.
+    """How a table chooses hyperparameters: those that prismrec knows for the data, else by `tune`, else the defaults.
 
     Args:
-        table: the table, whose paper has a grid.
+        table: the table.
         out: the folder of the results; `out/tuning` keeps the trials.
         trials: number of settings to try per model and data set; 0 takes the defaults.
         options: of the table.
@@ -24,7 +27,19 @@ def chooser(table: Table, out: Path, trials: int, options: Options) -> Choose:
         name = find_model(model).name
         place = (name, source.dataset.fingerprint)
         if place not in made:
-            made[place] = known_choice(name, source) or Chosen({}, "defaults")
+            made[place] = known_choice(name, source) or _search(table, name, source, out, trials, options)
         return made[place]
 
     return choose
+
+
+def _search(table: Table, model: str, source: Source, out: Path, trials: int, options: Options) -> Chosen:
+    space = table.spaces.get(model)
+    if not trials or not (space or grid_of(find_model(model).Config)):
+        return Chosen({}, "defaults")
+    settings = make_settings(table, 0, options)
+    search = f"{source.dataset.fingerprint} {settings.model_dump_json()} {space}"
+    folder = out / "tuning" / f"{model}-{hashlib.sha256(search.encode()).hexdigest()[:12]}"
+    result = tune(model, source.dataset, space, folder=folder, settings=settings, trials=trials)
+    done = sum(trial.state == "done" for trial in result.trials)
+    return Chosen(result.config, f"prismrec tune: {done} trials, validation {settings.metric} {result.value:.4f}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#3b6fb6", "#d1682f", "#3a8f5d", "#8a5fb0", "#b5494d", "#7d6b57", "#c96fa5", "#5d6b78", "#a39a2c", "#2f9fb0")
 _GREY, _INK = "#9aa3ad", "#20242a"
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -238,7 +238,7 @@ def _draw_user(axes: "Axes", user: Mapping[str, Any], modality: int) -> None:
         spine.set_visible(False)
 
 
-def _curves(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure | None":
+def _curves(_outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure | None":
     """The validation metric by epoch, for the first seed of each row."""
     trained = [row for row in rows if len(row.cells[0].curve.epochs) > 1]
     if not trained:

@@ -137,7 +137,8 @@ def claims_grid(outcome: Outcome) -> list[Grid]:
         agree, undecided, against = each.counts
         counts = f"{agree} agree, {undecided} undecided, {against} disagree"
         rows.append((each.says, each.data, each.verdict, counts))
-    caption = f"By {outcome.decisive}: paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's adjustment for all claims."
+    test = f"paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's adjustment for all claims."
+    caption = f"By {outcome.decisive}: {test}"
     return [Grid("The paper's claims", ("claim", "data", "verdict", "comparisons"), tuple(rows), caption)]
 
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.config_file import SUFFIXES, read_config_file
 from prismrec.experiments.tables.schema import Paper, Table
 
-_FOLDER = "tables"
+_FOLDER = Path(__file__).parent
 _PAPERS = "papers.yaml"
 _SETTINGS = "settings.yaml"
 
@@ -33,8 +33,7 @@ class KnownSettings(BaseModel):
 
 def table_names() -> list[str]:
     """The names of all tables."""
-    names = [Path(each.name).stem for each in _folder().iterdir() if each.name.endswith(".yaml")]
-    return sorted(name for name in names if f"{name}.yaml" not in (_PAPERS, _SETTINGS))
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml") if path.name not in (_PAPERS, _SETTINGS))
 
 
 @cache
@@ -49,23 +48,23 @@ def read_table(name: str) -> Table:
     Raises:
         InputError: there is no such table, or the file cannot be used.
     """
-    if name.endswith((".yaml", ".yml")):
-        return _parse(name, _read_file(Path(name)))
+    if name.endswith(SUFFIXES):
+        return _parse(Path(name))
     if name not in table_names():
         raise InputError("NAME", repr(name), f"one of {', '.join(table_names())}, or a .yaml file")
-    return _parse(name, (_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    return _parse(_FOLDER / f"{name}.yaml")
 
 
 @cache
 def papers() -> Mapping[str, Paper]:
     """The papers by key."""
-    content = _yaml((_folder() / _PAPERS).read_text(encoding="utf-8"))
+    content = _read_file(_FOLDER / _PAPERS)
     return {name: Paper.model_validate(fields) for name, fields in content.items()}
 
 
 def known_settings(dataset: Dataset) -> KnownSettings | None:
     """Settings that were chosen on a data set with the same name and counts; None if there are none."""
-    content = _yaml((_folder() / _SETTINGS).read_text(encoding="utf-8"))
+    content = _read_file(_FOLDER / _SETTINGS)
     if dataset.name not in content:
         return None
     known = KnownSettings.model_validate(content[dataset.name])
@@ -78,44 +77,35 @@ def counts(dataset: Dataset) -> tuple[int, int, int]:
     return len(dataset.users), len(dataset.items), interactions
 
 
-def _folder() -> Any:
-    return files("prismrec.experiments") / _FOLDER
+def _read_file(path: Path) -> dict[str, Any]:
+    return read_config_file(path, "the keys of a table: name, title, paper, metrics, rows")
 
 
-def _read_file(path: Path) -> str:
+def _parse(path: Path) -> Table:
+    content = _read_file(path)
+    if isinstance(content.get("paper"), str):
+        key = content["paper"]
+        if key not in papers():
+            raise InputError(f"{path}, paper", repr(key), f"one of {', '.join(papers())}, or a mapping")
+        content["paper"] = papers()[key]
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(path, str(error), "a table file in YAML") from error
-
-
-def _parse(name: str, text: str) -> Table:
-    try:
-        content = _yaml(text)
-        if isinstance(content.get("paper"), str):
-            key = content["paper"]
-            if key not in papers():
-                raise InputError(f"{name}, paper", repr(key), f"one of {', '.join(papers())}, or a mapping")
-            content["paper"] = papers()[key]
         return Table.model_validate(content)
+    except ParameterError as error:
+        raise InputError(f"{path}, {error.parameter}", error.found, error.expected) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{name}, {place}", str(first["input"])[:200], first["msg"]) from error
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(name, str(error), "a table file in YAML") from error
+        raise _describe(path, error) from error
 
 
-def _yaml(text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{type(content).__name__} instead of a mapping")
-    return content
+def _describe(path: Path, error: ValidationError) -> InputError:
+    """The first error, or a key that does not exist, which often explains why another one is missing."""
+    errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in errors[0]["loc"])
+    where = f"{path}, {place}" if place else str(path)
+    kind, message, found = errors[0]["type"], errors[0]["msg"], errors[0]["input"]
+    if kind == "extra_forbidden":
+        return InputError(where, "no such key", f"one of {', '.join(Table.model_fields)}, or a key of a part of them")
+    if kind == "missing":
+        return InputError(where, "nothing", "a value")
+    if isinstance(found, dict | list | BaseModel):
+        return InputError(where, message.removeprefix("Value error, "), "a table that fits together")
+    return InputError(where, repr(found), message)

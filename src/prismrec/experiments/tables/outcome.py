@@ -275,7 +275,7 @@ def run_tests(pairs: Sequence[tuple[str, str, str]], users: Mapping[str, Users],
     found: list[Comparison] = [
         compare(users[label][metric], users[other][metric], alternative="two-sided") for label, other, metric in pairs
     ]
-    adjusted = holm([each.t_p for each in found]) if found else []
+    adjusted = holm([each.t_p for each in found])
     tests = []
     for (label, other, metric), each, p_holm in zip(pairs, found, adjusted, strict=True):
         base = float(users[other][metric].mean())

@@ -127,15 +127,17 @@ def make_entry(
         return Entry(row, source, reason=f"{source.name} has too few modalities for {kind.name}")
     settings = choose(row.model, source)
     config = make_config(row.model, {**settings.values, **row.config})
-    cutoffs = tuple(sorted({*CUTOFFS, *(parse_metric(metric)[1] for metric in table.ranking_metrics)}))
+    own_cutoffs = {parse_metric(metric)[1] for metric in table.ranking_metrics}
+    cutoffs = tuple(sorted({*CUTOFFS, *own_cutoffs}))
     cells = tuple(
-        Cell(kind.name, config, _settings(table, seed, options), dataset, table.probe, cutoffs)
+        Cell(kind.name, config, make_settings(table, seed, options), dataset, table.probe, cutoffs)
         for seed in range(options.seeds or table.seeds)
     )
     return Entry(row, source, cells, settings=settings)
 
 
-def _settings(table: Table, seed: int, options: Options) -> Settings:
+def make_settings(table: Table, seed: int, options: Options) -> Settings:
+    """How the trainings of a table run."""
     values: dict[str, Any] = {
         "seed": seed,
         "patience": table.patience if options.patience is None else options.patience,

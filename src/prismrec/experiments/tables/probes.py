@@ -39,7 +39,7 @@ class Measure(Callback):
         self.dataset = dataset
         self.folder = folder
 
-    def finish(self, trained: Trained) -> tuple[Any, Mapping[str, float]]:
+    def finish(self, _trained: Trained, /) -> tuple[Any, Mapping[str, float]]:
         """What the figure shows, ready for JSON, and the numbers for the table."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class Gradients(Measure):
             )
             write_text(self.stored, json.dumps(self.curve))
 
-    def finish(self, trained: Trained) -> tuple[Any, Mapping[str, float]]:
+    def finish(self, _trained: Trained, /) -> tuple[Any, Mapping[str, float]]:
         """The curve, and the mean share of users over its epochs."""
         return self.curve, {"opposed_users": float(np.mean([point["users"] for point in self.curve]))}
 
@@ -146,7 +146,7 @@ class Hyperedges(Measure):
     """Limits of the number of items of the users."""
     candidates = 3000
 
-    def finish(self, trained: Trained) -> tuple[Any, Mapping[str, float]]:
+    def finish(self, _trained: Trained, /) -> tuple[Any, Mapping[str, float]]:
         """Users, their memberships by modality, and the hyperedge of each of their items."""
         model = self.model
         if not isinstance(model, LGMRec):
@@ -202,11 +202,11 @@ class Map(Measure):
     least, most = 10, 40
     """Limits of the number of items of the users."""
 
-    def finish(self, trained: Trained) -> tuple[Any, Mapping[str, float]]:
+    def finish(self, trained: Trained, /) -> tuple[Any, Mapping[str, float]]:
         """The points with the number of their user, and the silhouette of the items by user."""
         try:
-            from sklearn.manifold import TSNE
-            from sklearn.metrics import silhouette_score
+            from sklearn.manifold import TSNE  # type: ignore[import-untyped]
+            from sklearn.metrics import silhouette_score  # type: ignore[import-untyped]
         except ImportError as error:
             raise InputError("t-SNE", str(error), "scikit-learn: pip install 'prismrec[report]'") from error
         train = self.dataset.train

@@ -63,7 +63,7 @@ class Watcher:
     def failed(self, label: str, error: str) -> None:
         """Called after a training that failed."""
 
-    def callbacks(self, label: str, settings: Settings) -> Sequence[Callback]:
+    def callbacks(self, _label: str, _settings: Settings, /) -> Sequence[Callback]:
         """Callbacks for a training."""
         return ()
 
@@ -82,9 +82,8 @@ class _Work:
     def add(self, entries: Sequence[Entry]) -> None:
         """Add cells by seed, so that all rows have their first seed before one has its second."""
         several = len({entry.source.name for entry in entries}) > 1
-        for cell, entry in sorted(
-            ((cell, entry) for entry in entries for cell in entry.cells), key=lambda pair: pair[0].settings.seed
-        ):
+        pairs = [(cell, entry) for entry in entries for cell in entry.cells]
+        for cell, entry in sorted(pairs, key=lambda pair: pair[0].settings.seed):
             if cell.key in self.labels:
                 continue
             place = f" on {entry.source.name}" if several else ""

@@ -11,7 +11,6 @@ from prismrec.data.split import Protocol
 from prismrec.evaluation import parse_metric
 from prismrec.experiments.tables.probes import Probe
 from prismrec.experiments.train import make_config
-from prismrec.models import find_model
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 Label = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=80)]
@@ -60,8 +59,6 @@ class Paper(BaseModel):
     """Its protocol, in a sentence."""
     differs: tuple[str, ...] = ()
     """What differs between the paper and prismrec, a sentence each."""
-    grid: dict[str, tuple[Any, ...]] = {}
-    """Hyperparameters that the paper searches, with their values; a model searches those that its config has."""
 
 
 class Row(BaseModel):
@@ -170,6 +167,8 @@ class Table(BaseModel):
     """The rows."""
     sweeps: tuple[Sweep, ...] = ()
     """Further rows, in which one hyperparameter varies."""
+    spaces: dict[str, dict[str, Any]] = {}
+    """What to search by model, as `prismrec tune` takes it; the other models have the grids of their papers."""
     claims: tuple[Claim, ...] = ()
     """What the paper concludes."""
     notes: tuple[str, ...] = ()
@@ -212,11 +211,6 @@ class Table(BaseModel):
                 raise ValueError(f"row {row.label!r}: values of {data!r}, which is no data set of the paper")
             if len(values) != len(self.metrics):
                 raise ValueError(f"row {row.label!r}, {data}: {len(values)} values for {len(self.metrics)} metrics")
-
-    def space(self, model: str) -> dict[str, list[Any]]:
-        """The paper's grid over the hyperparameters that a model has."""
-        fields = find_model(model).Config.model_fields
-        return {name: list(values) for name, values in self.paper.grid.items() if name in fields}
 
 
 def _labels(claim: Claim) -> Sequence[str]:

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.tables.examples import table
+from prismrec.data import Dataset, SplitSpec, write_table
+from prismrec.errors import InputError
+from prismrec.experiments.tables.schema import match_modality
+from prismrec.experiments.tables.sources import as_source, find_sources, split_again, with_modality
+
+
+def test_data_are_those_of_the_paper_if_all_counts_agree(shop: Dataset) -> None:
+    assert as_source(shop, table()).published == "mine"
+    paper = table().paper
+    fewer = paper.model_copy(
+        update={"data": {**paper.data, "mine": paper.data["mine"].model_copy(update={"interactions": 599})}}
+    )
+    assert as_source(shop, table(paper=fewer)).published is None
+
+
+def test_data_of_the_paper_are_found_and_what_is_missing_is_said(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(shop, tmp_path / "mine")
+    monkeypatch.setenv("PRISMREC_DATA", str(tmp_path))
+    found, missing = find_sources(table(), [])
+    assert [(each.name, each.published) for each in found] == [("mine", "mine")]
+    assert [(each.name, each.where) for each in missing] == [("other", "nowhere")]
+    by_name, _ = find_sources(table(), ["mine"])
+    by_path, _ = find_sources(table(), [str(tmp_path / "mine")])
+    assert by_name[0].dataset.fingerprint == by_path[0].dataset.fingerprint
+
+
+def test_without_any_data_the_error_says_where_to_get_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PRISMREC_DATA", raising=False)
+    with pytest.raises(InputError, match=r"PRISMREC_DATA is unset.*from the author"):
+        find_sources(table(), [])
+    monkeypatch.setenv("PRISMREC_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"none of the paper's data sets.*from the author"):
+        find_sources(table(), [])
+    with pytest.raises(InputError, match=r"'absent'.*PRISMREC_DATA"):
+        find_sources(table(), ["absent"])
+    with pytest.raises(InputError, match=r"\.\./absent"):
+        find_sources(table(), ["../absent"])
+
+
+def test_a_table_of_new_items_splits_the_same_pairs_by_item(shop: Dataset) -> None:
+    cold = as_source(shop, table(split="cold-items")).dataset
+    before = np.sort(
+        np.concatenate([s.users.astype(np.int64) * 1000 + s.items for s in (shop.train, shop.valid, shop.test)])
+    )
+    after = np.sort(
+        np.concatenate([s.users.astype(np.int64) * 1000 + s.items for s in (cold.train, cold.valid, cold.test)])
+    )
+    assert (before == after).all()
+    held_out = set(cold.test.items.tolist()) | set(cold.valid.items.tolist())
+    assert held_out
+    assert not held_out & set(cold.train.items.tolist())
+
+
+def test_splitting_again_by_time_needs_times(shop: Dataset) -> None:
+    with pytest.raises(InputError, match="timestamp"):
+        split_again(shop, SplitSpec(by="time"))
+
+
+def test_a_single_modality_makes_other_data(shop: Dataset) -> None:
+    image = with_modality(shop, "image")
+    assert list(image.features) == ["image"]
+    assert image.fingerprint != shop.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "available", "found"),
+    [
+        ("visual", ["image_feat", "audio_feat"], "image_feat"),
+        ("acoustic", ["image", "audio"], "audio"),
+        ("textual", ["image", "audio"], None),
+        ("textual", ["text", "image"], "text"),
+        ("price", ["price"], "price"),
+        ("price", ["image"], None),
+    ],
+)
+def test_names_of_modalities_in_papers_match_those_in_data(name: str, available: list[str], found: str | None) -> None:
+    assert match_modality(name, available) == found
