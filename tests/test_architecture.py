@@ -7,7 +7,7 @@ from pathlib import Path
 import prismrec
 
 ROOT = Path(prismrec.__file__).parent
-BASE = {"errors", "files", "records", "stopping", "types"}
+BASE = {"errors", "files", "provenance", "records", "stopping", "types"}
 MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
     "__main__": {"cli"},
@@ -18,8 +18,10 @@ ALLOWED = {
     "stopping": {"records"},
     "files": {"errors"},
     "types": {"errors"},
+    "provenance": {"types"},
     "ops": {"errors", "types"},
     "data": BASE,
+    "content": BASE | {"data", "ops"},
     "graph": BASE | {"ops"},
     "nn": BASE | {"ops", "graph"},
     "models": BASE | {"ops", "graph", "nn"},
@@ -31,7 +33,7 @@ ALLOWED = {
     "experiments": MODELLING | {"memory", "data", "training", "retrieval", "evaluation", "runs"},
     "testing": MODELLING | {"training", "retrieval", "evaluation"},
     "cli": MODELLING
-    | {"memory", "process", "data", "training", "retrieval", "evaluation", "runs", "experiments", "serving"},
+    | {"memory", "process", "data", "content", "training", "retrieval", "evaluation", "runs", "experiments", "serving"},
 }
 
 

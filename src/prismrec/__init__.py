@@ -15,6 +15,7 @@ from prismrec.errors import InputError
 from prismrec.process import limit_threads
 
 if TYPE_CHECKING:
+    from prismrec.content import encode
     from prismrec.data import Dataset, SplitSpec, dataset, from_csr, load
     from prismrec.evaluation import Evaluation, evaluate
     from prismrec.experiments.train import train
@@ -39,6 +40,7 @@ _HOMES = {
     "Triplets": "prismrec.types",
     "Vocabulary": "prismrec.types",
     "dataset": "prismrec.data",
+    "encode": "prismrec.content",
     "evaluate": "prismrec.evaluation",
     "from_csr": "prismrec.data",
     "load": "prismrec.data",
@@ -59,6 +61,7 @@ __all__ = [
     "Triplets",
     "Vocabulary",
     "dataset",
+    "encode",
     "evaluate",
     "from_csr",
     "load",

@@ -16,6 +16,7 @@ from prismrec.cli import (
     data,
     demo,
     evaluate,
+    features,
     models,
     page,
     recommend,
@@ -45,6 +46,7 @@ def global_options(version: Version = False) -> None:
 
 
 app.command("demo")(demo.demo)
+app.command("features")(features.features)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

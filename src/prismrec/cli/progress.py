@@ -3,7 +3,7 @@
 import time
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,7 @@ from prismrec.records import EpochRecord, Settings
 from prismrec.training import Callback, EpochEnd, TrainingStart
 
 if TYPE_CHECKING:
+    from prismrec.content.pipeline import Progress as EncodingProgress
     from prismrec.runs.bulk import Progress
 
 _SECONDS_BETWEEN_LINES = 10
@@ -88,15 +89,15 @@ class EpochLines(Callback):
         self._console.print(line, markup=False, soft_wrap=True)
 
 
-class UserLines:
-    """Reports how many users have their lists; a context, so that the live line ends with the work."""
+class _Line:
+    """One line about a long work: live on a terminal, now and then elsewhere; a context, so that it ends with it."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._status = Status("ranking", console=self._console) if self._console.is_terminal else None
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False, quiet=quiet)
+        self._status = Status(label, console=self._console) if self._console.is_terminal and not quiet else None
         self._printed = time.monotonic()
 
-    def __enter__(self) -> "UserLines":
+    def __enter__(self) -> Self:
         if self._status:
             self._status.start()
         return self
@@ -107,13 +108,35 @@ class UserLines:
         if self._status:
             self._status.stop()
 
+    def _show(self, line: str) -> None:
+        if self._status:
+            self._status.update(escape(line))
+        elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            self._console.print(line, markup=False, soft_wrap=True)
+
+
+class UserLines(_Line):
+    """Reports how many users have their lists."""
+
+    def __init__(self) -> None:
+        super().__init__("ranking")
+
     def report(self, progress: "Progress") -> None:
         """Show how far the work is."""
         line = f"{progress.done:,} of {progress.total:,} users"
         if progress.seconds_left is not None:
             line += f", {timedelta(seconds=round(progress.seconds_left))} left"
-        if self._status:
-            self._status.update(line)
-        elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
-            self._printed = time.monotonic()
-            self._console.print(line, markup=False, soft_wrap=True)
+        self._show(line)
+
+
+class EncodingLines(_Line):
+    """Reports how many texts, pictures or sounds are encoded."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__("encoding", quiet=quiet)
+
+    def report(self, modality: str, progress: "EncodingProgress") -> None:
+        """Show how far the encoding of a modality is."""
+        left = timedelta(seconds=round(progress.seconds_left))
+        self._show(f"{modality}: {progress.done:,} of {progress.total:,}, {progress.rate:,.1f} per second, {left} left")

@@ -128,6 +128,7 @@ def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", 
         users=Vocabulary(users, "user"),
         items=Vocabulary(items, "item"),
         catalog=_aligned_catalog(raw.catalog, items),
+        encodings={name: each.encoding for name, each in raw.features.items() if each.encoding is not None},
         notes=tuple(map(printable, notes)),
     )
 

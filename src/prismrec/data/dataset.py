@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 
+from prismrec.provenance import Encoding
 from prismrec.records import DataOrigin
 from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
 
@@ -30,6 +31,7 @@ class Dataset:
             number i.
         notes: what was counted, left out and decided while reading, one sentence each.
         origin: where the command line read the data, and how.
+        encodings: modality → how `prismrec features` made it, for those that it made.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -46,6 +48,7 @@ class Dataset:
     catalog: pl.DataFrame | None = None
     notes: tuple[str, ...] = ()
     origin: DataOrigin | None = None
+    encodings: Mapping[str, Encoding] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         size = (len(self.users), len(self.items))

