@@ -18,7 +18,7 @@ ALLOWED = {
     "stopping": {"records"},
     "files": {"errors"},
     "types": {"errors"},
-    "provenance": {"types"},
+    "provenance": {"errors", "types"},
     "ops": {"errors", "types"},
     "data": BASE,
     "content": BASE | {"data", "ops"},

@@ -1,14 +1,16 @@
 """Where features came from: the encoder that made them, and what it needs to encode new items in the same way."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+from prismrec.errors import InputError
 from prismrec.types import FloatArray
 
 ContentKind = Literal["text", "image", "audio"]
@@ -73,7 +75,7 @@ class FeatureManifest(BaseModel):
 
     def difference(self, other: "FeatureManifest") -> str | None:
         """The first property in which two encodings are not comparable, such as `weights`; None if they are."""
-        for name in _IDENTITY:
+        for name in (*_IDENTITY, "columns") if self.content == "text" else _IDENTITY:
             if getattr(self, name) != getattr(other, name):
                 return name
         return None
@@ -90,6 +92,39 @@ class Encoding:
 
     manifest: FeatureManifest
     state: State = field(default_factory=dict)
+
+
+def refuse_mixture(
+    known: Mapping[str, Encoding], new: Mapping[str, Encoding], modalities: Iterable[str], where: str | Path
+) -> None:
+    """Refuse features of new items that were made in another way than those of the known items.
+
+    Args:
+        known: modality → how the features of the known items were made, as far as that is recorded.
+        new: the same of the new items.
+        modalities: the modalities to compare.
+        where: the source of the new items, for the message.
+
+    Raises:
+        InputError: an encoder, its weights or the preprocessing differ, or only one of the two is recorded.
+    """
+    for name in modalities:
+        ours, theirs = known.get(name), new.get(name)
+        expected = f"{name} features made as those that it was trained on: features of two encoders cannot be mixed"
+        if ours is None and theirs is None:
+            continue
+        if ours is None or theirs is None:
+            of_run, of_items = _made_by(ours), _made_by(theirs)
+            raise InputError(where, f"{name} features {of_items} for a run with features {of_run}", expected)
+        difference = ours.manifest.difference(theirs.manifest)
+        if difference is not None:
+            values = [f"{getattr(each.manifest, difference)!r}" for each in (theirs, ours)]
+            found = f"{name} features {_made_by(theirs)} with {difference} {values[0][:80]}, not {values[1][:80]}"
+            raise InputError(where, found, expected)
+
+
+def _made_by(encoding: Encoding | None) -> str:
+    return "of unknown origin" if encoding is None else f"by {encoding.manifest.encoder}"
 
 
 def hash_rows(values: FloatArray) -> str:

@@ -1,14 +1,17 @@
 """`prismrec update`: add items, users and clicks to a run, without training or with a few more epochs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
 from prismrec.cli.train import AsJson, Out
 
-_ITEMS_HELP = "A folder with new items: items.csv and features/, as in a data set."
+if TYPE_CHECKING:
+    from prismrec.runs import Run
+
+_ITEMS_HELP = "A folder with new items: items.csv, and pictures and texts or features/, as in a data set."
 _CLICKS_HELP = "A table with new interactions of known and new users."
 _EPOCHS_HELP = "Epochs to train from the weights of the run; 0 does not train."
 _DATA_HELP = "The data set with the features of the items, to train a run with features."
@@ -32,6 +35,8 @@ def update(
     from prismrec.experiments.update import update as update_run
 
     old = load(run)
+    if items is not None:
+        _encode(items, old, quiet=as_json)
     new_items = None if items is None else load_items(items)
     clicks = None if interactions is None else load_clicks(interactions)
     dataset = None if data is None else load_data(data)
@@ -50,3 +55,15 @@ def update(
         typer.echo(f"note: {note}", err=True)
     listed = ", ".join(f"{count:,} {name}" for name, count in added.items())
     typer.echo(f"{new.manifest.model} on {new.manifest.data}: added {listed}; run in {out}")
+
+
+def _encode(items: Path, run: "Run", *, quiet: bool) -> None:
+    """Make features of the texts and pictures of new items, with the encoders of the run."""
+    from prismrec.cli.progress import EncodingLines
+    from prismrec.content import encode_like
+
+    with EncodingLines(quiet=quiet) as lines:
+        made = encode_like(items, run.encodings, progress=lines.report)
+    for name, encoded in () if quiet else made.items():
+        counts = f"{encoded.manifest.encoded:,} of {encoded.manifest.items:,} items"
+        typer.echo(f"{name}: {counts} encoded by {encoded.manifest.encoder}", err=True)

@@ -10,6 +10,7 @@ from prismrec.content.encoder import Encoder
 from prismrec.content.modality import Encoded, EncodeOptions, ReportModality, encode_modality
 from prismrec.content.output import FileFormat
 from prismrec.content.registry import DEFAULTS, make_encoder
+from prismrec.data.readers.encodings import read_manifest
 from prismrec.data.readers.features import feature_files
 from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError, ParameterError
@@ -129,7 +130,7 @@ def encode_like(
 ) -> dict[str, Encoded]:
     """Encode new items as other items were encoded: with the same encoders, columns and normalisation.
 
-    Modalities for which the folder has a feature file already are left alone.
+    Modalities whose features the folder has already are left alone, unless an earlier call of this function made them.
 
     Args:
         folder: new items: an item table, and pictures or sounds.
@@ -142,7 +143,7 @@ def encode_like(
         InputError: a column is missing, an encoder is not the one that made the features, or what `encode` refuses.
     """
     folder = Path(folder)
-    wanted = {name: source for name, source in features.items() if not feature_files(folder / "features", name)}
+    wanted = {name: source for name, source in features.items() if _may_write(folder / "features", name, source)}
     if not wanted:
         return {}
     items = read_items(folder)
@@ -154,6 +155,15 @@ def encode_like(
         options = EncodeOptions(manifest.normalisation, "safetensors", workers or os.cpu_count() or 1, False, progress)
         results[name] = encode_modality(folder, name, contents, encoder, options, source)
     return results
+
+
+def _may_write(folder: Path, name: str, like: Encoding) -> bool:
+    """Whether there are no features of this name, or some that were made in the same way, perhaps of fewer items."""
+    found = feature_files(folder, name)
+    if not found:
+        return True
+    manifest = read_manifest(found[0])
+    return manifest is not None and manifest.difference(like.manifest) is None
 
 
 def _contents_like(folder: Path, items: Table, manifest: FeatureManifest) -> Contents:

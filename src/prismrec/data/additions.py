@@ -1,7 +1,7 @@
 """What arrives after training: new items with features and catalog rows, and new clicks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from prismrec.data.readers.raw import ColumnNames, RawFeatures, ReadOptions, Sou
 from prismrec.data.readers.table import candidates, id_table
 from prismrec.data.readers.tabular import Table, read_table
 from prismrec.errors import InputError
+from prismrec.provenance import Encoding
 from prismrec.types import FloatArray, Vocabulary
 
 
@@ -29,6 +30,7 @@ class NewItems:
         features: modality → float32 `[n, F_m]`; a row of NaN for an item that lacks the modality.
         catalog: `item_id`, then the columns of the item table; row i describes item i. None without an item table.
         notes: what was counted and left out while reading.
+        encodings: modality → how `prismrec features` made it, for those that it made.
     """
 
     source: Path
@@ -36,6 +38,7 @@ class NewItems:
     features: Mapping[str, FloatArray]
     catalog: pl.DataFrame | None
     notes: tuple[str, ...]
+    encodings: Mapping[str, Encoding] = field(default_factory=dict)
 
 
 def load_items(folder: Path | str, *, columns: ColumnNames | None = None) -> NewItems:
@@ -66,6 +69,7 @@ def load_items(folder: Path | str, *, columns: ColumnNames | None = None) -> New
         features={name: _aligned(modality, ids, name, notes) for name, modality in features.items()},
         catalog=None if table is None else table.frame,
         notes=tuple(notes),
+        encodings={name: modality.encoding for name, modality in features.items() if modality.encoding is not None},
     )
 
 

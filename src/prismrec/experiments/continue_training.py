@@ -13,6 +13,7 @@ from prismrec.data.ids import positions
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.train import build_model, make_config
 from prismrec.models import find_model
+from prismrec.provenance import refuse_mixture
 from prismrec.runs import Run
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.training import Callback, fit
@@ -74,6 +75,7 @@ def _features(run: Run, dataset: Dataset | None, items: NewItems | None) -> dict
     if dataset is None:
         found = f"a run that was trained with features ({', '.join(widths)})"
         raise ParameterError("data", f"none, for {found}", "the data set with the features of its items")
+    refuse_mixture(run.encodings, dataset.encodings, widths, dataset.name)
     features = {}
     for name, width in widths.items():
         rows = np.full((len(run.items), width), np.nan, dtype=np.float32)

@@ -44,6 +44,7 @@ def make_manifest(
         fingerprint=dataset.fingerprint,
         notes=dataset.notes,
         modalities={modality: matrix.shape[1] for modality, matrix in dataset.features.items()},
+        encodings={modality: encoding.manifest for modality, encoding in dataset.encodings.items()},
         versions=versions,
         origin=dataset.origin,
         custom=custom,

@@ -227,6 +227,7 @@ def _fit(
         chosen=dict(trained.chosen),
         stored_newcomers=choose_newcomers(trained.embeddings, dataset.train, dataset.valid, features, newcomers),
         features=unit_features(dataset.features, dataset.present),
+        states={modality: encoding.state for modality, encoding in dataset.encodings.items() if encoding.state},
     )
 
 

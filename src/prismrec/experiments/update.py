@@ -14,6 +14,7 @@ from prismrec.data.additions import NewItems
 from prismrec.data.ids import number_ids, positions
 from prismrec.errors import InputError
 from prismrec.experiments.continue_training import continue_training
+from prismrec.provenance import refuse_mixture
 from prismrec.records import best_epoch
 from prismrec.retrieval.features import unit_features
 from prismrec.runs import Manifest, Run, locked
@@ -78,7 +79,7 @@ def _with_items(run: Run, new: NewItems) -> Run:
     if known.any():
         found = f"item {new.items.ids[known.arg_max() or 0]!r}, one of {int(known.sum())} that the run has"
         raise InputError(new.source, found, "new items only")
-    _check_widths(run, new)
+    _check_features(run, new)
     newcomers = run.newcomers
     vectors = newcomers.embed_items({name: torch.from_numpy(rows) for name, rows in new.features.items()})
     count = len(run.items) + len(new.items)
@@ -96,11 +97,13 @@ def _with_items(run: Run, new: NewItems) -> Run:
     )
 
 
-def _check_widths(run: Run, new: NewItems) -> None:
+def _check_features(run: Run, new: NewItems) -> None:
     widths = run.manifest.modalities
-    for name, rows in new.features.items():
+    for name in new.features:
         if name not in widths:
             raise InputError(new.source, f"modality {name!r}", f"those of the run: {', '.join(widths) or 'none'}")
+    refuse_mixture(run.encodings, new.encodings, [name for name in widths if name in new.features], new.source)
+    for name, rows in new.features.items():
         if rows.shape[1] != widths[name]:
             raise InputError(
                 new.source / "features" / name, f"{rows.shape[1]} columns", f"{widths[name]}, as in the run"

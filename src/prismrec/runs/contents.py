@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from torch import Tensor
 
+from prismrec.provenance import Encoding, State
 from prismrec.records import EpochRecord
 from prismrec.retrieval import Newcomers
 from prismrec.runs.manifest import Manifest
@@ -34,6 +35,7 @@ class RunContents:
         stored_newcomers: how the run embeds new users; None in a run of an earlier version.
         features: modality → item features as rows of length 1, float16 `[I, F_m]`, zero for an item without the
             modality; empty if the run was saved without them.
+        states: modality → what its encoder learned from the items, for encoders that are fitted.
         warnings: notes on fields that another version wrote and this version ignores.
     """
 
@@ -52,4 +54,12 @@ class RunContents:
     weights: dict[str, Tensor] | None = None
     stored_newcomers: Newcomers | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    states: Mapping[str, State] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def encodings(self) -> dict[str, Encoding]:
+        """Modality → how `prismrec features` made it. `prismrec.content.encode_like` encodes new items in this way."""
+        return {
+            name: Encoding(manifest, self.states.get(name, {})) for name, manifest in self.manifest.encodings.items()
+        }

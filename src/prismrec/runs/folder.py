@@ -1,9 +1,11 @@
 """The run directory: plain files, readable without the data set and without the model."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from safetensors import SafetensorError
@@ -12,11 +14,12 @@ from torch import Tensor
 
 from prismrec.errors import InputError
 from prismrec.files import replacing, write_text
+from prismrec.provenance import State
 from prismrec.records import EpochRecord
 from prismrec.retrieval import Newcomers
 from prismrec.runs.contents import RunContents
 from prismrec.runs.manifest import parse_manifest
-from prismrec.runs.metrics_file import FEATURES, FILES, NEWCOMERS, OPTIONAL_FILES, check_run
+from prismrec.runs.metrics_file import ENCODERS, FEATURES, FILES, NEWCOMERS, OPTIONAL_FILES, check_run
 from prismrec.runs.reading import read_table, read_tensors, read_text
 from prismrec.runs.staging import METRICS_FILE, current, is_finished
 from prismrec.types import Embeddings, Interactions, Vocabulary
@@ -84,6 +87,7 @@ def _read(folder: Path) -> RunContents:
             history=history,
             stored_newcomers=_newcomers(folder / NEWCOMERS),
             features=_features(folder / FEATURES, items) if FEATURES in metrics.get("files", {}) else {},
+            states=_states(folder / ENCODERS) if ENCODERS in metrics.get("files", {}) else {},
             best_epoch=int(metrics["best_epoch"]),
             chosen=dict(metrics.get("chosen") or {}),
             warnings=warnings,
@@ -136,6 +140,24 @@ def _features(path: Path, items: Vocabulary) -> dict[str, Tensor]:
     return features
 
 
+def _states(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Modality → arrays, from tensors that are named MODALITY/ARRAY."""
+    states: dict[str, dict[str, np.ndarray]] = {}
+    for name, tensor in read_tensors(path).items():
+        modality, _, array = name.rpartition("/")
+        states.setdefault(modality, {})[array] = tensor.numpy()
+    return states
+
+
+def _named_tensors(states: Mapping[str, State]) -> dict[str, Tensor]:
+    """The arrays of all modalities as tensors that are named MODALITY/ARRAY."""
+    tensors = {}
+    for modality, state in states.items():
+        for name, array in state.items():
+            tensors[f"{modality}/{name}"] = torch.from_numpy(np.array(array))
+    return tensors
+
+
 def _interactions(pairs: pl.DataFrame, split: str, users: Vocabulary, items: Vocabulary) -> Interactions:
     part = pairs.filter(pl.col("split") == split)
     distinct = Interactions.from_pairs(part["user"].to_numpy(), part["item"].to_numpy(), len(users), len(items))
@@ -165,6 +187,9 @@ def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Pa
     if contents.features:
         with replacing(folder / FEATURES) as path:
             save_file(dict(contents.features), path)
+    if any(contents.states.values()):
+        with replacing(folder / ENCODERS) as path:
+            save_file(_named_tensors(contents.states), path)
     item_table = pl.DataFrame({"item": contents.items.ids})
     if contents.catalog is not None:
         item_table = item_table.hstack(contents.catalog.drop("item", strict=False))

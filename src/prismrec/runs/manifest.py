@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from prismrec.provenance import FeatureManifest
 from prismrec.records import DataOrigin, Settings
 
 
@@ -40,6 +41,8 @@ class Manifest(BaseModel):
     """What was counted and decided while the data were read."""
     modalities: dict[str, int]
     """Width of each modality."""
+    encodings: dict[str, FeatureManifest] = {}
+    """How the features of a modality were made, for those that `prismrec features` made."""
     versions: dict[str, str]
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
     origin: DataOrigin | None = None

@@ -13,6 +13,7 @@ from prismrec.runs.staging import CHECKPOINT, METRICS_FILE, current, keep_final_
 
 NEWCOMERS = "newcomers.safetensors"
 FEATURES = "features.safetensors"
+ENCODERS = "encoders.safetensors"
 FILES = (
     "config.json",
     "model.safetensors",
@@ -23,8 +24,9 @@ FILES = (
     "history.jsonl",
 )
 """The files that every run has."""
-OPTIONAL_FILES = (NEWCOMERS, FEATURES)
-"""Runs of earlier versions do not have these files, and runs without or with very large features lack the second."""
+OPTIONAL_FILES = (NEWCOMERS, FEATURES, ENCODERS)
+"""Runs of earlier versions do not have these files. Runs without or with very large features lack the second, and runs
+without encoders that are fitted on items lack the third."""
 STATE = f"{CHECKPOINT}/state.safetensors"
 """The state at the end of the last epoch. It is not needed to use the run and may be deleted."""
 _EXPECTED = "the metrics of a finished run"

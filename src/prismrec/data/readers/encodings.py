@@ -31,21 +31,32 @@ def paths_beside(features: Path) -> set[Path]:
     return {manifest_path(features), features.with_suffix(".report.csv"), state_path(features)}
 
 
+def read_manifest(features: Path) -> FeatureManifest | None:
+    """The manifest beside a feature file, which may describe other features; None if there is none.
+
+    Raises:
+        InputError: the manifest cannot be read.
+    """
+    path = manifest_path(features)
+    if not exists(path):
+        return None
+    require_file(path)
+    with foreign_errors(path, _MANIFEST):
+        return FeatureManifest.model_validate_json(path.read_text(encoding="utf-8"))
+
+
 def with_encoding(features: RawFeatures) -> RawFeatures:
     """The features with how they were made, if a manifest beside them says it. A note tells of a stale manifest.
 
     Raises:
         InputError: the manifest or the state of the encoder cannot be read.
     """
-    path = manifest_path(features.path)
-    if not exists(path):
+    manifest = read_manifest(features.path)
+    if manifest is None:
         return features
-    require_file(path)
-    with foreign_errors(path, _MANIFEST):
-        manifest = FeatureManifest.model_validate_json(path.read_text(encoding="utf-8"))
     state = _read_state(state_path(features.path), manifest) if manifest.state else {}
     if state is None or manifest.rows != hash_rows(features.values):
-        note = f"{path.name} describes other features than {features.path.name} and was ignored"
+        note = f"{manifest_path(features.path).name} describes other features than {features.path.name} and was ignored"
         return replace(features, notes=(*features.notes, note))
     return replace(features, encoding=Encoding(manifest, state))
 
