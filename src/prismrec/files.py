@@ -127,6 +127,21 @@ def discard_folder(path: Path) -> None:
         raise InputError(path, _reason(error), "a folder that can be removed") from error
 
 
+def require_space(folder: Path, size: int) -> None:
+    """Check that a disk has room.
+
+    Args:
+        folder: a folder on the disk.
+        size: bytes that are to be written.
+
+    Raises:
+        InputError: less space is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise InputError(folder, f"{free:,} bytes of free disk space", f"at least {size:,} bytes")
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f"{_PREFIX}*"):

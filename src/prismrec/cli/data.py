@@ -1,4 +1,4 @@
-"""`prismrec data`: describe a data set, split it, or convert it to another layout."""
+"""`prismrec data`: describe a data set, split it, convert it to another layout; download and import public ones."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prismrec.cli import sources
 from prismrec.cli.source import DataOptions, Source, SplitOrPlainSeed, with_data_options
 from prismrec.errors import InputError
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from prismrec.data import Dataset
     from prismrec.types import Interactions
 
-app = typer.Typer(help="Describe, split and convert data sets.", no_args_is_help=True)
+app = typer.Typer(help="Describe, split and convert data sets; download and import public ones.", no_args_is_help=True)
+app.command("sources")(sources.sources)
+app.command("fetch")(sources.fetch)
+app.command("import")(sources.import_)
 
 Out = Annotated[Path, typer.Option("--out", help="A new or empty folder to write to.", show_default=False)]
 To = Annotated[str, typer.Option("--to", help="Layout to write: table or mmrec.", show_default=False)]

@@ -10,7 +10,7 @@ import typer
 from prismrec.errors import InputError, ParameterError
 
 _HYPERPARAMETER = "config."
-_OPTIONS = {"k": "-k", "histories": "--history", "items": "ITEM"}
+_OPTIONS = {"k": "-k", "histories": "--history", "items": "ITEM", "mirror": "--from", "source": "SOURCE"}
 """Options and arguments that are not called like the parameter that they set."""
 
 

@@ -140,3 +140,38 @@ class EncodingLines(_Line):
         """Show how far the encoding of a modality is."""
         left = timedelta(seconds=round(progress.seconds_left))
         self._show(f"{modality}: {progress.done:,} of {progress.total:,}, {progress.rate:,.1f} per second, {left} left")
+
+
+class DownloadLines(_Line):
+    """Reports how many bytes of a file are there."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__("connecting", quiet=quiet)
+        self._start: tuple[str, float, int] | None = None
+
+    def report(self, name: str, done: int, total: int | None) -> None:
+        """Show how far the download of a file is."""
+        now = time.monotonic()
+        if self._start is None or self._start[0] != name:
+            self._start = (name, now, done)
+        elapsed = now - self._start[1]
+        line = f"{name}: {done / 1e6:,.1f} MB"
+        if total is not None:
+            line = f"{name}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+        if elapsed > 1:
+            rate = (done - self._start[2]) / elapsed
+            line += f", {rate / 1e6:,.1f} MB per second"
+            if total is not None and rate > 0:
+                line += f", {timedelta(seconds=round((total - done) / rate))} left"
+        self._show(line)
+
+
+class ImportLines(_Line):
+    """Reports how many interactions are read."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__("reading", quiet=quiet)
+
+    def report(self, count: int) -> None:
+        """Show how many interactions are read."""
+        self._show(f"{count:,} interactions")

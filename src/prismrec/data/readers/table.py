@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from prismrec.data import check
+from prismrec.data.provenance import FILE as IMPORT_FILE
+from prismrec.data.provenance import notes_on_import
 from prismrec.data.readers.boundary import exists
 from prismrec.data.readers.columns import id_column, require_column
 from prismrec.data.readers.encodings import paths_beside
@@ -44,6 +46,10 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     features = read_features(sources_in(folder / "features", options, items), folder, options.modalities)
     all_features = features if options.modalities is None else None
     used = _paths_used(files, items, users, folder / "features")
+    imported = notes_on_import(folder)
+    if imported is not None:
+        notes = [*imported, *notes]
+        used.add(folder / IMPORT_FILE)
     return RawData(
         name=files.name,
         path=files.path,

@@ -1,0 +1,71 @@
+"""Where an imported data set comes from: `import.json` beside its tables."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prismrec.data.readers.boundary import exists, printable
+
+FILE = "import.json"
+_FORMAT = "prismrec import 1"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of an import, such as `rating >= 4`, and the number of interactions after it."""
+
+    name: str
+    interactions: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What `import.json` says.
+
+    Attributes:
+        source: the name of the source, with its part, such as `amazon-2014:Baby`.
+        title: its title.
+        licence: who may use it for what.
+        page: where the publisher describes it.
+        version: the version of prismrec.
+        files: the files that were read, with their sizes in bytes.
+        options: the options that were given.
+        steps: the interactions in the files, and after each step.
+        users: number of users.
+        items: number of items in the item table, or with an interaction if there is no item table.
+        notes: what the reader counted and decided.
+    """
+
+    source: str
+    title: str
+    licence: str
+    page: str
+    version: str
+    files: Mapping[str, int]
+    options: Mapping[str, object]
+    steps: tuple[Step, ...]
+    users: int
+    items: int
+    notes: tuple[str, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write the file."""
+        content = {"format": _FORMAT, **asdict(self)}
+        (folder / FILE).write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def notes_on_import(folder: Path) -> list[str] | None:
+    """Notes that say where a data set comes from; None if no import wrote it."""
+    path = folder / FILE
+    if not exists(path) or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            return None
+        steps = [f"{step['name']}: {step['interactions']:,}" for step in content["steps"]]
+        notes = [f"imported from {content['title']} ({content['source']}); interactions: {'; '.join(steps)}"]
+        return [printable(note) for note in [*notes, *map(str, content["notes"])]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # another program's file; it is listed among the files that are not read

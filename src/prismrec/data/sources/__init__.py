@@ -1,0 +1,22 @@
+"""Public data sets: download them, and import them into prismrec's own layout."""
+
+from prismrec.data.sources.contract import Content, Download, FeatureRows, Rows, Source, SourceFolder, SourceOptions
+from prismrec.data.sources.fetching import fetch
+from prismrec.data.sources.importing import import_source
+from prismrec.data.sources.options import ImportOptions
+from prismrec.data.sources.registry import all_sources, find_source
+
+__all__ = [
+    "Content",
+    "Download",
+    "FeatureRows",
+    "ImportOptions",
+    "Rows",
+    "Source",
+    "SourceFolder",
+    "SourceOptions",
+    "all_sources",
+    "fetch",
+    "find_source",
+    "import_source",
+]

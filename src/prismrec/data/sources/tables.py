@@ -1,0 +1,133 @@
+"""The item table, user table, features and pictures of an imported data set."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from prismrec.data.ids import positions
+from prismrec.data.sources.contract import Content, Rows
+from prismrec.data.sources.encoded import Encoded, write_features
+from prismrec.errors import InputError
+from prismrec.files import require_space
+from prismrec.types import FloatArray
+
+
+class Written(NamedTuple):
+    """What was written beside the interactions."""
+
+    users: int
+    items: int
+    notes: list[str]
+
+
+def write_contents(
+    encoded: Encoded, content: Content, out: Path, all_items: bool, features: bool, pictures: bool
+) -> Written:
+    """Write what the source says about users and items.
+
+    Args:
+        encoded: the interactions.
+        content: of the source; its interactions have been read.
+        out: the folder.
+        all_items: also items without an interaction.
+        features: write features.
+        pictures: write pictures.
+
+    Raises:
+        InputError: a file that cannot be used.
+    """
+    notes: list[str] = []
+    users = encoded.users.gather(np.unique(encoded.pairs.users))
+    items = encoded.items.gather(np.unique(encoded.pairs.items))
+    if content.users is not None:
+        table = _table(content.users, "user", users, False, notes)
+        table.write_parquet(out / "users.parquet")
+    catalog = pl.DataFrame({"item_id": items})
+    if content.items is not None:
+        catalog = _table(content.items, "item", items, all_items, notes)
+    if pictures and content.pictures is not None:
+        catalog = _with_pictures(catalog, content.pictures, out, notes)
+    if len(catalog.columns) > 1:
+        catalog.write_parquet(out / "items.parquet")
+    if features and content.features:
+        (out / "features").mkdir()
+        for name, rows in content.features.items():
+            chosen = _chosen(rows.blocks, catalog["item_id"])
+            count = write_features(out / "features" / f"{name}.npy", rows.width, chosen)
+            notes.append(f"{name}: features of {count:,} of {catalog.height:,} items")
+            if not count:
+                raise InputError(out.name, f"no features {name!r} of any item", "features of the items of the source")
+    return Written(len(users), catalog.height, notes)
+
+
+def _table(parts: Iterator[Rows], kind: str, ids: pl.Series, keep_all: bool, notes: list[str]) -> pl.DataFrame:
+    """The first row of each id, in the order of the ids. An id that the source does not describe has empty cells."""
+    column = f"{kind}_id"
+    frames = []
+    for rows in parts:
+        described = rows.frame[column]
+        empty = described.is_null() | (described == "")
+        if empty.any():
+            raise InputError(rows.place(empty.arg_max() or 0), f"no {column}", "an id in every record")
+        frames.append(rows.frame if keep_all else rows.frame.filter(described.is_in(ids.implode())))
+    if not frames:
+        return pl.DataFrame({column: ids})
+    found = pl.concat(frames, how="diagonal")
+    repeated = found.height - found[column].n_unique()
+    found = found.unique(column, keep="first", maintain_order=True)
+    if repeated:
+        notes.append(f"{repeated:,} {kind}s are described more than once; the first description was kept")
+    unknown = ids.filter(positions(ids, found[column]).is_null())
+    if len(unknown):
+        notes.append(f"{len(unknown):,} {kind}s with interactions are not described, such as {unknown[0]!r}")
+    found = pl.concat([found, pl.DataFrame({column: unknown})], how="diagonal")
+    return found.sort(column) if keep_all else pl.DataFrame({column: ids}).join(found, on=column, how="left")
+
+
+def _chosen(blocks: Iterator[tuple[list[str], FloatArray]], items: pl.Series) -> Iterator[tuple[list[str], FloatArray]]:
+    """The feature rows of some items, each item once."""
+    wanted = set(items.to_list())
+    for ids, values in blocks:
+        rows = []
+        for row, identifier in enumerate(ids):
+            if identifier in wanted:
+                wanted.discard(identifier)
+                rows.append(row)
+        if rows:
+            yield [ids[row] for row in rows], values[rows]
+
+
+def _with_pictures(
+    catalog: pl.DataFrame, picture_of: Callable[[str], Path | None], out: Path, notes: list[str]
+) -> pl.DataFrame:
+    """Link the pictures of the items into `images/`, and add their paths as column `image`."""
+    found = [picture_of(identifier) for identifier in catalog["item_id"]]
+    count = sum(path is not None for path in found)
+    notes.append(f"pictures of {count:,} of {catalog.height:,} items")
+    if not count:
+        return catalog
+    folder = out / "images"
+    folder.mkdir()
+    names: list[str | None] = []
+    for path in found:
+        if path is None:
+            names.append(None)
+            continue
+        target = folder / path.name
+        _link(path, target)
+        names.append(f"images/{target.name}")
+    return catalog.with_columns(pl.Series("image", names, dtype=pl.String))
+
+
+def _link(path: Path, target: Path) -> None:
+    """Make a hard link, or a copy if the file system cannot."""
+    try:
+        os.link(path, target, follow_symlinks=True)
+    except OSError:
+        require_space(target.parent, path.stat().st_size)
+        shutil.copyfile(path, target)

@@ -1,0 +1,86 @@
+"""`prismrec data sources`, `fetch` and `import`."""
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from prismrec.cli.data import app
+from prismrec.cli.options import describe_error
+from prismrec.data.sources import all_sources
+from prismrec.errors import InputError
+
+from public_data import amazon_2014, movielens_1m, write
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_sources_lists_every_source_and_how_to_get_it():
+    listed = json.loads(run("sources", "--json"))
+    assert list(listed) == [source.name for source in all_sources()]
+    assert listed["ml-1m"]["files"][0]["checksum"] == "md5:c4d9eecfca2ab87c1945afe126590906"
+    shown = run("sources")
+    for name in ("amazon-2014", "ml-32m", "yelp"):
+        assert name in shown
+
+
+def test_sources_describes_one_with_its_licence_parts_and_files():
+    shown = run("sources", "amazon-2014")
+    assert "licence: " in shown and "Baby, Beauty" in shown
+    assert "reviews_Baby_5.json.gz" in run("sources", "amazon-2014:Baby")
+    assert "download by hand: transactions_train.csv" in run("sources", "hm")
+
+
+def test_import_writes_a_folder_that_describe_and_train_read(tmp_path):
+    raw = write(tmp_path / "raw", movielens_1m())
+    said = run("import", "ml-1m", raw, "--out", tmp_path / "out", "--min-rating", "4")
+    assert "- rating >= 4: 2 interactions" in said
+    assert said.splitlines()[-1] == f"wrote {tmp_path / 'out'}: 2 users, 1 items, 2 interactions"
+    described = run("describe", tmp_path / "out")
+    assert "imported from MovieLens 1m" in re.sub(r"\s+", " ", described)
+    notes = json.loads(run("describe", tmp_path / "out", "--json"))["notes"]
+    assert "rating >= 4: 2" in notes[0]
+
+
+def test_import_prints_what_import_json_says(tmp_path):
+    raw = write(tmp_path / "raw", amazon_2014())
+    words = ("--since", "2013-07-10", "--by", "last", "--no-features", "--json")
+    said = json.loads(run("import", "amazon-2014:Baby", raw, "--out", tmp_path / "out", *words))
+    written = json.loads((tmp_path / "out/import.json").read_text())
+    written.pop("format")
+    assert said == written
+    assert said["options"] == {"since": "2013-07-10", "split": "each user's last two pairs held out", "features": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--since", "yesterday"), "--since: found 'yesterday'; expected a day such as 2016-01-31"),
+        (("--min-plays", "3"), "--min-plays: found 3; expected no such option: ml-1m has rating"),
+        (("--ratios", "8:2"), "--ratios: found '8:2'"),
+        (("--history",), "--history: found true"),
+        (("--until", "2000-01-01", "--since", "2001-01-01"), "--until: found 2000-01-01; expected a day after"),
+    ],
+)
+def test_wrong_options_are_refused_by_their_names(tmp_path, words, message):
+    raw = write(tmp_path / "raw", movielens_1m())
+    with pytest.raises(InputError) as refusal:
+        run("import", "ml-1m", raw, "--out", tmp_path / "out", *words)
+    assert describe_error(refusal.value).startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_source_is_refused_with_suggestions(tmp_path):
+    with pytest.raises(InputError) as refusal:
+        run("fetch", "ml-2m", "--out", tmp_path)
+    assert describe_error(refusal.value).startswith("SOURCE: found no source 'ml-2m'; expected one of: ml-")
+    with pytest.raises(InputError) as refusal:
+        run("fetch", "ml-1m", "--out", tmp_path, "--from", "/copy")
+    assert describe_error(refusal.value).startswith("--from: found '/copy'")
