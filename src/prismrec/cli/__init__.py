@@ -17,6 +17,7 @@ from prismrec.cli import (
     demo,
     evaluate,
     features,
+    index,
     models,
     page,
     recommend,
@@ -56,6 +57,7 @@ app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("update")(update.update)
 app.command("refit")(refit.refit)
+app.command("index")(index.index)
 app.command("serve")(serve.serve)
 app.command("page")(page.page)
 app.command("models")(models.models)

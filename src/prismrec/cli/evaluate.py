@@ -53,15 +53,19 @@ def evaluate(
         print_metrics(f"{label} training items, {each.num_users:,} users", each.means)
 
 
-def load(folder: Path) -> "Run":
+def load(folder: Path, *, exact: bool = False) -> "Run":
     """Load a run and print its warnings on standard error.
+
+    Args:
+        folder: the run directory.
+        exact: whether to search all items even if the run has an index.
 
     Raises:
         InputError: the folder is not a finished run.
     """
     from prismrec.runs import Run
 
-    run = Run.load(folder)
+    run = Run.load(folder, exact=exact)
     for warning in run.warnings:
         typer.echo(f"note: {warning}", err=True)
     return run

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prismrec.retrieval import Filters
 
 ListLength = Annotated[int, typer.Option("-k", help="Items per list.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Search all items even if the run has an index.")]
 Exclude = Annotated[
     list[str] | None, typer.Option(help="Id of an item to leave out; may be repeated.", show_default=False)
 ]

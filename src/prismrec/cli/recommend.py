@@ -10,6 +10,7 @@ from prismrec.cli.filters import (
     Candidates,
     Columns,
     Diversity,
+    Exact,
     Exclude,
     ListLength,
     Newest,
@@ -74,6 +75,7 @@ def recommend(
     diversity: Diversity = 0.0,
     unknown: UnknownPolicy = None,
     columns: Columns = None,
+    exact: Exact = False,
     out: Out = None,
     shard: Shard = None,
     engine: EngineName = "local",
@@ -90,7 +92,7 @@ def recommend(
     from prismrec.runs.bulk import BulkRequest, parse_engine
 
     filters = parse_filters(exclude, candidates, where, at_most, newest, diversity)
-    finished = load(run)
+    finished = load(run, exact=exact)
     for_people = not (everyone or as_json or out is not None)
     request = BulkRequest(k, filters, seen, _policy(unknown), chosen_columns(finished, columns, for_people=for_people))
     if everyone and out is not None:

@@ -10,6 +10,7 @@ from prismrec.cli.filters import (
     Candidates,
     Columns,
     Diversity,
+    Exact,
     Exclude,
     ListLength,
     Newest,
@@ -31,6 +32,7 @@ def similar(
     newest: Newest = None,
     diversity: Diversity = 0.0,
     columns: Columns = None,
+    exact: Exact = False,
     out: Out = None,
     raw_csv: RawCsv = False,
     as_json: AsJson = False,
@@ -42,7 +44,7 @@ def similar(
     from prismrec.runs.tables import lists_table
 
     filters = parse_filters(exclude, candidates, where, at_most, newest, diversity)
-    finished = load(run)
+    finished = load(run, exact=exact)
     shown = chosen_columns(finished, columns, for_people=not (as_json or out is not None))
     owners = pl.Series("similar_to", items)
     lists = finished.retriever.similar(items, k, by, filters)

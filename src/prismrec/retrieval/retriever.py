@@ -18,6 +18,7 @@ from prismrec.retrieval.audience import Audience, Unknown, find_audience
 from prismrec.retrieval.catalog import Catalog, Filters
 from prismrec.retrieval.compose import Floor, Limit, Rules, compose
 from prismrec.retrieval.explain import contributions, likeness
+from prismrec.retrieval.index import ItemIndex
 from prismrec.retrieval.newcomers import Newcomers
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.retrieval.search import ExactSearch, Search, check_length, row_pairs
@@ -48,6 +49,7 @@ class Retriever:
         held_out: Sequence[Interactions] = (),
         features: Mapping[str, Tensor] | None = None,
         newcomers: Callable[[], Newcomers] | None = None,
+        find_index: Callable[[str], ItemIndex | None] | None = None,
     ) -> None:
         """Prepare the answers. What takes time is computed when it is first needed.
 
@@ -58,15 +60,15 @@ class Retriever:
             train: the training interactions.
             held_out: further interactions, whose items users have also seen.
             features: modality → rows of length 1 `[I, F_m]`, as from `unit_features`.
-            newcomers: called once, when the first history comes, for what makes vectors of histories; None refuses
-                histories.
+            newcomers: called once, for what makes vectors of histories; None refuses histories.
+            find_index: called with `SCORE` or `MODEL` for the index of that search; None searches exactly.
         """
         self.users = users
         self.catalog = catalog
         self._embeddings = embeddings
         self._train = train
         self._known = [train, *held_out]
-        self._matrices = ItemMatrices(catalog, embeddings, train, features or {})
+        self._matrices = ItemMatrices(catalog, embeddings, train, features or {}, find_index)
         self._newcomers = newcomers
         self._prepared = lru_cache(maxsize=_PREPARED)(self._prepare)
 
@@ -196,8 +198,7 @@ class Retriever:
         targets = self.catalog.numbers(items, "items")
         history = audience.history([self._train]).items.astype(np.int64)  # [h]
         rows = self._embeddings.items[torch.from_numpy(targets)]  # [t, d]
-        features = self._matrices.features.items()
-        alike = {modality: likeness(matrix, history, targets) for modality, matrix in features}
+        alike = {name: likeness(matrix, history, targets) for name, matrix in self._matrices.features.items()}
         return Reasons(
             history=history,
             targets=targets,

@@ -1,6 +1,6 @@
 """The matrices in which items are searched: by score, by popularity, by similarity."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 from prismrec.errors import InputError, ParameterError
 from prismrec.retrieval.catalog import Catalog
 from prismrec.retrieval.features import items_with
+from prismrec.retrieval.index import ItemIndex
+from prismrec.retrieval.indexed_search import IndexedSearch
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.retrieval.search import ExactSearch, Search
 from prismrec.types import Embeddings, Interactions
@@ -22,16 +24,25 @@ SCORE = ""
 POPULARITY = " popularity"
 """The number of training interactions."""
 
+INDEXED = (SCORE, MODEL)
+"""The searches that an index may answer."""
+
 
 class ItemMatrices:
     """The matrices of a run and the searches in them, made when they are first needed."""
 
     def __init__(
-        self, catalog: Catalog, embeddings: Embeddings, train: Interactions, features: Mapping[str, Tensor]
+        self,
+        catalog: Catalog,
+        embeddings: Embeddings,
+        train: Interactions,
+        features: Mapping[str, Tensor],
+        find_index: Callable[[str], ItemIndex | None] | None,
     ) -> None:
         self._catalog = catalog
         self._embeddings = embeddings
         self._train = train
+        self._find_index = find_index
         self.features = features
         self.rows = lru_cache(maxsize=None)(self._make_rows)
         self.search = lru_cache(maxsize=None)(self._make_search)
@@ -47,7 +58,7 @@ class ItemMatrices:
         if by == POPULARITY:
             return torch.from_numpy(self._train.item_degrees).float().unsqueeze(1)
         if by == MODEL:
-            return F.normalize(self._embeddings.items.float(), dim=1)
+            return model_rows(self._embeddings)
         if by not in self.features:
             stored = ", ".join(repr(name) for name in self.features) or "none"
             raise ParameterError("by", repr(by), f"'model', or a modality whose features the run has ({stored})")
@@ -55,6 +66,9 @@ class ItemMatrices:
 
     def _make_search(self, by: str) -> Search:
         everything = ExactSearch(self.rows(by))
+        index = self._find_index(by) if self._find_index and by in INDEXED else None
+        if index is not None:
+            return IndexedSearch(index, self.rows(by), everything)
         if by in (SCORE, POPULARITY, MODEL):
             return everything
         return everything.among(np.flatnonzero(items_with(self.rows(by))))
@@ -78,3 +92,8 @@ class ItemMatrices:
         if by in (SCORE, POPULARITY, MODEL):
             return items
         return items[items_with(self.rows(by)[torch.from_numpy(items)])]
+
+
+def model_rows(embeddings: Embeddings) -> Tensor:
+    """The item vectors of the model with length 1, float32 `[I, d]`."""
+    return F.normalize(embeddings.items.float(), dim=1)

@@ -2,6 +2,7 @@
 
 from prismrec.runs.check import find_problems
 from prismrec.runs.compare import RunComparison, RunTable, compare_runs
+from prismrec.runs.index import IndexRecord, SearchRecord, build_index
 from prismrec.runs.lock import locked
 from prismrec.runs.manifest import CustomNames, Manifest, parse_manifest
 from prismrec.runs.metrics_file import check_run
@@ -11,10 +12,13 @@ __all__ = [
     "CUTOFFS",
     "METRICS",
     "CustomNames",
+    "IndexRecord",
     "Manifest",
     "Run",
     "RunComparison",
     "RunTable",
+    "SearchRecord",
+    "build_index",
     "check_run",
     "compare_runs",
     "find_problems",

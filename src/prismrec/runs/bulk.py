@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import replacing, write_text
 from prismrec.retrieval import Audience, Filters, Unknown
+from prismrec.runs.index import read_record
 from prismrec.runs.run import Run
 from prismrec.runs.tables import lists_table, notes_on_lengths
 from prismrec.types import Vocabulary
@@ -243,7 +244,9 @@ def _open_parts(run: Run, out: Path, request: BulkRequest) -> Path:
 def _identity(run: Run) -> str:
     """What distinguishes the run from others."""
     if run.folder is not None:  # these metrics contain the checksums of all other files
-        return hashlib.sha256((run.folder / "metrics.json").read_bytes()).hexdigest()
+        record = None if run.exact else read_record(run.folder)
+        index = "" if record is None else record.score.file.sha256
+        return hashlib.sha256((run.folder / "metrics.json").read_bytes() + index.encode()).hexdigest()
     return hashlib.sha256(run.embeddings.users.numpy().data).hexdigest()
 
 

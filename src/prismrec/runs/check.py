@@ -9,6 +9,7 @@ import torch
 from prismrec.errors import InputError
 from prismrec.records import best_epoch
 from prismrec.runs.checksums import check_file
+from prismrec.runs.index import check_index
 from prismrec.runs.metrics_file import checksums, read_metrics
 from prismrec.runs.run import Run
 from prismrec.runs.staging import current, is_finished
@@ -36,6 +37,10 @@ def _problems(folder: Path) -> Iterator[InputError]:
             yield error
         return
     yield from _wrong_numbers(run, part)
+    try:
+        check_index(folder)
+    except InputError as error:
+        yield error
 
 
 def _damaged_files(folder: Path) -> Iterator[InputError]:

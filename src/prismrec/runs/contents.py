@@ -37,6 +37,7 @@ class RunContents:
             modality; empty if the run was saved without them.
         states: modality → what its encoder learned from the items, for encoders that are fitted.
         warnings: notes on fields that another version wrote and this version ignores.
+        exact: whether to search all items even if the run has an index.
     """
 
     folder: Path | None
@@ -56,6 +57,7 @@ class RunContents:
     features: Mapping[str, Tensor] = field(default_factory=dict)
     states: Mapping[str, State] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    exact: bool = False
 
     @property
     def encodings(self) -> dict[str, Encoding]:

@@ -16,6 +16,7 @@ from prismrec.evaluation import Evaluation, UserGroups, evaluate
 from prismrec.retrieval import MODEL, Catalog, Filters, Lists, Newcomers, Retriever, Unknown
 from prismrec.runs.contents import RunContents
 from prismrec.runs.folder import read_contents, read_weights, write_contents
+from prismrec.runs.index import find_index
 from prismrec.runs.lock import Lock, locked
 from prismrec.runs.metrics_file import write_metrics
 from prismrec.runs.newcomers import choose_newcomers
@@ -36,14 +37,18 @@ class Run(RunContents):
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Run":
+    def load(cls, folder: Path | str, *, exact: bool = False) -> "Run":
         """Read a run directory.
+
+        Args:
+            folder: the run directory.
+            exact: whether to search all items even if the run has an index.
 
         Raises:
             InputError: the folder is not a finished run, or a file in it is missing, damaged or of another run.
         """
         contents = read_contents(Path(folder))
-        return cls(**vars(contents))
+        return cls(**{**vars(contents), "exact": exact})
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> "Run":
         """Write the run to a folder, from which `Run.load` reads it.
@@ -148,6 +153,7 @@ class Run(RunContents):
             held_out=[self.valid, self.test],
             features=self.features,
             newcomers=lambda: self.newcomers,
+            find_index=None if self.folder is None or self.exact else find_index(self.folder, len(self.items)),
         )
 
     def recommend(

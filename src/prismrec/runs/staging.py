@@ -16,6 +16,8 @@ from prismrec.runs.manifest import Manifest
 NEXT = ".next"
 CHECKPOINT = "checkpoint"
 METRICS_FILE = "metrics.json"
+INDEX = "index"
+"""The folder of the index, which belongs to the embeddings of one run."""
 _VOLUME = "lost+found"
 """A folder in the root of a new volume, which counts as empty."""
 
@@ -84,6 +86,7 @@ def publish(folder: Path) -> None:
         place(staged / path, folder / path)
     for name in _files_of_the_old_run(folder) - {path.as_posix() for path in written}:
         (folder / name).unlink(missing_ok=True)
+    discard_folder(folder / INDEX)
     place(staged / METRICS_FILE, folder / METRICS_FILE)
     discard_folder(staged)
 

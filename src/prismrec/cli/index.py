@@ -1,0 +1,40 @@
+"""`prismrec index`: build an approximate index of the items of a large run."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prismrec.cli.evaluate import RunFolder, load
+
+if TYPE_CHECKING:
+    from prismrec.runs import SearchRecord
+
+_RECALL_HELP = "Share of the exact best 100 items that a search should find."
+
+
+def index(
+    run: RunFolder,
+    recall: Annotated[float, typer.Option(help=_RECALL_HELP)] = 0.97,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Build an index with which recommend, similar and serve answer faster for large catalogues."""
+    from prismrec.retrieval.indexed_search import LEAST_ITEMS
+    from prismrec.runs import build_index
+
+    finished = load(run)
+    record = build_index(finished, recall)
+    if as_json:
+        typer.echo(record.model_dump_json(exclude={"score": {"file"}, "similar": {"file"}}))
+        return
+    _report("recommend", record.score)
+    _report("similar", record.similar)
+    if len(finished.items) < LEAST_ITEMS:
+        typer.echo(f"note: runs of fewer than {LEAST_ITEMS:,} items are searched exactly, without the index", err=True)
+
+
+def _report(name: str, record: "SearchRecord") -> None:
+    typer.echo(
+        f"{name}: recall@{record.k} {record.recall:.3f}; {record.milliseconds:.2f} ms per query, "
+        f"exact {record.exact_milliseconds:.2f} ms; {record.probes:,} of {record.lists:,} lists read; "
+        f"{record.file.size / 1e6:,.0f} MB, built in {record.seconds:.1f} s"
+    )
