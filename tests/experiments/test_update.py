@@ -14,11 +14,13 @@ import prismrec
 from prismrec.data import Dataset, NewItems, load_clicks, load_items, write_table
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
-from prismrec.experiments.continue_training import grown
+from prismrec.experiments import continue_training
+from prismrec.experiments.continue_training import Sizes, grown
 from prismrec.experiments.refit import refit
 from prismrec.experiments.update import update
 from prismrec.records import Settings
-from prismrec.runs import Run, locked
+from prismrec.runs import Run, find_problems, locked
+from prismrec.runs.folder import read_weights
 from prismrec.types import Interactions, Vocabulary
 
 KNOWN_ITEMS = 70
@@ -141,18 +143,74 @@ def test_training_begins_with_the_weights_of_the_run(run: Run, known: Dataset, t
     assert sum(longer.history[0].loss.values()) < sum(run.history[0].loss.values())
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_old_rows_keep_their_place_when_weights_grow(together: bool) -> None:
-    old = {"users": torch.arange(3.0)[:, None], "items": torch.arange(10.0, 14.0)[:, None]}
-    fresh = {"users": torch.full((5, 1), -1.0), "items": torch.full((6, 1), -1.0)}
-    if together:
-        old["nodes"] = torch.cat([old["users"], old["items"]])
-        fresh["nodes"] = torch.cat([fresh["users"], fresh["items"]])
-    result = grown(old, fresh, 5, 6)
-    assert result["users"].flatten().tolist() == [0, 1, 2, -1, -1]
-    assert result["items"].flatten().tolist() == [10, 11, 12, 13, -1, -1]
-    if together:
-        assert torch.equal(result["nodes"], torch.cat([result["users"], result["items"]]))
+@pytest.mark.parametrize("now", [Sizes(5, 6), Sizes(6, 5), Sizes(6, 6), Sizes(4, 4), Sizes(3, 9), Sizes(9, 4)])
+def test_old_rows_keep_their_place_when_weights_grow(now: Sizes) -> None:
+    """Also when there are as many users as items afterwards."""
+    old = {"users": torch.arange(3.0)[:, None], "items": torch.arange(10.0, 14.0)[:, None], "map": torch.ones(2, 2)}
+    fresh = {"users": torch.full((now.users, 1), -1.0), "items": torch.full((now.items, 1), -1.0)}
+    for tables in (old, fresh):
+        tables["nodes"] = torch.cat([tables["users"], tables["items"]])
+    result = grown(old, {**fresh, "map": torch.zeros(2, 2)}, Sizes(3, 4), now)
+    assert result["users"].flatten().tolist() == [0, 1, 2, *[-1] * (now.users - 3)]
+    assert result["items"].flatten().tolist() == [10, 11, 12, 13, *[-1] * (now.items - 4)]
+    assert torch.equal(result["nodes"], torch.cat([result["users"], result["items"]]))
+    assert torch.equal(result["map"], old["map"])
+
+
+def test_weights_of_another_model_are_refused() -> None:
+    fresh = {"users": torch.zeros(5, 2)}
+    for old in (torch.zeros(4, 2), torch.zeros(3, 1), torch.zeros(6, 2), torch.zeros(())):
+        with pytest.raises(InputError, match=r"weight 'users'.*3 users"):
+            grown({"users": old}, fresh, Sizes(3, 4), Sizes(5, 6))
+    with pytest.raises(InputError, match="other names"):
+        grown({"items": torch.zeros(3, 2)}, fresh, Sizes(3, 4), Sizes(5, 6))
+
+
+@pytest.mark.parametrize("model", ["MMGCN", "GRCN"])
+def test_one_table_of_users_and_items_keeps_its_rows_over_two_updates(
+    model: str, shop: Dataset, known: Dataset, arrivals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first update adds items without training, and the second trains."""
+    prismrec.train(model, known, settings=Settings(epochs=1), out=tmp_path / "old")
+    update(Run.load(tmp_path / "old"), tmp_path / "first", items=load_items(arrivals))
+    started: list[dict[str, torch.Tensor]] = []
+
+    def grow(*parts):
+        started.append(grown(*parts))
+        return started[0]
+
+    monkeypatch.setattr(continue_training, "grown", grow)
+    update(Run.load(tmp_path / "first"), tmp_path / "second", epochs=1, dataset=shop)
+    before, after = read_weights(tmp_path / "old")["node_table"], started[0]["node_table"]
+    assert len(after) == len(before) + len(shop.items) - KNOWN_ITEMS
+    assert torch.equal(after[: len(before)], before)
+    assert Run.load(tmp_path / "second").manifest.weights_of is None
+
+
+def test_validation_chooses_the_best_of_the_new_epochs(run: Run, known: Dataset, tmp_path: Path) -> None:
+    longer = update(run, tmp_path / "new", epochs=3, dataset=known)
+    scores = [(record.valid or {})["recall@20"] for record in longer.history]
+    assert longer.best_epoch == 1 + scores.index(max(scores))
+    assert longer.evaluate("valid")["recall@20"] == pytest.approx(max(scores), abs=1e-6)
+    assert find_problems(tmp_path / "new") == []
+
+
+def test_a_run_without_validation_keeps_the_last_epoch_and_says_so(run: Run, known: Dataset, tmp_path: Path) -> None:
+    production = refit(run, known, tmp_path / "production")
+    with pytest.warns(UserWarning, match="no validation interactions: the last epoch is kept"):
+        longer = update(production, tmp_path / "new", epochs=2, dataset=known)
+    assert longer.best_epoch == 2
+
+
+def test_a_run_with_parts_of_the_caller_is_not_trained_without_them(known: Dataset, tmp_path: Path) -> None:
+    def penalty(model, batch):
+        return batch.users.float().mean()
+
+    run = prismrec.train(
+        "MF-BPR", known, settings=Settings(epochs=1), out=tmp_path / "run", loss_terms={"penalty": penalty}
+    )
+    with pytest.raises(InputError, match="loss terms of the caller"):
+        update(run, tmp_path / "new", epochs=1, dataset=known)
 
 
 def test_an_item_of_the_run_is_refused(run: Run, known: Dataset, tmp_path: Path) -> None:

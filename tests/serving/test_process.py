@@ -164,6 +164,14 @@ def test_a_taken_address_is_refused(run_folder: Path) -> None:
         serve(ServerSettings(run_folder, port=taken.getsockname()[1]))
 
 
+@pytest.mark.parametrize(
+    "host", ["", "bücher", "\ud800", "a\0b", "x" * 300, "..", "256.1.1.1", "no.such.host.invalid", "::zz"]
+)
+def test_a_host_that_is_no_address_of_this_machine_ends_with_one_line(run_folder: Path, host: str) -> None:
+    with pytest.raises(InputError, match=r"^address: found .*; expected a free address of this machine$"):
+        serve(ServerSettings(run_folder, host=host, port=0))
+
+
 @pytest.mark.parametrize("text", ["", "\n", "short", "two words here", "ümlauts-are-not-ascii"])
 def test_a_file_without_a_usable_token_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "token").write_text(text)

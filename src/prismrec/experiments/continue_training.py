@@ -1,7 +1,9 @@
 """Training from the weights of a run, on more users, items and clicks."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +14,13 @@ from prismrec.data.additions import NewItems
 from prismrec.data.ids import positions
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.train import build_model, make_config
+from prismrec.experiments.validation import make_validation
 from prismrec.models import find_model
 from prismrec.provenance import refuse_mixture
+from prismrec.records import Settings
 from prismrec.runs import Run
 from prismrec.runs.newcomers import choose_newcomers
-from prismrec.training import Callback, fit
+from prismrec.training import Callback, Validate, fit
 from prismrec.types import FloatArray
 
 
@@ -30,35 +34,57 @@ def continue_training(
 ) -> tuple[Run, dict[str, Tensor]]:
     """Train for some epochs and return the run with its new embeddings, and the new weights.
 
-    Rows of users and items that the weights lack start as those of a new model.
+    Rows of users and items that the weights lack start as those of a new model. Validation chooses the best of these
+    epochs. A warning says if it cannot, and then the last epoch is kept.
 
     Args:
         run: with the users, items and clicks to train on.
-        weights: of the model, for the first users and items of the run.
+        weights: of the model, for the first users and items of the run; `manifest.weights_of` says how many.
         epochs: how many.
         dataset: has the features of all items but those in `items`.
         items: the items that were added last.
         callbacks: called during the training.
 
     Raises:
-        InputError: features of an item are missing, or the weights are those of another model.
+        InputError: the run had a sampler or loss terms of the caller, features of an item are missing, or the weights
+            are those of another model.
     """
+    custom = run.manifest.custom
+    if custom is not None and (custom.sampler or custom.loss_terms):
+        raise InputError("run", "one with a sampler or loss terms of the caller", "a run that its settings describe")
     kind = find_model(run.manifest.model)
     settings = run.manifest.settings.model_copy(update={"epochs": epochs, "patience": epochs})
     data = _dataset(run, _features(run, dataset, items))
     model = build_model(kind, data, make_config(kind, run.manifest.config), settings)
-    model.load_state_dict(grown(weights, model.state_dict(), len(run.users), len(run.items)))
-    trained = fit(model, run.train, settings, callbacks=callbacks)
+    now = Sizes(len(run.users), len(run.items))
+    before = now if run.manifest.weights_of is None else Sizes(*run.manifest.weights_of)
+    model.load_state_dict(grown(weights, model.state_dict(), before, now))
+    trained = fit(model, run.train, settings, _validation(data, settings, run), callbacks=callbacks)
     features = {name: torch.from_numpy(rows) for name, rows in data.features.items()}
     chosen = run.newcomers.user_map.settings
     updated = replace(
         run,
         embeddings=trained.embeddings,
         history=trained.progress.history,
+        best_epoch=trained.progress.best_epoch or len(trained.progress.history),
+        chosen=dict(trained.chosen),
         stored_newcomers=choose_newcomers(trained.embeddings, run.train, run.valid, features, chosen),
-        manifest=run.manifest.model_copy(update={"settings": settings}),
+        manifest=run.manifest.model_copy(update={"settings": settings, "weights_of": None}),
     )
     return updated, trained.weights
+
+
+def _validation(data: Dataset, settings: Settings, run: Run) -> Validate | None:
+    """The validation of the run; None, with a warning, if it had a metric of the caller or no validation split."""
+    custom = run.manifest.custom
+    if custom is not None and custom.metric:
+        reason = f"the metric {custom.metric} is not known here"
+    elif not len(data.valid):
+        reason = "the run has no validation interactions"
+    else:
+        return make_validation(data, settings, None)
+    warnings.warn(f"{reason}: the last epoch is kept, not the best one", stacklevel=4)
+    return None
 
 
 def _dataset(run: Run, features: Mapping[str, FloatArray]) -> Dataset:
@@ -95,37 +121,42 @@ def _features(run: Run, dataset: Dataset | None, items: NewItems | None) -> dict
     return features
 
 
-def grown(
-    weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], num_users: int, num_items: int
-) -> dict[str, Tensor]:
+class Sizes(NamedTuple):
+    """Numbers of users and items."""
+
+    users: int
+    items: int
+
+
+def grown(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], before: Sizes, now: Sizes) -> dict[str, Tensor]:
     """The weights of a model with more users and items: old rows first, and the rows of `fresh` behind them.
 
     Args:
         weights: of the smaller model.
-        fresh: of a new model of `num_users` users and `num_items` items.
-        num_users: U.
-        num_items: I.
+        fresh: of a new model.
+        before: the sizes of the smaller model.
+        now: the sizes of the new model.
 
     Raises:
         InputError: the weights are those of another model.
     """
     if weights.keys() != fresh.keys():
         raise InputError("weights", f"{len(weights)} of other names", "the weights of this model")
-    of_users = [len(weights[name]) for name, new in fresh.items() if new.ndim and len(new) == num_users]
-    users_before = min([num_users, *of_users])
-    return {name: _grown(name, weights[name], new, users_before, num_users, num_items) for name, new in fresh.items()}
+    return {name: _grown(name, weights[name], new, before, now) for name, new in fresh.items()}
 
 
-def _grown(name: str, old: Tensor, new: Tensor, users_before: int, num_users: int, num_items: int) -> Tensor:
+def _grown(name: str, old: Tensor, new: Tensor, before: Sizes, now: Sizes) -> Tensor:
     if old.shape == new.shape:
         return old
-    if old.ndim != new.ndim or old.shape[1:] != new.shape[1:] or len(old) > len(new):
-        expected = f"{list(new.shape)} or fewer rows"
-        raise InputError(f"weight {name!r}", f"shape {list(old.shape)}", expected)
     rows = new.clone()
-    if len(new) != num_users + num_items:
+    change = (len(old), len(new)) if old.ndim and old.shape[1:] == new.shape[1:] else None
+    if change in ((before.users, now.users), (before.items, now.items)):
         rows[: len(old)] = old
-        return rows
-    rows[:users_before] = old[:users_before]  # one table for users and, behind them, items
-    rows[num_users : num_users + len(old) - users_before] = old[users_before:]
+    elif change == (sum(before), sum(now)):  # one table for users and, behind them, items
+        rows[: before.users] = old[: before.users]
+        rows[now.users : now.users + before.items] = old[before.users :]
+    else:
+        found = f"shape {list(old.shape)} for {before.users} users and {before.items} items"
+        expected = f"one that can become {list(new.shape)} for {now.users} and {now.items}"
+        raise InputError(f"weight {name!r}", found, expected)
     return rows

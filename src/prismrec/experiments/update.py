@@ -63,12 +63,14 @@ def update(
             updated = _with_items(updated, items)
         if clicks is not None:
             updated = _with_clicks(updated, clicks)
+        sizes = run.manifest.weights_of or (len(run.users), len(run.items))
+        manifest = updated.manifest.model_copy(update={"weights_of": sizes})
+        best = best_epoch(run.history, run.manifest.settings.metric)
+        updated = replace(updated, manifest=manifest, best_epoch=best)
         weights = read_weights(run.folder)
-        chosen_epoch = best_epoch(run.history, run.manifest.settings.metric)
         if epochs:
             updated, weights = continue_training(updated, weights, epochs, dataset, items, callbacks)
-            chosen_epoch = epochs
-        updated = replace(updated, weights=weights, best_epoch=chosen_epoch)
+        updated = replace(updated, weights=weights)
         begin(target, updated.manifest)
         updated.write(target, lock)
     return replace(updated, folder=lock.folder, weights=None)

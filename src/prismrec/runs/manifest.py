@@ -49,6 +49,8 @@ class Manifest(BaseModel):
     """Where the command line read the data, and how."""
     custom: CustomNames | None = None
     """Parts that the caller brought to the training; None if there were none."""
+    weights_of: tuple[int, int] | None = None
+    """The numbers of users and items in the weights, if an update added more without training."""
     machine: dict[str, str] = {}
     """What else decides how sums are rounded: device, number of threads, vector instructions."""
     resumed: tuple[str, ...] = ()

@@ -79,14 +79,17 @@ def _listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: it cannot be bound.
     """
+    if not host:  # which the system would take for all addresses
+        raise InputError("address", "no host", "a free address of this machine")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
-        found = f"{host}:{port} ({error.strerror or error})"
-        raise InputError("address", found, "a free address of this machine") from error
+    except (OSError, ValueError, TypeError) as error:  # the last two: a name that cannot be encoded
+        listener.close()
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError("address", f"{host}:{port} ({reason})", "a free address of this machine") from error
     listener.set_inheritable(True)
     return listener
 
