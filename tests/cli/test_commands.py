@@ -93,6 +93,8 @@ def test_compare_prints_a_table_or_one_object(prismrec: Prismrec, run: Path, sho
     assert comparison["difference"] == pytest.approx(values[1] - values[0])
     assert comparison["interval"][0] <= comparison["difference"] <= comparison["interval"][1]
     assert comparison["t_p_holm"] == comparison["t_p"]  # one comparison
+    prismrec("compare", run, other, "--metric", "recall@7", "--out", tmp_path / "report")
+    assert "most-popular" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 
 def test_quiet_training_prints_nothing_but_the_result(prismrec: Prismrec, shop: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`prismrec compare`: test whether runs differ, user by user."""
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from prismrec.runs import Run, RunTable
 
 _METRICS = ["recall@20", "ndcg@20"]
+_OUT_HELP = "A folder for report.html, the table as Markdown, LaTeX and CSV, and results.json."
 _METRIC_HELP = "A metric with its cut-off; may be repeated."
 
 
@@ -21,6 +24,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories; the first one is the reference.")],
     metric: Annotated[list[str], typer.Option(help=_METRIC_HELP)] = _METRICS,
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
+    out: Annotated[Path | None, typer.Option(help=_OUT_HELP, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Compare runs on the same data with the first one: differences, intervals and paired tests over users."""
@@ -29,11 +33,23 @@ def compare(
     if len(runs) < 2:
         raise InputError("RUNS", "one run", "two or more run directories")
     loaded = [load(folder) for folder in runs]
-    table = compare_runs(loaded, list(dict.fromkeys(metric)), split=split)
+    metrics = list(dict.fromkeys(metric))
+    table = compare_runs(loaded, metrics, split=split)
+    if out is not None:
+        named = {f"{run.manifest.model} ({folder})": run for folder, run in zip(runs, loaded, strict=True)}
+        _write(out, named, metrics, split)
     if as_json:
         typer.echo(json.dumps(_report(runs, loaded, table), ensure_ascii=False))
     else:
         _show(runs, loaded, table)
+
+
+def _write(out: Path, runs: "dict[str, Run]", metrics: Sequence[str], split: str) -> None:
+    from prismrec.experiments.tables.runs import outcome_of_runs
+    from prismrec.experiments.tables.write import write_outcome
+
+    command = shlex.join(["prismrec", *sys.argv[1:]])
+    write_outcome(outcome_of_runs(out.name, runs, metrics, split=split, command=command), out)
 
 
 def _report(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -> dict[str, Any]:

@@ -127,7 +127,8 @@ def _run(
     except KeyboardInterrupt as error:
         typer.echo("prismrec: interrupted; finished trainings are kept: repeat the command to continue", err=True)
         raise typer.Exit(130) from error
-    folder = write_outcome(outcome, out)
+    folder = out / table.name
+    write_outcome(outcome, folder)
     if not quiet:
         _show(outcome, folder)
     return outcome

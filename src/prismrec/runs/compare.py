@@ -64,7 +64,7 @@ def compare_runs(
     if len(runs) < 2:
         raise ParameterError("runs", f"{len(runs)}", "two or more")
     for number, run in enumerate(runs[1:], 2):
-        _check_same_data(runs[0], run, f"run {number}" if run.folder is None else str(run.folder))
+        check_same_data(runs[0], run, f"run {number}" if run.folder is None else str(run.folder))
     cutoffs = [parse_metric(metric)[1] for metric in metrics]
     evaluations = [run.evaluate(split, cutoffs=cutoffs) for run in runs]
     first = evaluations[0]
@@ -85,7 +85,17 @@ def compare_runs(
     return RunTable(split, first.num_users, tuple(means), tuple(comparisons))
 
 
-def _check_same_data(first: Run, other: Run, name: str) -> None:
+def check_same_data(first: Run, other: Run, name: str) -> None:
+    """Check that two runs have the same users, items and splits.
+
+    Args:
+        first: a run.
+        other: another run.
+        name: of the other run, for the error message.
+
+    Raises:
+        InputError: they differ.
+    """
     expected = "the data and the split of the first run"
     if not first.users.ids.equals(other.users.ids):
         raise InputError(name, "other users", expected)

@@ -24,7 +24,8 @@ def outcome(source: Source, tmp_path: Path) -> Outcome:
 
 
 def test_all_files_are_written_and_the_json_has_everything(outcome: Outcome, tmp_path: Path) -> None:
-    folder = write_outcome(outcome, tmp_path / "out")
+    folder = tmp_path / "out"
+    write_outcome(outcome, folder)
     assert {path.name for path in folder.iterdir()} == {
         *("results.json", "table.md", "table.tex", "table.csv", "report.html"),
     }
@@ -104,7 +105,8 @@ def test_a_browser_shows_the_report_without_errors_or_sideways_scrolling(
     outcome: Outcome, tmp_path: Path, width: int
 ) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright's Python package is not installed")
-    folder = write_outcome(outcome, tmp_path / "out")
+    folder = tmp_path / "out"
+    write_outcome(outcome, folder)
     wrong: list[str] = []
     with playwright.sync_playwright() as drivers:
         browser = drivers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

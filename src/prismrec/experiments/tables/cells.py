@@ -78,8 +78,8 @@ class Result(BaseModel):
     """The median, without validation."""
     peak_bytes: int | None
     """Peak memory of the process; None on systems that do not report it."""
-    parameters: int
-    """Number of trained numbers."""
+    parameters: int | None
+    """Number of trained numbers; None if it is not known."""
     valid: dict[str, float]
     test: dict[str, float]
     measured: dict[str, float]
@@ -243,11 +243,12 @@ def _result(
         test=evaluation.to_dict(),
         measured=dict(measured),
         picture=picture,
-        curve=_curve(history, cell.settings.metric),
+        curve=curve_of(history, cell.settings.metric),
     )
 
 
-def _curve(history: Sequence[EpochRecord], metric: str) -> Curve:
+def curve_of(history: Sequence[EpochRecord], metric: str) -> Curve:
+    """The training curve of a history, by a validation metric."""
     step = max(1, -(-len(history) // 200))
     shown = history[::step]
     return Curve(

@@ -54,7 +54,7 @@ def _results_on(outcome: Outcome, data: str) -> Grid:
             else:
                 cells.append(shown)
         texts.append(tuple(cells))
-    return Grid(f"{outcome.name} on {data}", tuple(header), tuple(texts), _caption(outcome), frozenset(best))
+    return Grid(f"Results on {data}", tuple(header), tuple(texts), _caption(outcome), frozenset(best))
 
 
 def same_data(row: RowOutcome) -> dict[str, float] | None:
@@ -178,7 +178,7 @@ def cell_grid(outcome: Outcome) -> list[Grid]:
                     f"{cell.seconds:,.0f}",
                     f"{cell.seconds_per_epoch:.2f}",
                     memory,
-                    f"{cell.parameters:,}",
+                    NONE if cell.parameters is None else f"{cell.parameters:,}",
                     ", ".join(cell.modalities) or NONE,
                 )
             )

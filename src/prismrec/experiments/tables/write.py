@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 
+from prismrec.errors import InputError
 from prismrec.experiments.tables.grids import (
     Grid,
     absent_grid,
@@ -25,33 +26,37 @@ _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
 _LATEX |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "λ": r"$\lambda$", "₁": "$_1$", "₂": "$_2$", "≤": r"$\le$"}
 
 
-def write_outcome(outcome: Outcome, out: Path) -> Path:
-    """Write results.json, table.md, table.tex, table.csv and report.html to `out/NAME`, and return that folder.
+def write_outcome(outcome: Outcome, folder: Path) -> None:
+    """Write results.json, table.md, table.tex, table.csv and report.html to a folder, which is created if missing.
 
     Raises:
         InputError: a file cannot be written, or the packages of the report are not installed.
     """
-    folder = out / outcome.name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
     write_text(folder / "results.json", outcome.model_dump_json(indent=1) + "\n")
     write_text(folder / "table.md", markdown(outcome))
     write_text(folder / "table.tex", latex(outcome))
     write_text(folder / "table.csv", table_csv(outcome))
     write_text(folder / "report.html", render_report(outcome))
-    return folder
 
 
 def markdown(outcome: Outcome) -> str:
     """The results as Markdown."""
     grids = [*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)]
     grids += [*elsewhere_grid(outcome), *absent_grid(outcome)]
-    parts = [f"# {outcome.title}", "", f"{outcome.place} of {outcome.cite}", ""]
+    parts = [f"# {outcome.title}", ""]
+    if outcome.cite:
+        parts += [f"{outcome.place} of {outcome.cite}", ""]
     for grid in grids:
         parts += [f"## {grid.title}", "", _markdown_grid(grid), ""]
         if grid.caption:
             parts += [grid.caption.replace("*", r"\*"), ""]
     protocol = "; ".join(f"{name}: {value}" for name, value in outcome.protocol.items())
-    parts += ["## Protocol", "", f"- Ours: {protocol}.", f"- The paper: {outcome.published_protocol}"]
+    parts += ["## Protocol", "", f"- Ours: {protocol}."]
+    parts += [f"- The paper: {outcome.published_protocol}"] if outcome.published_protocol else []
     parts += [f"- {note}" for note in outcome.notes]
     if outcome.command:
         parts += ["", "## Run it again", "", f"    {outcome.command}"]
