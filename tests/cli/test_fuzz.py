@@ -44,7 +44,7 @@ del COMMANDS["demo",]  # it takes a minute
 del COMMANDS["serve",]  # it ends when it is told to
 USUAL = {
     "model": MODELS, "first": MODELS, "source": ["shop"], "second": ["shop"], "data": ["shop"], "run": ["run-a"],
-    "runs": ["run-a"],
+    "runs": ["run-a"], "names": ["ludp-fig5"], "only": ["sum"], "models": ["LUDP"],
     "to": ["table", "mmrec"], "by": ["user", "last", "time", "cold-items"], "ratios": ["8:1:1"],
     "layout": ["table", "mmrec"], "fill": ["mean", "zero"], "unknown_items": ["refuse", "drop"], "modality": ["image"],
     "npy_order": ["items"], "user": ["u1", "u3"], "columns": ["all", "title", "title,price"], "k": ["1", "3"],
@@ -60,10 +60,11 @@ OTHERS = ["1", "2", "shop", "run-a"]
 """Values of all other arguments and options."""
 QUICK = {
     "train": ["--epochs", "1"],
+    "reproduce": ["--data", "shop", "--epochs", "1", "--seeds", "1", "--trials", "0"],
     "bench": ["--no-limits", "--model", "MF-BPR", "--users", "60", "--items", "50", "--interactions", "100"],
 }
 """Options that keep a command short."""
-LONG = {"epochs", "patience", "validate_every"}
+LONG = {"epochs", "patience", "validate_every", "seeds", "trials"}
 SIZES = {"users", "items", "interactions"}
 """Options whose large values are promises of long work; they get small and invalid values only."""
 

@@ -59,6 +59,15 @@ def test_what_is_finished_is_reported_without_training(tmp_path: Path) -> None:
     assert reasons == {"attention": "not computed yet", "sum": "", "concatenation": "not computed yet"}
 
 
+def test_a_folder_of_something_else_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "ludp-fig5").mkdir()
+    (tmp_path / "ludp-fig5" / "thesis.tex").touch()
+    result = reproduce("ludp-fig5", "--quick", "--out", tmp_path)
+    assert isinstance(result.exception, InputError)
+    assert "thesis.tex" in str(result.exception)
+    assert not (tmp_path / "cells").exists()
+
+
 def test_a_failed_row_makes_exit_code_1(tmp_path: Path) -> None:
     text = """
 name: mine
@@ -93,4 +102,4 @@ def test_unusable_arguments_are_refused(words: tuple[str, ...], where: str, tmp_
     result = reproduce(*words, "--out", tmp_path)
     assert isinstance(result.exception, InputError)
     assert where in str(result.exception)
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -106,9 +106,11 @@ def _run(
     from prismrec.cli.table_progress import TableLines
     from prismrec.experiments.tables.choose import chooser
     from prismrec.experiments.tables.reproduce import reproduce as compute
-    from prismrec.experiments.tables.write import write_outcome
+    from prismrec.experiments.tables.write import check_folder, write_outcome
 
     sources, missing = _sources(table, data, quick=quick)
+    folder = out / table.name
+    check_folder(folder)
     for each in missing:
         typer.echo(f"prismrec: {table.name} without {each.name}, which is missing: {each.where}", err=True)
     try:
@@ -127,7 +129,6 @@ def _run(
     except KeyboardInterrupt as error:
         typer.echo("prismrec: interrupted; finished trainings are kept: repeat the command to continue", err=True)
         raise typer.Exit(130) from error
-    folder = out / table.name
     write_outcome(outcome, folder)
     if not quiet:
         _show(outcome, folder)

@@ -27,7 +27,7 @@ class TableLines(Watcher):
             quiet: print errors only.
         """
         self._console = Console(stderr=True, highlight=False)
-        self._name = name
+        self._name = f"table {name}"
         self._quiet = quiet
         self._status = Status(name, console=self._console) if self._console.is_terminal and not quiet else None
         self._head = ""

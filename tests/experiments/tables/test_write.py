@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.tables.examples import run, table
+from prismrec.errors import InputError
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.report import render_report
 from prismrec.experiments.tables.sources import Source
@@ -37,6 +38,19 @@ def test_all_files_are_written_and_the_json_has_everything(outcome: Outcome, tmp
     assert cell["versions"]["torch"]
     assert cell["seconds"] > 0
     assert cell["peak_bytes"] > 0
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(outcome: Outcome, tmp_path: Path) -> None:
+    write_outcome(outcome, tmp_path / "out")
+    write_outcome(outcome.model_copy(update={"title": "Again"}), tmp_path / "out")
+    assert "Again" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "interactions.csv").touch()
+    for place in (tmp_path / "shop", tmp_path / "shop" / "interactions.csv", Path("/dev/null")):
+        with pytest.raises(InputError, match=re.escape(str(place))):
+            write_outcome(outcome, place)
+    assert Path("/dev/null").is_char_device()
+    assert [path.name for path in (tmp_path / "shop").iterdir()] == ["interactions.csv"]
 
 
 def test_the_csv_has_one_line_per_row_and_metric(outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.report import render_report
 from prismrec.files import write_text
 
+FILES = frozenset({"results.json", "table.md", "table.tex", "table.csv", "report.html"})
 _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\^{}",
@@ -26,21 +27,38 @@ _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
 _LATEX |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "λ": r"$\lambda$", "₁": "$_1$", "₂": "$_2$", "≤": r"$\le$"}
 
 
-def write_outcome(outcome: Outcome, folder: Path) -> None:
-    """Write results.json, table.md, table.tex, table.csv and report.html to a folder, which is created if missing.
+def check_folder(folder: Path) -> None:
+    """Create the folder of a report if it is missing, and check that it holds nothing but an earlier report.
 
     Raises:
-        InputError: a file cannot be written, or the packages of the report are not installed.
+        InputError: something else is there, or the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        others = {path.name for path in folder.iterdir()} - FILES
     except OSError as error:
         raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
-    write_text(folder / "results.json", outcome.model_dump_json(indent=1) + "\n")
-    write_text(folder / "table.md", markdown(outcome))
-    write_text(folder / "table.tex", latex(outcome))
-    write_text(folder / "table.csv", table_csv(outcome))
-    write_text(folder / "report.html", render_report(outcome))
+    if others:
+        raise InputError(folder, f"{min(others)} in it", "a new folder, or that of an earlier report")
+
+
+def write_outcome(outcome: Outcome, folder: Path) -> None:
+    """Write results.json, table.md, table.tex, table.csv and report.html to a folder, in place of an earlier report.
+
+    Raises:
+        InputError: something else is in the folder, a file cannot be written, or the packages of the report are not
+            installed.
+    """
+    check_folder(folder)
+    texts = {
+        "results.json": outcome.model_dump_json(indent=1) + "\n",
+        "table.md": markdown(outcome),
+        "table.tex": latex(outcome),
+        "table.csv": table_csv(outcome),
+        "report.html": render_report(outcome),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
 
 
 def markdown(outcome: Outcome) -> str:
