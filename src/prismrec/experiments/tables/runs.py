@@ -9,7 +9,15 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, parse_metric
 from prismrec.evaluation.significance import spread
 from prismrec.experiments.tables.cells import Result, curve_of
-from prismrec.experiments.tables.outcome import Measurement, Outcome, RowOutcome, Users, mean_over_seeds, run_tests
+from prismrec.experiments.tables.outcome import (
+    Measurement,
+    Outcome,
+    RowOutcome,
+    Test,
+    Users,
+    mean_over_seeds,
+    run_tests,
+)
 from prismrec.runs import Run
 from prismrec.runs.compare import check_same_data
 
@@ -43,30 +51,35 @@ def outcome_of_runs(
             raise InputError(f"split {split!r}", "fewer than two users with interactions", "two users or more")
         rows.append(_row(label, members, evaluations, metrics))
         users[label] = mean_over_seeds([_users(evaluation) for evaluation in evaluations])
-    reference = rows[0].label
     others = [row.label for row in rows[1:]]
-    tests = run_tests(
-        [(label, reference, metric) for label in others for metric in metrics], users, first.manifest.data
-    )
+    pairs = [(label, rows[0].label, metric) for label in others for metric in metrics]
+    return _outcome(name, list(runs.values()), rows, run_tests(pairs, users, first.manifest.data), split, command)
+
+
+def _outcome(
+    name: str, runs: Sequence[Run], rows: Sequence[RowOutcome], tests: Sequence[Test], split: str, command: str
+) -> Outcome:
+    manifest = runs[0].manifest
+    metrics = tuple(rows[0].metrics)
     return Outcome(
         name=name,
         title=f"Comparison of {len(runs)} runs",
         cite="",
         place="",
         display="table",
-        metrics=tuple(metrics),
+        metrics=metrics,
         decisive=metrics[0],
-        reference=reference,
+        reference=rows[0].label,
         protocol={"split": split, "candidates": "all items except the training items of the user"},
         published_protocol="",
         notes=(),
         command=command,
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
-        versions=first.manifest.versions,
-        data={first.manifest.data: _facts(first)},
+        versions=manifest.versions,
+        data={manifest.data: _facts(runs[0])},
         missing={},
         rows=tuple(rows),
-        tests=tests,
+        tests=tuple(tests),
         verdicts=(),
     )
 
