@@ -33,5 +33,5 @@ sanitize: .venv/.test
 	touch $@
 
 .venv/.test: .venv/bin/pip $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,features,serve,index,ray,report,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,features,serve,index,ray,report,tune,test,lint]'
 	touch $@ .venv/.demo

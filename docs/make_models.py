@@ -32,10 +32,10 @@ To train it on the data set in the folder SOURCE:
     prismrec train {name} SOURCE --out RUN
 
 {hyperparameters}"""
-TABLE = """Set a hyperparameter with `--set name=value`.
+TABLE = """Set a hyperparameter with `--set name=value`. `prismrec tune` tries the grid ([tuning.md](../tuning.md)).
 
-| hyperparameter | default | limits | meaning |
-|---|---|---|---|
+| hyperparameter | default | limits | grid | meaning |
+|---|---|---|---|---|
 {rows}
 
 The model also has the other hyperparameters that [all models share](../training.md#hyperparameters).
@@ -61,7 +61,7 @@ def index(described: dict[str, dict[str, Any]]) -> str:
 def page(facts: dict[str, Any]) -> str:
     own = {name: field for name, field in facts["hyperparameters"].items() if is_own(name, field)}
     rows = [
-        f"| `{name}` | {field['default']} | {cell(field['limits'])} | {cell(field['meaning'])} |"
+        f"| `{name}` | {field['default']} | {cell(field['limits'])} | {grid(field)} | {cell(field['meaning'])} |"
         for name, field in own.items()
     ]
     hyperparameters = TABLE.format(rows="\n".join(rows)) if rows else NONE
@@ -69,9 +69,14 @@ def page(facts: dict[str, Any]) -> str:
 
 
 def is_own(name: str, field: dict[str, Any]) -> bool:
-    """Whether a hyperparameter belongs to this model alone, or has a default of its own."""
+    """Whether a hyperparameter belongs to this model alone, or has a default or a grid of its own."""
     shared = ModelConfig.model_fields.get(name)
-    return shared is None or shared.default != field["default"]
+    return shared is None or shared.default != field["default"] or bool(field["grid"])
+
+
+def grid(field: dict[str, Any]) -> str:
+    """The values that `prismrec tune` tries."""
+    return ", ".join(str(value) for value in field["grid"])
 
 
 def cell(text: str) -> str:

@@ -23,6 +23,10 @@ class InputError(ValueError):
         message = f"{where}: found {found}; expected {expected}".replace("\n", " ")
         super().__init__(_UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], message))
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
+        """What to pickle: workers send errors to the process that started them."""
+        return type(self), (self.where, self.found, self.expected)
+
 
 class ParameterError(InputError):
     """A parameter whose value cannot be used. The command line prints the option instead of the parameter.

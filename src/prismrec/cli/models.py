@@ -40,7 +40,10 @@ def models(
 
 def describe(model: "type[Recommender]") -> dict[str, Any]:
     """Everything that the class of a model says about it."""
+    from prismrec.experiments.space import grid_of
+
     schema = model.Config.model_json_schema()["properties"]
+    grids = grid_of(model.Config)
     return {
         "name": model.name,
         "paper": model.paper,
@@ -51,6 +54,7 @@ def describe(model: "type[Recommender]") -> dict[str, Any]:
             field: {
                 "default": model.Config.model_fields[field].default,
                 "limits": _limits(facts),
+                "grid": list(grids.get(field, ())),
                 "meaning": facts.get("description", ""),
             }
             for field, facts in schema.items()
@@ -90,7 +94,9 @@ def _show_one(facts: dict[str, Any]) -> None:
     console.print(facts["idea"], markup=False)
     console.print(f"modalities: {facts['modalities']}", markup=False)
     console.print(f"cost of a step: {facts['cost']}", markup=False)
-    table = Table("hyperparameter", "default", "limits", "meaning")
+    table = Table("hyperparameter", "default", "limits", "grid", "meaning")
     for name, field in facts["hyperparameters"].items():
-        table.add_row(name, escape(str(field["default"])), escape(field["limits"]), escape(field["meaning"]))
+        grid = ", ".join(map(str, field["grid"]))
+        cells = [str(field["default"]), field["limits"], grid, field["meaning"]]
+        table.add_row(name, *[escape(cell) for cell in cells])
     console.print(table)

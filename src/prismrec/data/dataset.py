@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -73,6 +73,10 @@ class Dataset:
         vars(self).update(state)
         object.__setattr__(self, "features", MappingProxyType(self.features))
         object.__setattr__(self, "present", MappingProxyType(self.present))
+
+    def without_test(self) -> "Dataset":
+        """A copy whose test split is empty: what may be seen before hyperparameters are chosen."""
+        return replace(self, test=Interactions.from_pairs([], [], len(self.users), len(self.items)))
 
     @cached_property
     def fingerprint(self) -> str:

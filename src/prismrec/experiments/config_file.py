@@ -1,14 +1,19 @@
 """Config files: keys and values in YAML 1.2 or JSON."""
 
 import json
+from io import StringIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from prismrec.errors import InputError
+from prismrec.files import write_text
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 20
 """Bytes; a longer file is no config file."""
+_DEEPEST = 100
+"""Brackets inside brackets."""
 
 
 def read_config_file(path: Path, keys: str) -> dict[str, Any]:
@@ -38,6 +43,20 @@ def read_config_file(path: Path, keys: str) -> dict[str, Any]:
     return content
 
 
+def write_config_file(path: Path, content: dict[str, Any]) -> None:
+    """Write keys and values as YAML.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from ruamel.yaml import YAML
+
+    text = StringIO()
+    writer = YAML()
+    writer.dump(content, text)
+    write_text(path, text.getvalue())
+
+
 def _parse_yaml(text: str) -> object:
     """YAML 1.2, in which 8:1:1 is a text, without aliases, which can stand for huge values.
 
@@ -48,6 +67,9 @@ def _parse_yaml(text: str) -> object:
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.events import AliasEvent
 
+    steps = [1 if character in "[{" else -1 for character in text if character in "[]{}"]
+    if max(accumulate(steps), default=0) > _DEEPEST:  # the parser would take minutes
+        raise ValueError(f"brackets more than {_DEEPEST} deep")
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             if isinstance(event, AliasEvent):

@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, UnionType
@@ -14,6 +15,8 @@ from prismrec.errors import ParameterError
 from prismrec.models import Grid, GridValue, ModelConfig, Recommender, find_model
 
 _SCALARS = (bool, int, float, str, type(None))
+Point = dict[str, GridValue]
+"""One value for each hyperparameter of a space."""
 _RANGE_KEYS = {"low", "high", "scale"}
 
 
@@ -99,11 +102,20 @@ class Space:
         counts = [_count(each) for each in self.settings.values()]
         return None if None in counts else math.prod(cast(list[int], counts))
 
-    def points(self) -> Iterator[dict[str, GridValue]]:
+    def points(self) -> Iterator[Point]:
         """All combinations of a finite space."""
         values = [_values(each) for each in self.settings.values()]
         for combination in itertools.product(*values):
             yield dict(zip(self.settings, combination, strict=True))
+
+    def draw(self, draws: random.Random) -> Point:
+        """A random combination."""
+        return {name: _draw(values, draws) for name, values in self.settings.items()}
+
+    def __contains__(self, point: Mapping[str, object]) -> bool:
+        return point.keys() == self.settings.keys() and all(
+            _contains(values, point[name]) for name, values in self.settings.items()
+        )
 
     def to_json(self) -> dict[str, object]:
         """The space as `Space.of` takes it, for JSON and YAML."""
@@ -205,6 +217,22 @@ def _values(values: Choices | Range) -> Sequence[GridValue]:
     if not values.whole:
         raise ValueError(f"the range {values.low} to {values.high} has no list of its numbers")
     return range(int(values.low), int(values.high) + 1)
+
+
+def _draw(values: Choices | Range, draws: random.Random) -> GridValue:
+    if isinstance(values, Choices):
+        return draws.choice(values.values)
+    if values.whole:
+        return draws.randint(int(values.low), int(values.high))
+    if values.log:
+        return math.exp(draws.uniform(math.log(values.low), math.log(values.high)))
+    return draws.uniform(values.low, values.high)
+
+
+def _contains(values: Choices | Range, value: object) -> bool:
+    if isinstance(values, Choices):
+        return value in values.values
+    return isinstance(value, int | float) and values.low <= value <= values.high
 
 
 def _to_json(values: Choices | Range) -> object:

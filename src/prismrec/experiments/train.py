@@ -49,10 +49,24 @@ def make_config(model: str | type[Recommender], settings: Mapping[str, object]) 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if not name:  # the values do not fit together
+            found = first["msg"].removeprefix("Value error, ")
+            raise InputError(find_model(model).name, found, "hyperparameters that fit together") from error
         if first["type"] == "extra_forbidden":
             known = ", ".join(config.model_fields)
             raise ParameterError(f"config.{name}", "no such hyperparameter", f"one of {known}") from error
         raise ParameterError(f"config.{name}", repr(first["input"]), first["msg"]) from error
+
+
+def check_modalities(model: type[Recommender], dataset: Dataset) -> None:
+    """Refuse a data set that lacks the modalities that a model needs.
+
+    Raises:
+        InputError: it does.
+    """
+    if len(dataset.features) < model.min_modalities:
+        expected = f"{model.min_modalities} or more for {model.name}"
+        raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
 
 
 def build_model(
@@ -67,9 +81,7 @@ def build_model(
             precision.
     """
     kind = find_model(model)
-    if len(dataset.features) < kind.min_modalities:
-        expected = f"{kind.min_modalities} or more for {kind.name}"
-        raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
+    check_modalities(kind, dataset)
     if kind.takes_features and not dataset.features:
         warnings.warn(f"{dataset.name} has no modalities: {kind.name} learns from interactions alone", stacklevel=2)
     features = _features(dataset, mark_missing=kind.accepts_missing)

@@ -1,40 +1,30 @@
 """Choosing hyperparameters on the validation split."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prismrec.data import Dataset
+from prismrec.errors import InputError, ParameterError
+from prismrec.evaluation import parse_metric
+from prismrec.experiments.config_file import write_config_file
 from prismrec.experiments.space import Space
-from prismrec.models import GridValue, Recommender
+from prismrec.experiments.train import check_modalities, make_config
+from prismrec.experiments.trial import CHECKPOINTS, JOURNAL, Trial, TrialRunner
+from prismrec.models import GridValue, Recommender, find_model
+from prismrec.ops.device import pick_device
 from prismrec.records import Settings
+from prismrec.runs.lock import LOCK_NAME
+
+if TYPE_CHECKING:
+    from prismrec.experiments.search import Report, Search
 
 Engine = Literal["ray"]
-TrialState = Literal["done", "failed", "running"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One combination of hyperparameters.
-
-    Attributes:
-        number: from 0, in the order of their starts.
-        settings: the values.
-        state: `done`, `failed`, or `running`.
-        value: the validation metric of the best epoch; None unless the trial is done.
-        epochs: the best epoch; None unless the trial is done.
-        seconds: time of the training; None unless the trial has ended.
-        error: why it failed.
-    """
-
-    number: int
-    settings: Mapping[str, GridValue]
-    state: TrialState
-    value: float | None = None
-    epochs: int | None = None
-    seconds: float | None = None
-    error: str | None = None
+TRIALS = 50
+"""The largest number of trials if none is given."""
+BEST = "best.yaml"
 
 
 @dataclass(frozen=True)
@@ -58,18 +48,6 @@ class TuneResult:
     journal: Path
 
 
-@dataclass(frozen=True)
-class TuneProgress:
-    """How far a search is: trials done (with failed ones), running, left; the estimated time to the end."""
-
-    done: int
-    failed: int
-    running: int
-    left: int
-    best: float | None
-    seconds_left: float | None
-
-
 def tune(
     model: str | type[Recommender],
     dataset: Dataset,
@@ -82,14 +60,15 @@ def tune(
     seed: int | None = None,
     trials: int | None = None,
     engine: Engine | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     time_limit: float | None = None,
-    report: Callable[[TuneProgress], None] | None = None,
+    report: "Report | None" = None,
 ) -> TuneResult:
     """Choose hyperparameters on the validation split; the test split is not reachable.
 
-    A space of at most `trials` combinations is tried completely. From a larger one, Optuna draws `trials`. Repeat the
-    call to continue an interrupted search; several processes may work on one folder.
+    A space of at most `trials` combinations is tried completely. From a larger one, Optuna draws `trials` combinations.
+    Repeat the call to continue an interrupted search; several processes may work in one folder at the same time. A
+    trial that was interrupted resumes from its last checkpoint. A trial that fails is recorded with its error.
 
     Args:
         model: its name or class.
@@ -101,12 +80,155 @@ def tune(
         metric: the validation metric, instead of that of `settings`.
         seed: of the trials and of the search, instead of that of `settings`.
         trials: the largest number of trials; 50 if not given.
-        engine: "ray" runs the trials on a Ray cluster, or on this machine if there is none.
-        workers: trials that run at the same time.
+        engine: "ray" runs the trials on a Ray cluster, or on the cores of this machine if there is none.
+        workers: trials that run at the same time; 1 if not given, or with Ray one per core.
         time_limit: seconds after which the search stops; the result is the best trial so far.
         report: called when a trial begins or ends, and after each epoch of a trial in this process.
 
     Raises:
-        InputError: an argument cannot be used, the folder holds another search, or no trial succeeded.
+        InputError: an argument cannot be used, the folder holds something else, an extra is not installed, or no trial
+            has a result.
     """
-    raise NotImplementedError
+    settings = _settings(settings, metric, seed)
+    search = make_search(model, dataset, space, Path(folder), config, settings, trials, time_limit)
+    return run_search(search, engine, workers, report)
+
+
+def run_search(
+    search: "Search", engine: Engine | None = None, workers: int | None = None, report: "Report | None" = None
+) -> TuneResult:
+    """Run a search to its end, or continue it.
+
+    Args:
+        search: from `make_search`.
+        engine: as in `tune`.
+        workers: as in `tune`.
+        report: as in `tune`.
+
+    Raises:
+        InputError: as in `tune`.
+    """
+    if workers is not None and workers < 1:
+        raise ParameterError("workers", str(workers), "1 or more")
+    check_tune_folder(search.folder)
+    _make_folder(search.folder)
+    with search.open() as journal:
+        if engine == "ray":
+            search.run_on_ray(journal, workers, report)
+        else:
+            search.run(journal, workers or 1, report)
+        result = _result(search, journal.path, journal.trials())
+    _write_best(search, result)
+    return result
+
+
+def make_search(
+    model: str | type[Recommender],
+    dataset: Dataset,
+    space: Space | Mapping[str, object] | None,
+    folder: Path,
+    config: Mapping[str, object] | None = None,
+    settings: Settings | None = None,
+    trials: int | None = None,
+    time_limit: float | None = None,
+) -> "Search":
+    """Check the arguments of `tune`, and take the test split away.
+
+    Raises:
+        InputError: an argument cannot be used, or Optuna is not installed.
+    """
+    kind, fixed, settings = find_model(model), dict(config or {}), settings or Settings()
+    pick_device(settings.device)
+    parse_metric(settings.metric)
+    defaults = make_config(kind, fixed)
+    checked = Space.of(kind, space, fixed)
+    check_modalities(kind, dataset)
+    if not len(dataset.valid):
+        raise InputError(dataset.name, "no validation interactions", "a split with some, to choose hyperparameters on")
+    for name, value in (("trials", trials), ("time_limit", time_limit)):
+        if value is not None and value <= 0:
+            raise ParameterError(name, str(value), "more than 0")
+    visible = dataset.without_test()
+    first = {name: getattr(defaults, name) for name in checked.settings}
+    deadline = None if time_limit is None else time.time() + time_limit
+    identity = {
+        "model": kind.name,
+        "space": checked.to_json(),
+        "config": fixed,
+        "settings": settings.model_dump(mode="json", exclude={"device"}),
+        "data": visible.fingerprint,
+    }
+    runner = TrialRunner(kind, visible, fixed, settings, folder / CHECKPOINTS, deadline)
+    return _search_class()(folder, identity, checked, first if first in checked else None, trials or TRIALS, runner)
+
+
+def check_tune_folder(folder: Path) -> None:
+    """Refuse a folder that holds something other than a search, before the data are read.
+
+    Raises:
+        InputError: there is something else.
+    """
+    if not folder.exists():
+        return
+    try:
+        others = [path for path in folder.iterdir() if path.name != LOCK_NAME] if folder.is_dir() else [folder]
+        is_other = bool(others) and not (folder / JOURNAL).exists()
+    except OSError as error:
+        raise InputError(folder, error.strerror or str(error), "a folder that can be read") from error
+    if is_other:
+        raise InputError(folder, "something other than a search", "a new or empty folder, or that of the same search")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+
+
+def _search_class() -> "type[Search]":
+    """The class `Search`, which needs Optuna."""
+    try:
+        from prismrec.experiments.search import Search
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise InputError("prismrec tune", "no Optuna", "pip install 'prismrec[tune]'") from error
+    return Search
+
+
+def _settings(settings: Settings | None, metric: str | None, seed: int | None) -> Settings:
+    given = {name: value for name, value in (("metric", metric), ("seed", seed)) if value is not None}
+    return Settings.model_validate({**(settings or Settings()).model_dump(exclude_unset=True), **given})
+
+
+def _result(search: "Search", journal: Path, trials: Sequence[Trial]) -> TuneResult:
+    """The best trial; of several, the first.
+
+    Raises:
+        InputError: no trial has a result.
+    """
+    done = [trial for trial in trials if trial.value is not None and trial.epochs is not None]
+    failed = [trial for trial in trials if trial.state == "failed"]
+    if not done and failed:
+        found = f"{len(failed)} trials that failed, the first with: {failed[0].error}"
+        raise InputError(search.folder, found, "one or more with a result")
+    if not done:
+        raise ParameterError("time_limit", "a time in which no trial ended", "more; the search resumes where it was")
+    best = max(done, key=lambda trial: (trial.value, -trial.number))
+    assert best.value is not None and best.epochs is not None
+    config = {**search.runner.config, **best.settings}
+    return TuneResult(dict(best.settings), config, best.epochs, best.value, tuple(trials), journal)
+
+
+def _write_best(search: "Search", result: TuneResult) -> None:
+    """Write the config file with which `train` trains the best trial again."""
+    runner = search.runner
+    content: dict[str, object] = {"model": runner.model.name}
+    origin = runner.dataset.origin
+    if origin is not None:
+        content["source"] = origin.source
+        content["options"] = dict(origin.options)
+    content["config"] = dict(result.config)
+    content["settings"] = runner.settings.model_dump(mode="json", exclude_unset=True)
+    write_config_file(search.folder / BEST, content)

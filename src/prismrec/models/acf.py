@@ -5,14 +5,14 @@ Component-Level Attention." SIGIR 2017. The components of an item are its modali
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from prismrec.models.base import ModelConfig, Recommender, Width
+from prismrec.models.base import Grid, ModelConfig, Recommender, Width
 from prismrec.nn import Features, bpr, normal_table, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, narrow_softmax, segment_softmax, take_rows
 from prismrec.ops.softmax import edges_of_rows, segment_sum
@@ -24,15 +24,17 @@ instead of storing them."""
 
 
 class ACFConfig(ModelConfig):
-    """Hyperparameters of ACF."""
+    """Hyperparameters of ACF. The grid is ours, because the paper trains with plain SGD."""
 
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 1e-3, 1e-2)] = 1e-3
+    """Learning rate of Adam in the first epoch."""
     variant: Literal["paper", "official"] = "paper"
     """`paper`: users collect the auxiliary vectors of their items, and the loss and the regulariser are divided by B.
     `official`: as in the official code, users collect the content of their items, there are no auxiliary vectors, and
     all terms are summed over the batch."""
     attention_size: Width = 64
     """Hidden width h of both attentions. In the variant `official`, the component attention has width d."""
-    regulariser: NonNegativeFloat = 1e-4
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-5, 1e-4, 1e-3)] = 1e-4
     """Weight λ of Σ ‖X‖² over the rows of the batch, the projections and the attentions."""
 
 

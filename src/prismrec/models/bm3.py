@@ -5,14 +5,14 @@ WWW 2023.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import Layers, ModelConfig, Recommender
+from prismrec.models.base import Grid, Layers, ModelConfig, Recommender
 from prismrec.nn import Features, layer_mean, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, dropout, take_rows, take_rows_sparse_grad, unit_rows
 from prismrec.ops.rows import DistinctRows
@@ -20,15 +20,15 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class BM3Config(ModelConfig):
-    """Hyperparameters of BM3, with the defaults of its Baby settings."""
+    """Hyperparameters of BM3, with the defaults of its Baby settings and the grid of the paper."""
 
-    layers: Layers = 1
+    layers: Annotated[Layers, Grid(1, 2)] = 1
     """Propagation layers L."""
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: Annotated[float, Grid(0.3, 0.5)] = Field(0.5, ge=0, lt=1)
     """Share p of entries dropped from the targets in training."""
     modal_weight: NonNegativeFloat = 2.0
     """Weight ω of the modality terms, which are summed over modalities. The paper uses 1."""
-    regulariser: NonNegativeFloat = 0.1
+    regulariser: Annotated[NonNegativeFloat, Grid(0.01, 0.1)] = 0.1
     """Weight λ of the regulariser on propagated embeddings."""
     regulariser_form: Literal["norms", "squares"] = "norms"
     """`norms`: Σ ‖H‖_F / I over all users and all items, as in the official code. `squares`: the mean of

@@ -5,21 +5,21 @@ ACM MM 2020.
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.models.base import BatchSize, Layers, ModelConfig, Recommender, Width
+from prismrec.models.base import BatchSize, Grid, Layers, ModelConfig, Recommender, Width
 from prismrec.nn import FeatureLinear, Features, bpr, xavier_normal_table
 from prismrec.ops import SparseMatrix, sampled_product, segment_softmax, take_rows, unit_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class GRCNConfig(ModelConfig):
-    """Hyperparameters of GRCN, with the defaults of its official code."""
+    """Hyperparameters of GRCN, with the defaults of its official code and the grid of MMRec."""
 
     variant: Literal["paper", "official", "mmrec"] = "paper"
     """`paper`: user prototypes are routed towards the content of their items. `official`: routing has no effect,
@@ -37,11 +37,11 @@ class GRCNConfig(ModelConfig):
     """Score with the ID part and all content parts, concatenated, or with the ID part alone."""
     content_size: Width = 64
     """Width d_C of projected content and of user prototypes, per modality."""
-    regulariser: NonNegativeFloat = 1e-5
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-5, 1e-4, 1e-3, 1e-2, 0.1)] = 1e-5
     """Weight λ of the mean squares of the ID rows and prototypes of the batch."""
     batch_size: BatchSize = 1024
     """Training pairs per step, B."""
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 1e-3, 1e-2, 0.1, 1.0)] = 1e-4
     """Learning rate of Adam."""
 
     @property

@@ -5,7 +5,7 @@ Xia, Huang, Xu, Zhao, Yin, Huang. "Hypergraph Contrastive Collaborative Filterin
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import Layers, ModelConfig, PositiveCount, Recommender, Temperature
+from prismrec.models.base import Grid, Layers, ModelConfig, PositiveCount, Recommender, Temperature
 from prismrec.nn import HyperedgeMaps, bpr, hinge, sum_of_squares, xavier_table
 from prismrec.ops import dropout, info_nce, take_rows
 from prismrec.ops.rows import DistinctRows
@@ -23,18 +23,18 @@ _ALL = slice(None)
 
 
 class _SharedConfig(ModelConfig):
-    """The hyperparameters that both models have."""
+    """The hyperparameters that both models have. Grids have the official settings, and larger regularisers."""
 
     layers: Layers = 2
     """Layers L of both branches. 0 is matrix factorisation."""
     hyperedges: PositiveCount = 128
     """Hyperedges H for the users, and the same number for the items."""
-    keep_rate: float = Field(0.5, gt=0, le=1)
+    keep_rate: Annotated[float, Grid(0.5, 1.0)] = Field(0.5, gt=0, le=1)
     """Share of interactions, and of entries of the hypergraphs, kept in training."""
     negatives: Literal["batch", "all"] = "batch"
     """Candidates of the contrast. `batch`: the distinct nodes of the batch, as in the official programs; `all`: all
     nodes, as in the paper."""
-    regulariser: NonNegativeFloat = 1e-6
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-6, 1e-4, 1e-3, 1e-2)] = 1e-6
     """Weight λ₂ of the sum of squares of the embedding tables and the hyperedge factors."""
 
 
@@ -51,9 +51,9 @@ class HCCFConfig(_SharedConfig):
     """Maps C between hyperedges in each layer."""
     slope: float = Field(0.5, gt=0, le=1)
     """Slope of the leaky ReLU φ below zero. 1 means no activation."""
-    temperature: Temperature = 1.0
+    temperature: Annotated[Temperature, Grid(0.1, 1.0)] = 1.0
     """Temperature τ of the contrast."""
-    contrast_weight: NonNegativeFloat = 1e-5
+    contrast_weight: Annotated[NonNegativeFloat, Grid(1e-8, 1e-7, 1e-5)] = 1e-5
     """Weight λ₁ of the contrast, which is summed over the nodes of the batch."""
 
 
@@ -62,7 +62,7 @@ class HCCFTorchConfig(_SharedConfig):
 
     temperature: Temperature = 0.1
     """Temperature τ of the contrast."""
-    contrast_weight: NonNegativeFloat = 0.2
+    contrast_weight: Annotated[NonNegativeFloat, Grid(0.2, 0.5, 1.0)] = 0.2
     """Weight λ₁ of the contrast, which is a mean over the nodes of the batch."""
 
 

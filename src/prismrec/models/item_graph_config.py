@@ -1,19 +1,22 @@
 """The hyperparameters that LATTICE and MICRO, by the same authors, share."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from prismrec.models.base import BatchSize, Layers, ModelConfig, PositiveCount, PositiveLayers
+from prismrec.models.base import BatchSize, Grid, Layers, ModelConfig, PositiveCount, PositiveLayers
 from prismrec.nn.backbone import BackboneGraph, BackboneName
 
 
 class ItemGraphConfig(ModelConfig):
-    """Hyperparameters of a collaborative filter with learned item graphs, with the defaults of the official code."""
+    """Hyperparameters of a collaborative filter with learned item graphs.
+
+    The defaults are those of the official code, and the grid is that of the LATTICE paper.
+    """
 
     batch_size: BatchSize = 1024
     """Training pairs per step, B."""
-    learning_rate: PositiveFloat = 5e-4
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 5e-4, 1e-3, 5e-3)] = 5e-4
     """Learning rate of Adam in the first epoch."""
     lr_decay: float = Field(0.96, gt=0, le=1)
     """The learning rate in epoch e (from 0) is learning_rate * lr_decay ** (e / lr_decay_epochs)."""
@@ -40,7 +43,7 @@ class ItemGraphConfig(ModelConfig):
     graph_updates: Literal["momentum", "lazy"] = "momentum"
     """The weights of the graphs get one gradient per epoch. `momentum`: in the other steps, Adam's momentum moves them,
     as in the official code; `lazy`: in the other steps, they do not move."""
-    regulariser: NonNegativeFloat = 1e-5
+    regulariser: Annotated[NonNegativeFloat, Grid(0.0, 1e-5, 1e-4, 1e-3)] = 1e-5
     """Weight λ_r of ½ Σ ‖X‖² / batch_size over the final rows of the batch."""
 
     @property

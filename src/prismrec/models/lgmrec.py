@@ -5,14 +5,14 @@ Guo, Li, Li, Wang, Si, Ruan. "LGMRec: Local and Global Graph Learning for Multim
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender, Temperature
+from prismrec.models.base import Grid, Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender, Temperature
 from prismrec.nn import Features, bpr_and_norms, layer_mean, xavier_table
 from prismrec.ops import distinct_rows, dropout, narrow_softmax, project_features, take_rows, unit_rows
 from prismrec.ops.product_contrast import Product, info_nce_of_products
@@ -24,26 +24,29 @@ _LEAST_LOGIT = -60
 
 
 class LGMRecConfig(ModelConfig):
-    """Hyperparameters of LGMRec, with the defaults of its Baby settings, and the switches of its ablation table."""
+    """Hyperparameters of LGMRec, with the defaults of its Baby settings, and the switches of its ablation table.
 
-    layers: Layers = 2
+    The grid is that of the paper.
+    """
+
+    layers: Annotated[Layers, Grid(1, 2, 3, 4)] = 2
     """Layers L of the collaborative graph (Eq. 2)."""
-    modal_layers: Layers = 2
+    modal_layers: Annotated[Layers, Grid(1, 2, 3, 4)] = 2
     """Layers K of the modality graphs, of which the last is used (Eq. 6)."""
-    hyper_layers: PositiveLayers = 1
+    hyper_layers: Annotated[PositiveLayers, Grid(1, 2, 3, 4)] = 1
     """Layers H of the hypergraphs (Eq. 9)."""
-    hyperedges: PositiveCount = 4
+    hyperedges: Annotated[PositiveCount, Grid(2, 4, 8, 16, 32, 64, 128, 256)] = 4
     """Hyperedges A per modality, latent attributes that connect all users and items."""
-    keep_rate: float = Field(0.5, gt=0, le=1)
+    keep_rate: Annotated[float, Grid(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)] = Field(0.5, gt=0, le=1)
     """Share of hyperedge memberships kept in training. The official code uses the "drop ratio" of the paper as this
     share."""
-    alpha: NonNegativeFloat = 0.3
+    alpha: Annotated[NonNegativeFloat, Grid(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)] = 0.3
     """Weight α of the global embeddings (Eq. 13)."""
     temperature: Temperature = 0.2
     """Temperature τ of the Gumbel softmax (Eq. 8) and of the contrastive loss (Eq. 12)."""
-    contrast_weight: NonNegativeFloat = 1e-4
+    contrast_weight: Annotated[NonNegativeFloat, Grid(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)] = 1e-4
     """Weight λ₂ of the contrast (Eq. 15). The contrast is a sum over the batch, so its effect depends on batch_size."""
-    regulariser: NonNegativeFloat = 1e-6
+    regulariser: Annotated[NonNegativeFloat, Grid(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)] = 1e-6
     """Weight λ₁ of Σ ‖X‖ / B over the final rows of the batch (Eq. 14)."""
     collaborative: bool = True
     """Add the collaborative embeddings in Eq. 13. False is "w/o CGE"; the hypergraphs still use them."""

@@ -5,24 +5,24 @@ SIGIR 2020.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import Layers, ModelConfig, Recommender
+from prismrec.models.base import Grid, Layers, ModelConfig, Recommender
 from prismrec.nn import bpr_and_norms, bpr_and_squares, layer_mean, normal_table, rows_of_layer_mean, xavier_table
 from prismrec.ops import distinct_rows_of_batch
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class LightGCNConfig(ModelConfig):
-    """Hyperparameters of LightGCN."""
+    """Hyperparameters of LightGCN, with the grid of the paper."""
 
-    layers: Layers = 3
+    layers: Annotated[Layers, Grid(1, 2, 3, 4)] = 3
     """Propagation layers K; 0 is matrix factorisation."""
-    regulariser: NonNegativeFloat = 1e-4
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-6, 1e-5, 1e-4, 1e-3, 1e-2)] = 1e-4
     """Weight λ of the regulariser on the ID rows of the batch."""
     regulariser_form: Literal["squares", "norms"] = "squares"
     """`squares`: ½ Σ ‖X‖² / B, the official code; `norms`: Σ ‖X‖ / B, as in MMRec."""

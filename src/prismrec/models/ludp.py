@@ -5,7 +5,7 @@ Lei, Cao, Yang, Ding, Zhang. "Learning the User's Deeper Preferences for Multi-m
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import BatchSize, Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender
+from prismrec.models.base import BatchSize, Grid, Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender
 from prismrec.nn import AttentionFusion, Features, bpr, half_squares, layer_sum, normal_table, xavier_normal_table
 from prismrec.nn.item_graphs import SimilarityGraphs
 from prismrec.ops import take_rows, triplet_rows
@@ -23,17 +23,17 @@ FusionName = Literal["attention", "sum", "concat"]
 
 
 class LUDPConfig(ModelConfig):
-    """Hyperparameters of LUDP, with defaults from the paper's grids, and the switches of its ablations."""
+    """Hyperparameters of LUDP, with the grid of the paper and defaults from it, and the switches of its ablations."""
 
-    batch_size: BatchSize = 1024
+    batch_size: Annotated[BatchSize, Grid(128, 256, 512, 1024)] = 1024
     """Training pairs per step, B."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 5e-4, 1e-3, 5e-3, 1e-2)] = 1e-3
     """Learning rate of Adam."""
     layers: Layers = 2
     """Layers L of the user-item graph."""
     item_layers: PositiveLayers = 1
     """Layers of the item graphs, of which the last is used. The paper's best: 1 on TikTok, 2 on MovieLens."""
-    neighbours: PositiveCount = 10
+    neighbours: Annotated[PositiveCount, Grid(5, 10, 20, 50)] = 10
     """Neighbours k per item and modality, the item itself among them."""
     item_graphs: bool = True
     """Enrich items by their neighbours. False is the ablation without item-item similarity graphs."""
@@ -43,7 +43,7 @@ class LUDPConfig(ModelConfig):
     """How users and items fuse modalities: attention, the sum, or a linear layer on the concatenation."""
     train_features: bool = True
     """Whether features are fine-tuned, as the paper says. The item graphs stay those of the initial features."""
-    regulariser: NonNegativeFloat = 1e-4
+    regulariser: Annotated[NonNegativeFloat, Grid(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)] = 1e-4
     """Weight λ of ½ Σ ‖X‖² / B over the ID rows of the batch."""
 
 

@@ -4,20 +4,20 @@ Rendle, Freudenthaler, Gantner, Schmidt-Thieme. "BPR: Bayesian Personalized Rank
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Grid, ModelConfig, Recommender
 from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class MFBPRConfig(ModelConfig):
-    """Hyperparameters of MF-BPR."""
+    """Hyperparameters of MF-BPR, with the grid of MMRec."""
 
-    regulariser: NonNegativeFloat = 1e-4
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 2.0)] = 1e-4
     """Weight λ of the regulariser on the rows of the batch."""
     regulariser_form: Literal["squares", "norms"] = "squares"
     """`squares`: ½ Σ ‖X‖² / B; `norms`: Σ ‖X‖ / B, as in MMRec, whose λ goes up to 2."""

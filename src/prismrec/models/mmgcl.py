@@ -4,7 +4,7 @@ Yi, Wang, Ounis, Macdonald. "Multi-Modal Graph Contrastive Learning for Micro-vi
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import keep_edges, keep_nodes
-from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
+from prismrec.models.base import Grid, Layers, ModelConfig, Recommender, Temperature
 from prismrec.nn import Features
 from prismrec.nn.channels import ChannelEncoder, Channels
 from prismrec.nn.contrast import in_batch_info_nce
@@ -24,15 +24,15 @@ _BPR_FLOOR = 1e-5
 
 
 class MMGCLConfig(ModelConfig):
-    """Hyperparameters of MMGCL, with the numbers of the official settings."""
+    """Hyperparameters of MMGCL, with the numbers of the official settings. The grid is ours."""
 
-    weight_decay: NonNegativeFloat = 1e-4
+    weight_decay: Annotated[NonNegativeFloat, Grid(1e-6, 1e-5, 1e-4)] = 1e-4
     """L2 penalty that Adam adds to every gradient. The model has no other regulariser."""
     layers: Layers = 3
     """Propagation layers L of every channel."""
-    contrast_weight: NonNegativeFloat = 0.4
+    contrast_weight: Annotated[NonNegativeFloat, Grid(0.04, 0.1, 0.4)] = 0.4
     """Weight α of the contrast."""
-    temperature: Temperature = 0.2
+    temperature: Annotated[Temperature, Grid(0.1, 0.2, 0.5)] = 0.2
     """Temperature τ of the contrast."""
     drop_rate: float = Field(0.05, ge=0, lt=1)
     """Share ρ of interactions dropped in the first view. With mask `node_drop`, also the share of users and of items

@@ -5,7 +5,7 @@ Micro-video." ACM MM 2019.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prismrec.errors import InputError
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import BatchSize, ModelConfig, PositiveLayers, Recommender, Width
+from prismrec.models.base import BatchSize, Grid, ModelConfig, PositiveLayers, Recommender, Width
 from prismrec.nn import FeatureLinear, Features, bpr_and_squares, xavier_normal_table
 from prismrec.nn.layers import TallLinear
 from prismrec.ops import distinct_rows_of_batch, linear, take_rows, unit_rows
@@ -23,7 +23,10 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class MMGCNConfig(ModelConfig):
-    """Hyperparameters of MMGCN, with the defaults of the official code unless the variant says otherwise."""
+    """Hyperparameters of MMGCN, with the defaults of the official code unless the variant says otherwise.
+
+    The grid is that of MMRec.
+    """
 
     variant: Literal["paper", "official"] = "paper"
     """The ID table has a row per user and item; the preference table of a modality has a row per user. `paper`: the
@@ -37,11 +40,11 @@ class MMGCNConfig(ModelConfig):
     latent_sizes: Mapping[str, Width | None] = {}
     """Maps the name of a modality to the width of its projection; null means no projection. Modalities not listed are
     projected to 256 if they are wider than 512. The official code projects the visual modality to 256 and no other."""
-    regulariser: NonNegativeFloat = 1e-5
+    regulariser: Annotated[NonNegativeFloat, Grid(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)] = 1e-5
     """Weight λ of the mean squares of the ID rows of the batch and of the whole preference tables."""
     batch_size: BatchSize = 1024
     """Training pairs per step, B."""
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 5e-4, 1e-3, 5e-3, 1e-2)] = 1e-4
     """Learning rate of Adam. The official code uses 5e-4 on TikTok and Kwai."""
 
     @property

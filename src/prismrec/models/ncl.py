@@ -5,6 +5,7 @@ WWW 2022.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,16 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import Count, Layers, ModelConfig, PositiveCount, PositiveLayers, Recommender, Temperature
+from prismrec.models.base import (
+    Count,
+    Grid,
+    Layers,
+    ModelConfig,
+    PositiveCount,
+    PositiveLayers,
+    Recommender,
+    Temperature,
+)
 from prismrec.nn import bpr_and_norms, layer_mean, mean_norms, view_contrast, xavier_table
 from prismrec.ops import info_nce, triplet_rows
 from prismrec.ops.cluster import kmeans, nearest_centroids
@@ -23,13 +33,16 @@ _CLUSTERING_SEED = 1234
 
 
 class NCLConfig(ModelConfig):
-    """Hyperparameters of NCL, with the defaults of its ML-1M settings, which are those of its code."""
+    """Hyperparameters of NCL, with the defaults of its ML-1M settings, which are those of its code.
+
+    The grid consists of the official settings of all data sets, without those for very large ones.
+    """
 
     layers: Layers = 3
     """Propagation layers K, whose mean is the result."""
     hyper_layers: PositiveLayers = 1
     """Half the number of hops, h, to the structural neighbours: the context of a node is its layer 2h."""
-    structure_weight: NonNegativeFloat = 2e-7
+    structure_weight: Annotated[NonNegativeFloat, Grid(2e-7, 2e-6)] = 2e-7
     """Weight λ₁ of the structure contrast. The contrast is a sum over the batch and the ranking loss a mean, so λ₁ must
     fall as batch_size grows. The official 1e-7 is for 4096 pairs; the default is 4096 / 2048 times as large."""
     prototype_weight: NonNegativeFloat = 1.6e-7
@@ -38,9 +51,9 @@ class NCLConfig(ModelConfig):
     """Weight α of items relative to users in the structure contrast."""
     prototype_item_weight: NonNegativeFloat = 1.0
     """The same in the prototype contrast: 1 in the official code, α in the paper."""
-    temperature: Temperature = 0.1
+    temperature: Annotated[Temperature, Grid(0.05, 0.1)] = 0.1
     """τ of both contrasts."""
-    clusters: PositiveCount = 1000
+    clusters: Annotated[PositiveCount, Grid(10, 100, 1000)] = 1000
     """Prototypes k of users, and as many of items; at most the number of users or items."""
     cluster_every: PositiveCount = 1
     """Epochs m between two clusterings."""

@@ -4,14 +4,14 @@ Wang, He, Wang, Feng, Chua. "Neural Graph Collaborative Filtering." SIGIR 2019.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph, Normalisation
-from prismrec.models.base import BatchSize, Layers, ModelConfig, Recommender
+from prismrec.models.base import BatchSize, Grid, Layers, ModelConfig, Recommender
 from prismrec.nn import bpr_and_norms, bpr_and_squares, xavier_normal_table, xavier_table
 from prismrec.nn.layers import NGCFLayer
 from prismrec.ops import distinct_rows_of_batch, take_rows, unit_rows
@@ -19,17 +19,17 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class NGCFConfig(ModelConfig):
-    """Hyperparameters of NGCF, with the defaults of its Amazon-Book settings."""
+    """Hyperparameters of NGCF, with the defaults of its Amazon-Book settings and the grid of the paper."""
 
     batch_size: BatchSize = 1024
     """Training pairs per step, B."""
-    learning_rate: PositiveFloat = 5e-4
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 5e-4, 1e-3, 5e-3)] = 5e-4
     """Learning rate of Adam."""
     layers: Layers = 3
     """Layers L; the final vectors are (L + 1) d wide. 0 is matrix factorisation."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: Annotated[float, Grid(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)] = Field(0.1, ge=0, lt=1)
     """Share of entries dropped after each layer in training ("message dropout")."""
-    regulariser: NonNegativeFloat = 1e-5
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)] = 1e-5
     """Weight λ of the regulariser on the final rows of the batch."""
     slope: float = Field(0.2, ge=0, le=1)
     """Slope of the leaky ReLU below zero. The NGCF baseline in the official code of MICRO has slope 0.01."""

@@ -5,14 +5,14 @@ Related: LightGCN (He et al., SIGIR 2020), FREEDOM (Zhou and Shen, ACM MM 2023),
 
 from collections.abc import Callable, Mapping
 from statistics import fmean
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import BatchSize, Layers, Recommender, Temperature
+from prismrec.models.base import BatchSize, Grid, Layers, Recommender, Temperature
 from prismrec.models.spectral import Spectral, SpectralConfig
 from prismrec.nn import half_squares, xavier_table
 from prismrec.ops import info_nce, take_rows, unit_rows
@@ -32,14 +32,14 @@ class PrismConfig(SpectralConfig):
 
     batch_size: BatchSize = 4096
     """Training pairs per step, B."""
-    layers: Layers = 2
+    layers: Annotated[Layers, Grid(2, 3)] = 2
     """Propagation layers L."""
     similar_weight: NonNegativeFloat | None = None
     """Weight γ of similar items, relative to users, in what an item receives. None: the weight b of the content graph
     in the spectral part."""
-    temperature: Temperature = 0.3
+    temperature: Annotated[Temperature, Grid(0.2, 0.3, 0.4)] = 0.3
     """Temperature τ of the softmax over cosines."""
-    negatives: int = Field(1024, ge=2, le=1_000_000)
+    negatives: Annotated[int, Grid(512, 1024)] = Field(1024, ge=2, le=1_000_000)
     """Items sampled per step, which all pairs of the batch share."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ of ½ Σ ‖X‖² / B over the ID rows of the batch."""

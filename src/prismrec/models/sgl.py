@@ -4,32 +4,32 @@ Wu, Wang, Feng, He, Chen, Lian, Xie. "Self-supervised Graph Learning for Recomme
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from prismrec.graph import BipartiteGraph, keep_edges, keep_nodes
-from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
+from prismrec.models.base import Grid, Layers, ModelConfig, Recommender, Temperature
 from prismrec.nn import bpr_and_squares, layer_mean, rows_of_layer_mean, view_contrast, xavier_table
 from prismrec.ops import distinct_rows_of_batch
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class SGLConfig(ModelConfig):
-    """Hyperparameters of SGL, with the defaults of its Yelp2018 settings."""
+    """Hyperparameters of SGL, with the defaults of its Yelp2018 settings and the grid of the paper."""
 
     layers: Layers = 3
     """Propagation layers K of the full graph and of both views."""
     augmentation: Literal["edge_dropout", "node_dropout", "random_walk"] = "edge_dropout"
     """What a view leaves out. `edge_dropout`: interactions; `node_dropout`: users and items with all interactions;
     `random_walk`: interactions, drawn anew for each layer."""
-    drop_ratio: float = Field(0.1, ge=0, lt=1)
+    drop_ratio: Annotated[float, Grid(0.0, 0.1, 0.2, 0.3, 0.4, 0.5)] = Field(0.1, ge=0, lt=1)
     """Share ρ of the interactions, or of the users and of the items, that each view leaves out."""
-    contrast_weight: NonNegativeFloat = 0.1
-    """Weight λ₁ of the contrast per training pair. The paper searches 0.005 to 1."""
-    temperature: Temperature = 0.2
+    contrast_weight: Annotated[NonNegativeFloat, Grid(0.005, 0.01, 0.05, 0.1, 0.5, 1.0)] = 0.1
+    """Weight λ₁ of the contrast per training pair."""
+    temperature: Annotated[Temperature, Grid(0.1, 0.2, 0.5, 1.0)] = 0.2
     """τ of the contrast."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ₂ of ½ ‖X‖² of the ID rows per training pair."""

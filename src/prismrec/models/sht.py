@@ -5,6 +5,7 @@ Xia, Huang, Zhang. "Self-Supervised Hypergraph Transformer for Recommender Syste
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import Layers, ModelConfig, PositiveCount, Recommender, Temperature
+from prismrec.models.base import Grid, Layers, ModelConfig, PositiveCount, Recommender, Temperature
 from prismrec.nn import HyperedgeMaps, bpr, hinge, layer_sum, sum_of_squares, xavier_table
 from prismrec.ops import distinct_rows, take_rows, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -31,7 +32,7 @@ class SHTConfig(_SharedConfig):
     """Hyperparameters of SHT, with the defaults of its Gowalla settings, rescaled.
 
     The ranking loss is a mean over triplets here. The official program sums it over up to 40 pairs of each user, so its
-    regulariser is about a hundred times as large.
+    regulariser is about a hundred times as large, and the grid of it is ours. That of κ has the official settings.
     """
 
     lr_decay: float = Field(0.96, gt=0, le=1)
@@ -46,9 +47,9 @@ class SHTConfig(_SharedConfig):
     """Interactions drawn for self-supervision at each step, as a share of all training interactions."""
     supervision_weight: NonNegativeFloat = 1e-5
     """Weight of the self-supervision, which is summed over pairs of interactions."""
-    solidity_scale: PositiveFloat = 10.0
+    solidity_scale: Annotated[PositiveFloat, Grid(10.0, 100.0)] = 10.0
     """Factor κ of the differences of solidity. The official settings are 10 or 100."""
-    regulariser: NonNegativeFloat = 1e-4
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-4, 1e-3, 1e-2, 0.1)] = 1e-4
     """Weight λ of the sum of squares of the weights. Biases and hyperedge maps are not regularised."""
 
     @model_validator(mode="after")
@@ -59,9 +60,12 @@ class SHTConfig(_SharedConfig):
 
 
 class SHTLightConfig(_SharedConfig):
-    """Hyperparameters of SHT-light, with the defaults of its Yelp settings."""
+    """Hyperparameters of SHT-light, with the defaults of its Yelp settings.
 
-    sample_rate: float = Field(0.1, gt=0, le=100)
+    The grid has the official settings of all data sets, and larger regularisers, which help on small data sets.
+    """
+
+    sample_rate: Annotated[float, Grid(0.01, 0.1)] = Field(0.1, gt=0, le=100)
     """Number of random user-item pairs drawn for self-supervision at each step, divided by twice the number of training
     interactions."""
     supervision_weight: NonNegativeFloat = 1.0
@@ -69,9 +73,9 @@ class SHTLightConfig(_SharedConfig):
     topology_supervision_weight: NonNegativeFloat = 1.0
     """Weight λ_b of the self-supervision of the propagated embeddings, which learn the order of pairs from the
     hyperedges."""
-    temperature: Temperature = 0.2
+    temperature: Annotated[Temperature, Grid(0.2, 0.5)] = 0.2
     """Temperature τ of the self-supervision."""
-    regulariser: NonNegativeFloat = 3e-7
+    regulariser: Annotated[NonNegativeFloat, Grid(3e-8, 3e-7, 3e-6, 3e-5, 3e-4)] = 3e-7
     """Weight λ of the sum of squares of all weights."""
 
 

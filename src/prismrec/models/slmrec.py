@@ -5,13 +5,13 @@ Multimedia 2022.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from prismrec.models.base import Layers, ModelConfig, Recommender, Temperature
+from prismrec.models.base import Grid, Layers, ModelConfig, Recommender, Temperature
 from prismrec.nn import Features
 from prismrec.nn.channels import ChannelEncoder, Channels, xavier_linear
 from prismrec.ops import distinct_rows, dropout, take_rows
@@ -21,9 +21,9 @@ from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class SLMRecConfig(ModelConfig):
-    """Hyperparameters of SLMRec, with the numbers of the official settings."""
+    """Hyperparameters of SLMRec, with the numbers of the official settings and the grid of MMRec."""
 
-    learning_rate: PositiveFloat = 0.01
+    learning_rate: Annotated[PositiveFloat, Grid(1e-4, 1e-3, 1e-2, 0.1)] = 0.01
     """Learning rate of Adam in the first epoch."""
     weight_decay: NonNegativeFloat = 1e-4
     """L2 penalty that Adam adds to every gradient. The model has no other regulariser."""
@@ -34,9 +34,9 @@ class SLMRecConfig(ModelConfig):
     task: Literal["FAC", "FD", "FM", "FD+FM"] = "FAC"
     """Self-supervised task. `FAC`: fine and coarse alignment; `FD`: feature dropout; `FM`: feature masking; `FD+FM`:
     both."""
-    task_weight: NonNegativeFloat = 0.1
+    task_weight: Annotated[NonNegativeFloat, Grid(0.01, 0.05, 0.1, 0.5, 1.0)] = 0.1
     """Weight α of the task."""
-    task_temperature: Temperature = 0.2
+    task_temperature: Annotated[Temperature, Grid(0.1, 0.2, 0.5, 1.0)] = 0.2
     """Temperature τ_s of the contrasts of the task."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of entries dropped after each layer in the tasks `FD` and `FD+FM`."""

@@ -8,13 +8,14 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph, content_graph, explaining_factors
-from prismrec.models.base import ModelConfig, PositiveCount, Recommender
+from prismrec.models.base import Grid, ModelConfig, PositiveCount, Recommender
 from prismrec.ops.eigen import Operator, largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -63,7 +64,7 @@ class SpectralConfig(ModelConfig):
     exponent: float | None = Field(None, ge=-4, le=16)
     """Exponent h of the eigenvalues: 0 is an ideal low-pass filter, larger values stress the strongest directions.
     None: chosen."""
-    neighbours: PositiveCount = 10
+    neighbours: Annotated[PositiveCount, Grid(5, 10, 20, 40)] = 10
     """Neighbours k per item and modality in the content graph."""
 
 

@@ -4,26 +4,26 @@ He, McAuley. "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Grid, ModelConfig, Recommender
 from prismrec.nn import Features, bpr, bpr_and_norms, sum_of_squares, xavier_normal_table, xavier_table
 from prismrec.ops import distinct_rows, project_features, take_rows, take_rows_sparse_grad, triplet_rows
 from prismrec.types import Embeddings, Interactions, Triplets
 
 
 class VBPRConfig(ModelConfig):
-    """Hyperparameters of VBPR. Both the free part and the content part of a vector have width d."""
+    """Hyperparameters of VBPR, with the grid of MMRec. The free and the content part of a vector both have width d."""
 
     variant: Literal["mmrec", "paper"] = "mmrec"
     """`mmrec`: content enters through one linear layer, as in MMRec and in papers that use VBPR as a baseline. `paper`:
     item biases and content biases, losses summed over the batch, squared norms."""
-    regulariser: NonNegativeFloat = 1e-2
+    regulariser: Annotated[NonNegativeFloat, Grid(1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 2.0)] = 1e-2
     """`mmrec`: weight λ of Σ ‖X‖ / B over the rows of the batch. `paper`: weight λ_w of ½ ‖X‖² of the factors."""
     bias_regulariser: NonNegativeFloat = 0.01
     """For `paper`: weight λ_b of the item biases. Negatives have a tenth of it."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
@@ -18,6 +19,7 @@ import numpy as np
 import polars as pl
 from filelock import FileLock, Timeout
 
+from prismrec.cluster import LostWorkerError, RayWorkers
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import replacing, write_text
 from prismrec.retrieval import Audience, Filters, Unknown
@@ -215,9 +217,20 @@ def _tables(run: Run, request: BulkRequest, blocks: list[int], engine: Engine) -
     """The table of each block, in any order."""
     if engine == "local":
         return ((block, block_table(run, request, block)) for block in blocks)
-    from prismrec.runs.ray_engine import map_blocks
+    return _tables_on_ray(run, request, blocks)
 
-    return map_blocks(run, request, blocks)
+
+def _tables_on_ray(run: Run, request: BulkRequest, blocks: list[int]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The same from the workers of a Ray cluster, in the order in which they are ready."""
+    waiting = list(reversed(blocks))
+    with RayWorkers(partial(block_table, run, request), max(len(blocks), 1)) as workers:
+        while waiting or workers.busy:
+            while waiting and workers.free:
+                workers.start(waiting.pop())
+            block, table = cast(tuple[int, pl.DataFrame | LostWorkerError], workers.wait())
+            if isinstance(table, LostWorkerError):
+                raise table
+            yield block, table
 
 
 def _open_parts(run: Run, out: Path, request: BulkRequest) -> Path:
