@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from prismrec.cli import app
-from prismrec.cli.train import parse_settings
+from prismrec.cli.training import parse_settings
 from prismrec.data.demo import ShopConfig, write_shop
 from prismrec.experiments.train import make_config
 from prismrec.models import REGISTRY, ModelConfig

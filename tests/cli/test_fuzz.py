@@ -54,6 +54,7 @@ USUAL = {
     "metric": ["recall@5", "ndcg@10"], "device": ["cpu", "auto"], "precision": ["float32", "bf16"],
     "where": ["rating>=2", "price < 20"], "min_rating": ["2"], "memory_limit": ["4G", "10"], "time_column": ["time"],
     "user_column": ["user"], "item_column": ["item"], "rating_column": ["rating"],
+    "space": ["batch_size=16,32", "learning_rate=1e-3..0.1:log"],
     "set_": ["embedding_size=8", "batch_size=16", "learning_rate=0.1", "layers=1", "dropout=0.5", "neighbours=3"],
 }  # fmt: skip
 OTHERS = ["1", "2", "shop", "run-a"]
@@ -61,10 +62,11 @@ OTHERS = ["1", "2", "shop", "run-a"]
 QUICK = {
     "train": ["--epochs", "1"],
     "reproduce": ["--data", "shop", "--epochs", "1", "--seeds", "1", "--trials", "0"],
+    "tune": ["--epochs", "1", "--trials", "1"],
     "bench": ["--no-limits", "--model", "MF-BPR", "--users", "60", "--items", "50", "--interactions", "100"],
 }
 """Options that keep a command short."""
-LONG = {"epochs", "patience", "validate_every", "seeds", "trials"}
+LONG = {"epochs", "patience", "validate_every", "seeds", "trials", "workers"}
 SIZES = {"users", "items", "interactions"}
 """Options whose large values are promises of long work; they get small and invalid values only."""
 

@@ -26,6 +26,7 @@ from prismrec.cli import (
     serve,
     similar,
     train,
+    tune,
     update,
 )
 from prismrec.cli.options import Version, describe_error
@@ -49,6 +50,7 @@ def global_options(version: Version = False) -> None:
 app.command("demo")(demo.demo)
 app.command("features")(features.features)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)

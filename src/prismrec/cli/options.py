@@ -9,7 +9,8 @@ import typer
 
 from prismrec.errors import InputError, ParameterError
 
-_HYPERPARAMETER = "config."
+_PREFIXES = {"config.": "--set ", "space.": "--space "}
+"""Parameters of single hyperparameters, and the options that set them."""
 _OPTIONS = {"k": "-k", "histories": "--history", "items": "ITEM", "mirror": "--from", "source": "SOURCE"}
 """Options and arguments that are not called like the parameter that they set."""
 
@@ -44,10 +45,10 @@ def describe_error(error: InputError) -> str:
     if not isinstance(error, ParameterError):
         return str(error)
     name = error.parameter
-    if name.startswith(_HYPERPARAMETER):
-        option = f"--set {name[len(_HYPERPARAMETER) :]}"
-    else:
-        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+    option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+    for prefix, words in _PREFIXES.items():
+        if name.startswith(prefix):
+            option = words + name.removeprefix(prefix)
     return str(InputError(option, error.found, error.expected))
 
 

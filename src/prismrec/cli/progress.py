@@ -14,6 +14,7 @@ from prismrec.training import Callback, EpochEnd, TrainingStart
 
 if TYPE_CHECKING:
     from prismrec.content.pipeline import Progress as EncodingProgress
+    from prismrec.experiments.search import TuneProgress
     from prismrec.runs.bulk import Progress
 
 _SECONDS_BETWEEN_LINES = 10
@@ -175,3 +176,25 @@ class ImportLines(_Line):
     def report(self, count: int) -> None:
         """Show how many interactions are read."""
         self._show(f"{count:,} interactions")
+
+
+class TrialLines(_Line):
+    """Reports the trials of a search."""
+
+    def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
+        super().__init__("preparing", quiet=quiet)
+        self._metric = settings.metric
+
+    def report(self, progress: "TuneProgress") -> None:
+        """Show how far the search is."""
+        line = f"{progress.done} trials done, {progress.running} running, {progress.left} left"
+        if progress.failed:
+            line += f", {progress.failed} failed"
+        if progress.best is not None:
+            line += f"; best {self._metric} {progress.best:.4f}"
+        if progress.seconds_left:
+            line += f"; {timedelta(seconds=round(progress.seconds_left))} left"
+        if progress.epoch is not None:
+            score = "" if progress.epoch.valid is None else f", {progress.epoch.valid[self._metric]:.4f}"
+            line += f"; trial {progress.number}: epoch {progress.epoch.epoch}{score}"
+        self._show(line)

@@ -58,7 +58,7 @@ def reproduce(
 ) -> None:
     """Compute a table or figure of a paper and write it beside the published numbers; repeat a command to resume."""
     from prismrec.cli.options import check_device_and_precision
-    from prismrec.cli.train import parse_patience
+    from prismrec.cli.training import parse_patience
     from prismrec.experiments.tables.library import read_table
     from prismrec.experiments.tables.plan import Options
     from prismrec.experiments.tables.report import check_packages

@@ -1,0 +1,244 @@
+"""What `train` and `tune` have in common: the model, the data, hyperparameters and settings of the training."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prismrec.cli.options import check_device_and_precision, complete_model
+from prismrec.cli.source import DataOptions
+from prismrec.errors import InputError
+
+if TYPE_CHECKING:
+    from prismrec.cli.run_file import RunFile
+    from prismrec.data import Dataset
+    from prismrec.records import Settings
+
+_PATIENCE_HELP = "Stop after this many validations without improvement; auto if not given."
+_PRECISION_HELP = "Precision of products with features: float32 or bf16."
+
+_CONFIG_HELP = "A .yaml or .json file with model, source, options, config and settings, or the config.json of a run."
+
+DEFAULT_MODEL = "Prism"
+_MODEL_HELP = f"A name from `prismrec models`; {DEFAULT_MODEL} if there is only one argument."
+_SOURCE_HELP = "A folder, or the file of interactions in it; not needed if the --config file names it."
+
+First = Annotated[
+    str | None, typer.Argument(help=_MODEL_HELP, metavar="[MODEL]", show_default=False, autocompletion=complete_model)
+]
+Second = Annotated[str | None, typer.Argument(help=_SOURCE_HELP, metavar="[SOURCE]", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
+Patience = Annotated[str | None, typer.Option("--patience", help=_PATIENCE_HELP, metavar="auto|N")]
+ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs between validations.", min=1)]
+Metric = Annotated[str, typer.Option("--metric", help="The validation metric that chooses the epoch.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help=_PRECISION_HELP)]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False, metavar="FILE")]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command and its config file ask for.
+
+    Attributes:
+        model: name of the model.
+        source: the data set.
+        options: how to read it.
+        config: hyperparameters by name.
+        settings: of the training.
+        file: the config file.
+        path: where it is; None without one.
+    """
+
+    model: str
+    source: Path
+    options: DataOptions
+    config: Mapping[str, object]
+    settings: "Settings"
+    file: "RunFile"
+    path: Path | None
+
+    def read(self, *, verbose: bool) -> "Dataset":
+        """The data set, which knows where it comes from.
+
+        Args:
+            verbose: whether to print the notes on the data.
+
+        Raises:
+            InputError: the data cannot be used, or are not those of the run that the config file repeats.
+        """
+        from prismrec.cli.run_file import given_options
+        from prismrec.records import DataOrigin
+
+        dataset = self.options.read(self.source)
+        if verbose:
+            for note in dataset.notes:
+                typer.echo(f"prismrec: note: {note}", err=True)
+        _check_fingerprint(dataset, self.file, self.path, is_source_given=str(self.source) != self.file.source)
+        return replace(dataset, origin=DataOrigin(source=str(self.source), options=given_options(self.options)))
+
+
+def read_request(
+    context: typer.Context,
+    arguments: tuple[str | None, str | None],
+    path: Path | None,
+    words: list[str] | None,
+    flags: "Settings",
+    options: DataOptions,
+) -> Request:
+    """Join the command line with a config file: the command line wins where it gives a value.
+
+    Args:
+        context: of the command.
+        arguments: the first and the second one.
+        path: the config file, if there is one.
+        words: hyperparameters as name=value.
+        flags: settings of the command line, with their defaults.
+        options: how to read the data, of the command line.
+
+    Raises:
+        InputError: no data set is named, or the file or a value cannot be used.
+    """
+    from prismrec.cli.run_file import RunFile, read_run_file
+    from prismrec.experiments.train import make_config
+
+    file = RunFile() if path is None else read_run_file(path, _model_given(*arguments))
+    model, source = model_and_source(*arguments, file.model, file.source)
+    given = _given(context)
+    config = {**file.config, **parse_settings(words or [])}
+    make_config(model, config)
+    options = replace(options, **{name: value for name, value in file.options.items() if name not in given})
+    return Request(model, source, options, config, _merge_settings(flags, file, given), file, path)
+
+
+def model_and_source(
+    first: str | None, second: str | None, file_model: str | None = None, file_source: str | None = None
+) -> tuple[str, Path]:
+    """The model and the data set that the arguments name, else those of a config file.
+
+    A single argument is the data set, or the model if the config file names the data set.
+
+    Raises:
+        InputError: no data set is named.
+    """
+    model = _model_given(first, second)
+    source = second if model is not None else first
+    source = source or file_source
+    if source is None:
+        found = "none" if model is None else f"none after the model {model}"
+        raise InputError("SOURCE", found, "a folder, or the file of interactions in it")
+    return model or file_model or DEFAULT_MODEL, Path(source)
+
+
+def _model_given(first: str | None, second: str | None) -> str | None:
+    """The model among the arguments: the first of two, or a single one that is the name of a model and of no file."""
+    if first is None or second is not None:
+        return first
+    return first if not Path(first).exists() and _names_model(first) else None
+
+
+def _names_model(word: str) -> bool:
+    from prismrec.models import find_model
+
+    try:
+        find_model(word)
+    except InputError:
+        return False
+    return True
+
+
+def parse_settings(words: list[str]) -> dict[str, object]:
+    """Hyperparameters by name, from words of the form name=value; a value that is JSON is parsed, others are texts.
+
+    Raises:
+        InputError: a word has no "=" or no name, or a name occurs twice.
+    """
+    settings: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError("--set", repr(word), "name=value")
+        if name in settings:
+            raise InputError(f"--set {name}", "two values", "one")
+        settings[name] = parse_value(value)
+    return settings
+
+
+def parse_value(text: str) -> object:
+    """A value that is JSON, or else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def make_settings(
+    seed: int, epochs: int | None, patience: str | None, validate_every: int, metric: str, device: str, precision: str
+) -> "Settings":
+    """The settings of the training.
+
+    `epochs` and `patience` are left out if they are None, because `train` looks whether they were set: a data set
+    without validation pairs needs an explicit number of epochs, and a resumed run keeps what is not given.
+    """
+    from prismrec.records import Settings
+
+    check_device_and_precision(device, precision)
+    values: dict[str, object] = {
+        "seed": seed,
+        "validate_every": validate_every,
+        "metric": metric,
+        "device": device,
+        "precision": precision,
+    }
+    if epochs is not None:
+        values["epochs"] = epochs
+    if patience is not None:
+        values["patience"] = parse_patience(patience)
+    return Settings.model_validate(values)
+
+
+def parse_patience(text: str) -> int | str:
+    """The value of --patience.
+
+    Raises:
+        InputError: the text is neither "auto" nor a number.
+    """
+    if text == "auto":
+        return text
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise InputError("--patience", repr(text), "auto or a whole number, 1 or more")
+    return int(text)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """The parameters that the command line gives a value, other than by their default."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _merge_settings(flags: "Settings", file: "RunFile", given: set[str]) -> "Settings":
+    """The settings of the command line, where given, else those of the file, else the defaults."""
+    from prismrec.records import Settings
+
+    values = flags.model_dump(exclude_unset=True)
+    overriding = {name: value for name, value in values.items() if name in given}
+    return Settings.model_validate({**values, **file.settings, **overriding})
+
+
+def _check_fingerprint(dataset: "Dataset", file: "RunFile", path: Path | None, *, is_source_given: bool) -> None:
+    """Compare the data with those of the run whose `config.json` is repeated.
+
+    Raises:
+        InputError: the data differ, although the command names no other data set.
+    """
+    if file.fingerprint is None or dataset.fingerprint == file.fingerprint:
+        return
+    if not is_source_given:
+        raise InputError(f"{path}, fingerprint", f"other data in {dataset.name}", "the data and options of that run")
+    warnings.warn(f"{dataset.name} is not the data set of the run in {path}", stacklevel=2)
