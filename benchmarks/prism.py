@@ -6,7 +6,7 @@
 
 `run` trains every variant on every data set with the seeds 0, 1, …, and writes ordinary run directories. It resumes
 interrupted runs and skips finished ones. Every variant chooses its open constants and its epoch on validation. `test`
-compares Prism with every model below a folder of `benchmarks/results.py`, user by user: one-sided paired t-tests of the
+compares Prism with every model below a folder of runs, user by user: one-sided paired t-tests of the
 means over seeds, corrected by Holm's method.
 """
 
@@ -114,7 +114,7 @@ def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--only", nargs="*", choices=VARIANTS, help="variants")
         sub.add_argument("--seeds", type=int, default=5, help="number of seeds")
     if command is test:
-        sub.add_argument("--against", type=Path, required=True, help="folder DATA of the runs of results.py")
+        sub.add_argument("--against", type=Path, required=True, help="folder with runs MODEL/SETTINGS/seedN")
 
 
 if __name__ == "__main__":

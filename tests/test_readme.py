@@ -15,6 +15,9 @@ import pytest
 from prismrec.cli import app
 from prismrec.cli.training import parse_settings
 from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.experiments.tables.library import read_table
+from prismrec.experiments.tables.outcome import Outcome
+from prismrec.experiments.tables.write import markdown
 from prismrec.experiments.train import make_config
 from prismrec.models import REGISTRY, ModelConfig
 from prismrec.records import Settings
@@ -29,12 +32,6 @@ def code_blocks(text: str, language: str = "") -> list[str]:
     """The fenced blocks of a language."""
     blocks = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text, flags=re.S | re.M)
     return [body for tag, body in blocks if tag == language]
-
-
-@pytest.fixture
-def results(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """benchmarks/results.py."""
-    return import_benchmark("results", monkeypatch)
 
 
 def import_benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -150,9 +147,21 @@ def test_the_performance_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> 
     assert stored == made, "python benchmarks/peer.py page > docs/performance.md"
 
 
-def test_the_results_page_is_up_to_date(results: ModuleType) -> None:
-    stored = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert stored == results.results_page() + "\n", "python benchmarks/results.py page > docs/results.md"
+def test_the_results_page_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_results.py"))["page"]()
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == made, "python docs/make_results.py"
+
+
+def test_every_stored_table_is_on_the_results_page_and_can_be_computed_again() -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for path in (ROOT / "docs" / "tables").glob("*.json"):
+        outcome = Outcome.model_validate_json(path.read_text(encoding="utf-8"))
+        assert f"(tables/{path.stem}.md)" in page
+        assert path.with_suffix(".md").read_text(encoding="utf-8") == markdown(outcome)
+        labels = {row.label: row for row in read_table(outcome.name).all_rows}
+        for row in outcome.rows:
+            assert make_config(row.model, row.settings)
+            assert labels[row.label].model == row.model
 
 
 def test_the_tables_of_the_scaling_page_are_up_to_date(
@@ -175,11 +184,13 @@ def test_the_table_of_stopping_rules_is_up_to_date(
     assert capsys.readouterr().out in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
-def test_the_command_of_each_result_gives_its_configuration(results: ModuleType) -> None:
+def test_the_command_of_each_earlier_result_gives_its_configuration() -> None:
+    train_command = runpy.run_path(str(ROOT / "docs" / "make_results.py"))["train_command"]
     for row in json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")):
-        words = shlex.split(results.train_command(row))
+        words = shlex.split(train_command(row))
         settings = [word for option, word in pairwise(words) if option == "--set"]
-        entry = next(each for each in results.PLAN if each.name == f"{row['data']}/{row['model']}")
-        assert words[words.index("--patience") + 1] == str(entry.patience)
-        planned = [make_config(row["model"], configuration) for configuration in entry.configurations()]
-        assert make_config(row["model"], parse_settings(settings)) in planned
+        assert words[words.index("--patience") + 1] == str(row["patience"])
+        expected = [] if row["settings"] == "defaults" else row["settings"].split(",")
+        assert make_config(row["model"], parse_settings(settings)) == make_config(
+            row["model"], parse_settings(expected)
+        )

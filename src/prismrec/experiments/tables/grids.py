@@ -188,12 +188,13 @@ def cell_grid(outcome: Outcome) -> list[Grid]:
 
 def settings_grid(outcome: Outcome) -> list[Grid]:
     """The hyperparameters of each row that differ from the defaults."""
-    rows = [
-        (row.label, row.data, ", ".join(f"{k} = {v}" for k, v in row.settings.items()) or "defaults", row.chosen_by)
-        for row in outcome.rows
-        if row.cells
-    ]
-    return [Grid("Hyperparameters", ("row", "data", "values", "chosen by"), tuple(rows))] if rows else []
+    rows = []
+    for row in outcome.rows:
+        if row.cells:
+            values = ", ".join(f"{name} = {value}" for name, value in row.settings.items()) or "defaults"
+            rows.append((row.label, row.data, values, row.chosen_by, row.command))
+    header = ("row", "data", "values", "chosen by", "command of the first seed")
+    return [Grid("Hyperparameters", header, tuple(rows))] if rows else []
 
 
 def absent_grid(outcome: Outcome) -> list[Grid]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from prismrec.evaluation import UserGroups, compare, holm
 from prismrec.evaluation.significance import Comparison, spread
 from prismrec.experiments.tables.cells import Result, Values
-from prismrec.experiments.tables.library import all_tables
-from prismrec.experiments.tables.plan import Entry
+from prismrec.experiments.tables.library import all_tables, counts
+from prismrec.experiments.tables.plan import Entry, train_command
 from prismrec.experiments.tables.schema import Claim, Table
 
 ALPHA = 0.05
@@ -63,6 +63,8 @@ class RowOutcome(BaseModel):
     settings: dict[str, object] = {}
     """Hyperparameters that were chosen on validation, and those of the variant."""
     chosen_by: str = ""
+    command: str = ""
+    """The command line that trains the first seed."""
     cells: tuple[Result, ...] = ()
     reason: str = ""
     """Why the row was not run; empty if it was."""
@@ -172,6 +174,7 @@ def summarise(
         groups=_by_group(entry, table, users) if users is not None and table.groups else {},
         settings={**entry.settings.values, **row.config},
         chosen_by=entry.settings.source,
+        command=train_command(entry),
         cells=tuple(results),
         reason=entry.reason,
         error=error,
@@ -189,11 +192,11 @@ def published_for(entry: Entry, table: Table) -> tuple[Published, ...]:
         found.append(Published(source=source, data=title, same=key == entry.source.published, values=by_metric))
     if not row.config and row.modality is None and entry.source.published is not None:
         title = table.paper.data[entry.source.published].title
-        found += _elsewhere(row.model, title, table)
+        found += _elsewhere(row.model, title, table, counts(entry.source.dataset))
     return tuple(found)
 
 
-def _elsewhere(model: str, title: str, table: Table) -> list[Published]:
+def _elsewhere(model: str, title: str, table: Table, size: tuple[int, int, int]) -> list[Published]:
     """What the tables of other papers report for a model on data of the same title."""
     found: dict[str, Published] = {}
     for other in all_tables():
@@ -205,7 +208,8 @@ def _elsewhere(model: str, title: str, table: Table) -> list[Published]:
                 if row.model == model and not row.config and row.modality is None and data.title == title:
                     by_metric = {m: v for m, v in zip(other.metrics, values, strict=True) if v is not None}
                     source = f"{other.paper.short}, {other.place}"
-                    found.setdefault(source, Published(source=source, data=title, same=False, values=by_metric))
+                    same = data.is_same(*size)
+                    found.setdefault(source, Published(source=source, data=title, same=same, values=by_metric))
     return list(found.values())
 
 

@@ -1,5 +1,7 @@
 """From a table and data sets to the trainings that it needs."""
 
+import json
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,6 +149,24 @@ def make_settings(table: Table, seed: int, options: Options) -> Settings:
     if options.epochs is not None:
         values["epochs"] = options.epochs
     return Settings.model_validate(values)
+
+
+def train_command(entry: Entry) -> str:
+    """The command line that trains the first seed of a row; empty if it is not run."""
+    if not entry.cells:
+        return ""
+    cell = entry.cells[0]
+    defaults = Settings()
+    words = ["prismrec", "train", cell.model, f"DATA/{entry.source.name}", "--out", "RUN", "--seed", "0"]
+    for name in ("patience", "metric", "epochs"):
+        value = getattr(cell.settings, name)
+        words += [f"--{name}", str(value)] if value != getattr(defaults, name) else []
+    words += ["--by", entry.source.split] if entry.source.split else []
+    if entry.row.modality is not None:
+        words += ["--modality", next(iter(cell.dataset.features))]
+    for name, value in {**entry.settings.values, **entry.row.config}.items():
+        words += ["--set", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
+    return shlex.join(words)
 
 
 def known_choice(model: str, source: Source) -> Chosen | None:

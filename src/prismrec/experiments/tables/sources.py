@@ -27,11 +27,13 @@ class Source:
         name: what the table calls it.
         dataset: the data, split as the table says.
         published: the data set of the paper that it is, by the key of the paper; None if it is another one.
+        split: the protocol of the split; None for that of the data.
     """
 
     name: str
     dataset: Dataset
     published: str | None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def with_modality(dataset: Dataset, modality: str) -> Dataset:
 
 
 def _as_source(dataset: Dataset, table: Table) -> Source:
-    return Source(dataset.name, dataset, _match(dataset, table.paper))
+    return Source(dataset.name, dataset, _match(dataset, table.paper), table.split)
 
 
 def _match(dataset: Dataset, paper: Paper) -> str | None:

@@ -13,6 +13,7 @@ from prismrec.experiments.tables.grids import (
     group_grids,
     result_grids,
     same_data,
+    settings_grid,
 )
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.report import render_report
@@ -64,12 +65,12 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
 def markdown(outcome: Outcome) -> str:
     """The results as Markdown."""
     grids = [*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)]
-    grids += [*elsewhere_grid(outcome), *absent_grid(outcome)]
+    grids += [*elsewhere_grid(outcome), *absent_grid(outcome), *settings_grid(outcome)]
     parts = [f"# {outcome.title}", ""]
     if outcome.cite:
         parts += [f"{outcome.place} of {outcome.cite}", ""]
     for grid in grids:
-        parts += [f"## {grid.title}", "", _markdown_grid(grid), ""]
+        parts += [f"## {grid.title}", "", markdown_grid(grid), ""]
         if grid.caption:
             parts += [grid.caption.replace("*", r"\*"), ""]
     protocol = "; ".join(f"{name}: {value}" for name, value in outcome.protocol.items())
@@ -81,7 +82,8 @@ def markdown(outcome: Outcome) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _markdown_grid(grid: Grid) -> str:
+def markdown_grid(grid: Grid) -> str:
+    """The cells of a grid as a Markdown table, with the best values in bold."""
     rows = [
         [f"**{cell}**" if (r, c) in grid.best else cell for c, cell in enumerate(row)]
         for r, row in enumerate(grid.rows)
