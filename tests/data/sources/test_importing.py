@@ -318,3 +318,28 @@ def test_the_mmrec_release_of_baby_is_imported_as_it_is(real_data, tmp_path):
 def test_the_split_of_tiktok_keeps_its_features(real_data, tmp_path):
     import_source("mmrec", real_data / "tiktok", tmp_path / "out")
     assert load(tmp_path / "out").fingerprint == load(real_data / "tiktok").fingerprint
+
+
+def test_halves_of_surrogate_pairs_are_joined_or_replaced_with_a_warning(tmp_path):
+    files = public_data.steam()
+    games = files["steam_games.json.gz"].replace(b"u'Ironbound'", b"u'Iron\\ud83d\\ude00 \\ud800'")
+    raw = write(tmp_path / "raw", files | {"steam_games.json.gz": games})
+    with pytest.warns(UserWarning, match="half a surrogate pair"):
+        import_source("steam", raw, tmp_path / "out")
+    assert pl.read_parquet(tmp_path / "out/items.parquet")["title"][0] == "Iron😀 �"
+
+
+@pytest.mark.parametrize(("file", "name"), [("ratings.dat", "user_id"), ("movies.dat", "item_id")])
+def test_ids_with_nul_characters_are_refused(ratings, tmp_path, file, name):
+    raw, _ = ratings
+    (raw / file).write_bytes(b"1\0::1::5::9\n" if name == "user_id" else b"1\0::A::B\n")
+    with pytest.raises(InputError, match=f"record 1: found {name} '1.x00'"):
+        import_source("ml-1m", raw, tmp_path / "out", ImportOptions(all_items=True))
+
+
+@pytest.mark.parametrize("file", ["ratings.dat", "movies.dat"])
+def test_an_empty_file_is_refused(ratings, tmp_path, file):
+    raw, _ = ratings
+    (raw / file).write_bytes(b"")
+    with pytest.raises(InputError, match=f"{file}: found an empty file"):
+        import_source("ml-1m", raw, tmp_path / "out")

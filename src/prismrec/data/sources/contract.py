@@ -59,6 +59,19 @@ class Rows:
         """The file and the record of a row of the frame (from 0), for messages."""
         return f"{self.path}, record {self.first + row}"
 
+    def require_ids(self, column: str) -> None:
+        """Refuse ids that prismrec cannot keep.
+
+        Raises:
+            InputError: an empty id, or one with a NUL character.
+        """
+        ids = self.frame[column]
+        bad = ids.is_null() | (ids == "") | ids.str.contains("\0", literal=True)
+        if bad.any():
+            row = bad.arg_max() or 0
+            found = f"{column} {ids[row]!r}" if ids[row] else f"no {column}"
+            raise InputError(self.place(row), found, "an id in every record, without NUL characters")
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureRows:

@@ -13,6 +13,8 @@ from prismrec.data.pairs import Pairs
 from prismrec.types import FloatArray
 
 _KINDS = ("user_id", "item_id")
+_ROWS_PER_FILE = 2**21
+"""Numbering the ids of a file takes time for all ids of the data set, so files should be few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +44,22 @@ def _keys(pairs: Pairs) -> npt.NDArray[np.int64]:
 
 
 def store(parts: Iterable[pl.DataFrame], folder: Path) -> int:
-    """Write rows to numbered Parquet files in a folder, and return how many there are."""
+    """Write rows to numbered Parquet files in a folder, and return how many rows there are."""
     count = 0
-    for index, part in enumerate(parts):
-        part.write_parquet(folder / f"{index:06}.parquet", compression="lz4", statistics=False)
-        count += part.height
-    return count
+    waiting: list[pl.DataFrame] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(frame.height for frame in waiting) >= _ROWS_PER_FILE:
+            count += _store_file(waiting, folder)
+            waiting = []
+    return count + (_store_file(waiting, folder) if waiting else 0)
+
+
+def _store_file(frames: list[pl.DataFrame], folder: Path) -> int:
+    rows = pl.concat(frames)
+    index = len(list(folder.iterdir()))
+    rows.write_parquet(folder / f"{index:06}.parquet", compression="lz4", statistics=False)
+    return rows.height
 
 
 def encode(folder: Path) -> Encoded:

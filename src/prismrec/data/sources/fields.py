@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +56,12 @@ def _parsed(path: Path, layout: Layout, parts: Iterator[Block]) -> Iterator[Rows
         if index == 0 and layout.header:
             text = _without_header(path, text, layout)
             line += 1
-        if not text.strip():
-            continue
-        frame = _fields(path, Block(text, line), layout)
-        yield Rows(frame, path, first)
-        first += frame.height
+        if text.strip():
+            frame = _fields(path, Block(text, line), layout)
+            yield Rows(frame, path, first)
+            first += frame.height
+    if first == 1:
+        raise InputError(path, "no record", "at least one record")
 
 
 def _as_utf8(path: Path, block: Block, layout: Layout) -> bytes:
@@ -83,7 +85,8 @@ def _without_header(path: Path, text: bytes, layout: Layout) -> bytes:
     line = header.decode().removeprefix("\ufeff").rstrip("\r")
     names = line.split(layout.separator)
     if layout.quoted:
-        names = next(csv.reader([line], delimiter=layout.separator), [])
+        with suppress(csv.Error):
+            names = next(csv.reader([line], delimiter=layout.separator), [])
     if tuple(names) != layout.columns:
         found = f"columns {', '.join(names)}"[:200]
         raise InputError(f"{path}, line 1", found, f"columns {', '.join(layout.columns)}")

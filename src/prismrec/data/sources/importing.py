@@ -171,11 +171,9 @@ def _in_time(side: Literal["since", "until"], day: date, path: Path, frame: pl.D
 
 
 def _check(rows: Rows) -> None:
-    """Refuse empty ids and missing times."""
+    """Refuse unusable ids and missing times."""
     for column in ("user_id", "item_id"):
-        empty = rows.frame[column].is_null() | (rows.frame[column] == "")
-        if empty.any():
-            raise InputError(rows.place(empty.arg_max() or 0), f"no {column}", "an id in every record")
+        rows.require_ids(column)
     if "timestamp" in rows.frame.columns and rows.frame["timestamp"].null_count():
         row = rows.frame["timestamp"].is_null().arg_max() or 0
         raise InputError(rows.place(row), "no time", "a time in every record")

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def json_rows(path: Path, schema: SchemaDict) -> Iterator[Rows]:
         if frame is None:
             records = [record for _, record in _records(path, block)]
             chosen = {name: [record.get(name) for record in records] for name in schema}
-            frame = pl.DataFrame(chosen, schema=schema, strict=False)
+            frame = _frame(path, chosen, schema)
         yield Rows(frame, path, first)
         first += frame.height
 
@@ -79,8 +80,23 @@ def record_rows(
                 raise InputError(f"{path}, line {line}", f"an unusual record ({error!r})", expected) from None
             if row is not None:
                 converted.append(row)
-        yield Rows(pl.DataFrame(converted, schema=schema, strict=False), path, first)
+        columns = {name: [row.get(name) for row in converted] for name in schema}
+        yield Rows(_frame(path, columns, schema), path, first)
         first += len(converted)
+
+
+def _frame(path: Path, columns: Mapping[str, Sequence[object]], schema: SchemaDict) -> pl.DataFrame:
+    """A table of records. Halves of surrogate pairs, which Python 2 left in some texts, are joined or replaced."""
+    try:
+        return pl.DataFrame(columns, schema=schema, strict=False)
+    except UnicodeEncodeError:
+        warnings.warn(f"{path}: texts with half a surrogate pair; the halves were joined or replaced", stacklevel=2)
+        whole = {name: [_whole(value) for value in values] for name, values in columns.items()}
+        return pl.DataFrame(whole, schema=schema, strict=False)
+
+
+def _whole(value: object) -> object:
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 
 def _records(path: Path, block: Block) -> Iterator[tuple[int, Record]]:

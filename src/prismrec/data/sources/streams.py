@@ -47,6 +47,8 @@ def blocks(path: Path, size: int = _BLOCK) -> Iterator[Block]:
                 line += text.count(b"\n")
         if rest:
             yield Block(rest, line)
+        elif line == 1:
+            raise InputError(path, "an empty file", "at least one record")
 
 
 def _read(path: Path, file: io.BufferedReader | gzip.GzipFile, size: int) -> bytes:

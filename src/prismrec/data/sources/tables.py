@@ -70,11 +70,8 @@ def _table(parts: Iterator[Rows], kind: str, ids: pl.Series, keep_all: bool, not
     column = f"{kind}_id"
     frames = []
     for rows in parts:
-        described = rows.frame[column]
-        empty = described.is_null() | (described == "")
-        if empty.any():
-            raise InputError(rows.place(empty.arg_max() or 0), f"no {column}", "an id in every record")
-        frames.append(rows.frame if keep_all else rows.frame.filter(described.is_in(ids.implode())))
+        rows.require_ids(column)
+        frames.append(rows.frame if keep_all else rows.frame.filter(pl.col(column).is_in(ids.implode())))
     if not frames:
         return pl.DataFrame({column: ids})
     found = pl.concat(frames, how="diagonal")
