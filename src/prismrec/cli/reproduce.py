@@ -120,7 +120,7 @@ def _run(
                 sources,
                 out,
                 options,
-                chooser(table, out, trials, options),
+                chooser(table, out, trials, options, lines.search),
                 missing=missing,
                 command=_command(),
                 finished_only=finished,

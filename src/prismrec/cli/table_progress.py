@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,9 @@ from rich.status import Status
 from prismrec.experiments.tables.reproduce import Progress, Watcher
 from prismrec.records import Settings
 from prismrec.training import Callback, EpochEnd
+
+if TYPE_CHECKING:
+    from prismrec.experiments.search import TuneProgress
 
 _SECONDS_BETWEEN_LINES = 10
 
@@ -31,6 +35,7 @@ class TableLines(Watcher):
         self._quiet = quiet
         self._status = Status(name, console=self._console) if self._console.is_terminal and not quiet else None
         self._head = ""
+        self._searched = 0.0
 
     def __enter__(self) -> "TableLines":
         if self._status:
@@ -52,6 +57,17 @@ class TableLines(Watcher):
             parts.append(f"about {timedelta(seconds=round(progress.seconds_left))} left")
         self._head = f"{self._name}: {', '.join(parts)}"
         self.line(f"{self._head}; now {progress.running}" if progress.running else self._head)
+
+    def search(self, what: str, progress: "TuneProgress") -> None:
+        """Show a search for hyperparameters: each step on a terminal, one now and then elsewhere."""
+        now = time.monotonic()
+        if self._status is None and progress.left and now - self._searched < _SECONDS_BETWEEN_LINES:
+            return
+        self._searched = now
+        text = f"choosing hyperparameters of {what}: {progress.done} trials done, {progress.left} left"
+        if progress.seconds_left is not None:
+            text += f", about {timedelta(seconds=round(progress.seconds_left))} left"
+        self.line(f"{self._name}: {text}")
 
     def failed(self, label: str, error: str) -> None:
         """Print the error of a cell."""

@@ -1,7 +1,10 @@
 """The hyperparameters of the models of a table, chosen on validation."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prismrec.experiments.space import grid_of
 from prismrec.experiments.tables.plan import Chosen, Options, known_choice, make_settings
@@ -11,8 +14,14 @@ from prismrec.experiments.tables.sources import Source
 from prismrec.experiments.tune import tune
 from prismrec.models import find_model
 
+if TYPE_CHECKING:
+    from prismrec.experiments.search import TuneProgress
 
-def chooser(table: Table, out: Path, trials: int, options: Options) -> Choose:
+Report = Callable[[str, "TuneProgress"], None]
+"""Called with the model and the data that a search is about, and how far it is."""
+
+
+def chooser(table: Table, out: Path, trials: int, options: Options, report: Report | None = None) -> Choose:
     """How a table chooses hyperparameters: those that prismrec knows for the data, else by `tune`, else the defaults.
 
     Args:
@@ -20,6 +29,7 @@ def chooser(table: Table, out: Path, trials: int, options: Options) -> Choose:
         out: the folder of the results; `out/tuning` keeps the trials.
         trials: number of settings to try per model and data set; 0 takes the defaults.
         options: of the table.
+        report: called during a search with what it is about.
     """
     made: dict[tuple[str, str], Chosen] = {}
 
@@ -27,19 +37,22 @@ def chooser(table: Table, out: Path, trials: int, options: Options) -> Choose:
         name = find_model(model).name
         place = (name, source.dataset.fingerprint)
         if place not in made:
-            made[place] = known_choice(name, source) or _search(table, name, source, out, trials, options)
+            made[place] = known_choice(name, source) or _search(table, name, source, out, trials, options, report)
         return made[place]
 
     return choose
 
 
-def _search(table: Table, model: str, source: Source, out: Path, trials: int, options: Options) -> Chosen:
+def _search(
+    table: Table, model: str, source: Source, out: Path, trials: int, options: Options, report: Report | None
+) -> Chosen:
     space = table.spaces.get(model)
     if not trials or not (space or grid_of(find_model(model).Config)):
         return Chosen({}, "defaults")
     settings = make_settings(table, 0, options)
     search = f"{source.dataset.fingerprint} {settings.model_dump_json()} {space}"
     folder = out / "tuning" / f"{model}-{hashlib.sha256(search.encode()).hexdigest()[:12]}"
-    result = tune(model, source.dataset, space, folder=folder, settings=settings, trials=trials)
+    tell = None if report is None else partial(report, f"{model} on {source.name}")
+    result = tune(model, source.dataset, space, folder=folder, settings=settings, trials=trials, report=tell)
     done = sum(trial.state == "done" for trial in result.trials)
     return Chosen(result.config, f"prismrec tune: {done} trials, validation {settings.metric} {result.value:.4f}")
