@@ -77,8 +77,10 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _error(row: RowOutcome, metric: str) -> float:
-    return (row.metrics[metric].sd or 0.0) if metric in row.metrics else 0.0
+def _errors(rows: Sequence[RowOutcome], metric: str) -> list[float] | None:
+    """The deviations of the rows; None if each has one seed."""
+    deviations = [row.metrics[metric].sd for row in rows]
+    return None if not any(deviations) else [deviation or 0.0 for deviation in deviations]
 
 
 def _dots(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
@@ -90,7 +92,7 @@ def _dots(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
     axes.grid(visible=True, axis="x")
     for y, row in enumerate(shown):
         ours = row.metrics[metric]
-        axes.errorbar(ours.mean, y, xerr=ours.sd or 0.0, fmt="o", color=COLOURS[0], capsize=2, markersize=5)
+        axes.errorbar(ours.mean, y, xerr=ours.sd, fmt="o", color=COLOURS[0], capsize=2, markersize=5)
         published = (same_data(row) or {}).get(metric)
         if published is not None:
             axes.plot(published, y, "D", color=COLOURS[1], markerfacecolor="none", markersize=5)
@@ -106,7 +108,7 @@ def _bars(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
         shown = [row for row in rows if metric in row.metrics]
         values = [row.metrics[metric].mean for row in shown]
         colours = [COLOURS[n % len(COLOURS)] for n in range(len(shown))]
-        axes.bar(range(len(shown)), values, yerr=[_error(row, metric) for row in shown], color=colours, capsize=2)
+        axes.bar(range(len(shown)), values, yerr=_errors(shown, metric), color=colours, capsize=2)
         axes.set_xticks(range(len(shown)), [row.label for row in shown], rotation=35, ha="right")
         axes.set_title(metric, fontsize=9)
     return figure
@@ -143,8 +145,9 @@ def _lines(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
     for axes, panel in zip(places, panels, strict=False):
         shown = [row for row in rows if row.panel == panel and metric in row.metrics]
         values = [row.metrics[metric].mean for row in shown]
-        errors = [_error(row, metric) for row in shown]
-        axes.errorbar(range(len(shown)), values, yerr=errors, fmt="o-", color=COLOURS[0], capsize=2, markersize=4)
+        axes.errorbar(
+            range(len(shown)), values, yerr=_errors(shown, metric), fmt="o-", color=COLOURS[0], capsize=2, markersize=4
+        )
         axes.set_xticks(range(len(shown)), [_short(row.at) for row in shown], rotation=45 if len(shown) > 6 else 0)
         axes.set_title(str(panel), fontsize=9)
     for axes in places[len(panels) :]:
