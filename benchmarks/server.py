@@ -1,9 +1,11 @@
 """Load on `prismrec serve`: requests per second and latency for known users and visitors, and hot swaps under load.
 
-The data are random: 10^5 items with vectors of width 64. The load comes from one other process with keep-alive
-connections. Every answer is checked: status 200, k items, and the same run in the header and in the body.
+The data are random: 10^5 items with vectors of width 64. wrk (Debian: apt-get install wrk) makes the load for known
+users and for visitors, each request for another user or history, and counts answers without status 200. During hot
+swaps, a Python program makes the load and checks every answer: status 200, k items, and the same run in the header and
+in the body. All connections are kept alive.
 
-    python benchmarks/server.py [--requests 20000] [--connections 32] [--workers 2] [--swap-requests 100000]
+    python benchmarks/server.py [--seconds 15] [--connections 16] [--workers 2] [--index] [--swap-requests 100000]
 """
 
 import argparse
@@ -30,13 +32,29 @@ from prismrec.experiments.synthetic import random_dataset
 from prismrec.records import Settings
 from prismrec.retrieval import Newcomers
 from prismrec.retrieval.newcomers import fit_history_maps
-from prismrec.runs import Manifest, Run
+from prismrec.runs import Manifest, Run, build_index
 from prismrec.types import Embeddings, Interactions
 
 WIDTH = 64
 K = 10
 CLICKS = 3
 SWAPS = 5
+BODIES = 20_000
+"""Different requests for wrk, which repeats them if there are more."""
+WRK = """
+local bodies = {}
+for line in io.lines("PATH") do bodies[#bodies + 1] = line end
+local number = 0
+request = function()
+  number = number % #bodies + 1
+  return wrk.format("POST", "/api/recommend", { ["Content-Type"] = "application/json" }, bodies[number])
+end
+done = function(summary, latency)
+  local e = summary.errors
+  io.write(string.format("RESULT %d %d %d %d %d\\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
 HEAD = "POST /api/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
@@ -117,6 +135,19 @@ class Load:
         return f"{name:12} {rate:8.0f} requests/s   p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {wrong} errors"
 
 
+def wrk(port: int, connections: int, seconds: int, body: Callable[[], bytes], folder: Path) -> str:
+    """Requests per second, latency in milliseconds and the number of errors, from wrk with one thread."""
+    bodies = folder / "bodies"
+    bodies.write_bytes(b"\n".join([body() for _ in range(BODIES)]) + b"\n")
+    script = folder / "requests.lua"
+    script.write_text(WRK.replace("PATH", str(bodies)))
+    words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}"]
+    output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    requests, microseconds, p50, p99, errors = [int(word) for word in re.search(r"RESULT (.*)", output)[1].split()]
+    rate = 1e6 * requests / microseconds
+    return f"{rate:8.0f} requests/s   p50 {p50 / 1000:6.2f} ms   p99 {p99 / 1000:6.2f} ms   {errors} errors"
+
+
 async def client(port: int, load: Load, wanted: int, body: Callable[[], bytes]) -> None:
     """One connection that asks until all requests have been made."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -169,7 +200,8 @@ def events(log: Path, name: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--index", action="store_true", help="build an index first")
     parser.add_argument("--swap-requests", type=int, default=100_000)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
@@ -185,6 +217,9 @@ def main() -> None:
         with (damaged / "embeddings.safetensors").open("r+b") as file:
             file.truncate(1000)
         ids = Run.load(folders[0])
+        if options.index:
+            for each in folders:
+                build_index(Run.load(each))
         user_ids = ids.users.ids.to_list()
         item_ids = ids.items.ids.to_list()
         link = folder / "current"
@@ -199,8 +234,9 @@ def main() -> None:
         with server(link, options.workers) as port:
             asyncio.run(clients(port, options.connections, 200, user))  # warm-up
             for kind, body in (("users", user), ("visitors", visitor)):
-                load, wall = asyncio.run(clients(port, options.connections, options.requests, body))
-                print(load.line(kind, wall), flush=True)
+                print(f"{kind:12} {wrk(port, options.connections, options.seconds, body, folder)}", flush=True)
+            if not options.swap_requests:
+                return
             changing = lambda load: swaps(link, folders, damaged, options.swap_requests, load)  # noqa: E731
             load, wall = asyncio.run(clients(port, options.connections, options.swap_requests, user, changing))
             log = folder / "log"

@@ -200,6 +200,14 @@ class Vocabulary:
         ids = self.ids if self.given is None else self.given.tolist()
         return {identifier: number for number, identifier in enumerate(ids)}
 
+    @cached_property
+    def _identifiers(self) -> list[Hashable]:
+        return list(self._number_of)
+
+    def identifiers(self, numbers: Sequence[int]) -> list[Hashable]:
+        """The ids of a few rows; for many, `ids_of` is faster."""
+        return [self._identifiers[number] for number in numbers]
+
     def number(self, identifier: Hashable) -> int:
         """The row of one id.
 

@@ -21,8 +21,8 @@ ITEMS, WIDTH = 4000, 16
 
 
 @pytest.fixture(autouse=True)
-def indexed_from_the_first_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexed_search, "LEAST_ITEMS", 50)
+def few_allowed_items_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexed_search, "_LEAST_ALLOWED", 50)
 
 
 def vectors(count: int = ITEMS, seed: int = 0, scale: float = 1.0) -> torch.Tensor:

@@ -39,8 +39,8 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_runs_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (indexed_search, index_of_runs):
-        monkeypatch.setattr(module, "LEAST_ITEMS", 10)
+    monkeypatch.setattr(index_of_runs, "LEAST_ITEMS", 10)
+    monkeypatch.setattr(indexed_search, "_LEAST_ALLOWED", 10)
 
 
 def searches(run: Run) -> list[type]:

@@ -1,6 +1,7 @@
 """The API answers like the run, and refuses what it cannot answer with a documented problem."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from prismrec.retrieval import Retriever
 from prismrec.runs import Run
-from prismrec.serving import Limits, ServerSettings, create_app
+from prismrec.serving import Limits, ServerSettings, batches, create_app
 
 SCORES = {"rel": 1e-5, "abs": 1e-6}
 
@@ -191,6 +193,78 @@ def test_requests_that_take_too_long_end_with_503(settings: ServerSettings) -> N
     slow = replace(settings, limits=Limits(seconds=1e-5))
     with TestClient(create_app(slow), base_url="http://localhost") as client:
         assert_problem(post(client, "recommend", users=["u01"]), 503, "seconds")
+
+
+@pytest.mark.parametrize("path", ["recommend", "similar", "explain", "new-items"])
+def test_nothing_is_computed_for_a_request_that_has_run_out_of_time(
+    settings: ServerSettings, run: Run, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A large request is computed in parts, and the parts that have not begun are dropped."""
+    calls = []
+
+    def slowed(answer):
+        def slow(*args, **kwargs):
+            calls.append(answer)
+            time.sleep(0.05)
+            return answer(*args, **kwargs)
+
+        return slow
+
+    for name in ("recommend", "nearest", "explain"):
+        monkeypatch.setattr(Retriever, name, slowed(getattr(Retriever, name)))
+    monkeypatch.setattr(batches, "_PART", 1)
+    bodies = {
+        "recommend": {"users": run.users.ids[:40].to_list()},
+        "similar": {"items": run.items.ids[:40].to_list()},
+        "explain": {"user": "u01", "items": run.items.ids[:40].to_list()},
+        "new-items": {"features": {"image": [[0.5] * 5] * 40, "text": [[0.5] * 5] * 40}},
+    }
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        whole = post(client, path, **bodies[path])
+        assert whole.status_code == 200
+        at_once = len(calls)
+    calls.clear()
+    short = replace(settings, limits=replace(settings.limits, seconds=0.4))
+    with TestClient(create_app(short), base_url="http://localhost") as client:
+        calls.clear()  # those of the self-test
+        assert_problem(post(client, path, **bodies[path]), 503, "seconds")
+        computed = len(calls)
+        time.sleep(0.4)
+        assert len(calls) <= computed + 1
+        assert computed < at_once / 2
+        assert post(client, "recommend", users=["u01"]).status_code == 200
+
+
+def test_a_request_in_parts_has_the_answer_of_a_whole_one(
+    client: TestClient, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everyone = run.users.ids[:50].to_list()
+    bodies = [
+        ("recommend", {"users": everyone, "k": 4}),
+        ("recommend", {"histories": [["i01", "i02"], ["i03", "x"]] * 25, "k": 3, "where": "price < 20"}),
+        ("recommend", {"users": everyone[:12], "k": 4, "diversity": 0.5, "at_most": {"brand": 2}}),
+        ("similar", {"items": run.items.ids[:40].to_list(), "k": 4}),
+        ("explain", {"history": ["i01", "i02"], "items": run.items.ids[:40].to_list()}),
+        ("new-items", {"features": {"image": [[0.5] * 5] * 9, "text": [[0.5] * 5] * 9}, "users": ["u01", "u02"]}),
+    ]
+    whole = [post(client, path, **body).json() for path, body in bodies]
+    monkeypatch.setattr(batches, "_PART", 3)
+    monkeypatch.setattr(batches, "_VARIED_PART", 1)
+    for (path, body), expected in zip(bodies, whole, strict=True):
+        assert close(post(client, path, **body).json(), expected), path
+
+
+def close(found: object, expected: object) -> bool:
+    """Whether two answers are equal but for the rounding of numbers."""
+    if isinstance(expected, dict):
+        return (
+            isinstance(found, dict)
+            and found.keys() == expected.keys()
+            and all(close(found[key], value) for key, value in expected.items())
+        )
+    if isinstance(expected, list):
+        return isinstance(found, list) and len(found) == len(expected) and all(map(close, found, expected))
+    return found == (pytest.approx(expected, rel=1e-4, abs=1e-6) if isinstance(expected, float) else expected)
 
 
 def test_too_many_waiting_requests_end_with_503(settings: ServerSettings) -> None:

@@ -149,7 +149,8 @@ class ItemIndex:
             queries: float32 `[n, d]`.
             count: how many items.
             selector: the items that count, from `selector`; None for all.
-            thorough: whether to read lists until they hardly add an item, instead of `probes` lists.
+            thorough: whether to read lists until they hardly add an item, instead of `probes` lists and as many more as
+                it takes to find `count` items.
         """
         affinities = queries @ self._centroids.T  # [n, C]
         order = _largest(affinities, self.probes)
@@ -164,7 +165,7 @@ class ItemIndex:
             merged, added = _merged(_Scanned(best.items[unsettled], best.scores[unsettled]), more)
             best.items[unsettled] = merged.items
             best.scores[unsettled] = merged.scores
-            goes_on = (added > _SETTLED * count) | (merged.items < 0).any(1)
+            goes_on = (merged.items < 0).any(1) | (thorough & (added > _SETTLED * count))
             unsettled = unsettled[goes_on]
             order = order[goes_on]
             done *= 2

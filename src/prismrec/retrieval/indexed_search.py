@@ -19,6 +19,8 @@ from prismrec.types import BoolArray, Interactions
 
 LEAST_ITEMS = 50_000
 """Fewer items are searched exactly, because an index gains little."""
+_LEAST_ALLOWED = 150_000
+"""If filters allow fewer items, these are searched exactly, which is as fast."""
 JUDGED_AT = 100
 """The number of lists to read is chosen by the recall at this length."""
 _DEEPEST = 1000
@@ -58,7 +60,7 @@ class IndexedSearch:
 
     def among(self, items: Int64Array) -> "IndexedSearch | ExactSearch":
         """A search of some items only, which is exact if they are few."""
-        if len(items) < LEAST_ITEMS:
+        if len(items) < _LEAST_ALLOWED:
             return self._whole.among(items)
         allowed = np.zeros(len(self._items), dtype=np.bool_)
         allowed[items] = True

@@ -30,7 +30,7 @@ def ranked_lists(lists: Lists, retriever: Retriever, columns: Sequence[str]) -> 
     described = retriever.catalog.columns(columns) if columns else None
     numbers = lists.items.numpy()  # [n, w]
     listed = numbers[numbers >= 0]
-    ids = retriever.catalog.items.ids_of(listed).to_list()
+    ids = retriever.catalog.items.identifiers(listed.tolist())
     scores = lists.scores.numpy()[numbers >= 0].tolist()
     entries: list[Row] = [{"item": item, "score": score} for item, score in zip(ids, scores, strict=True)]
     if described is not None:

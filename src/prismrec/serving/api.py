@@ -1,15 +1,15 @@
 """The routes of retrieval: recommendations, similar items, reasons, new items."""
 
-from typing import Annotated, cast
+from typing import cast
 
 import torch
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from prismrec.errors import InputError, ParameterError
-from prismrec.retrieval import score_new, similar_to_new
+from prismrec.retrieval import Lists, score_new, similar_to_new
 from prismrec.serving.answers import json_bytes, ranked_lists, reasons
-from prismrec.serving.batches import Wanted
+from prismrec.serving.batches import Wanted, join_lists, part_size
 from prismrec.serving.bodies import (
     ExplainAnswer,
     ExplainBody,
@@ -29,22 +29,17 @@ from prismrec.serving.settings import Limits
 router = APIRouter(prefix="/api", tags=["retrieval"], responses=documented(400, 401, 413, 422, 503))
 
 
-async def served_run(request: Request) -> ServedRun:
+def served_run(request: Request) -> ServedRun:
     """The run that answers this request from beginning to end.
 
-    Like all dependencies here it is a coroutine: FastAPI would call a function in another thread, which costs more than
-    the rest of the handling.
+    Routes call this function themselves. As a dependency it would cost more than the rest of the handling.
     """
     return cast(ServedRun, request.state.served)
 
 
-async def limits_of(request: Request) -> Limits:
+def limits_of(request: Request) -> Limits:
     """The limits of the server."""
     return cast(Limits, request.app.state.limits)
-
-
-Served = Annotated[ServedRun, Depends(served_run)]
-Limited = Annotated[Limits, Depends(limits_of)]
 
 
 def answer(content: object) -> Response:
@@ -53,9 +48,10 @@ def answer(content: object) -> Response:
 
 
 @router.post("/recommend", response_model=RecommendAnswer, summary="Recommend items to users or visitors")
-async def recommend(body: RecommendBody, served: Served, limits: Limited) -> Response:
+async def recommend(body: RecommendBody, request: Request) -> Response:
     """The best items for each user, or for each visitor with a history of clicks."""
-    _check_size(limits, body.k, body.size)
+    served = served_run(request)
+    _check_size(limits_of(request), body.k, body.size)
     wanted = Wanted(body.users, body.histories, body.k, body.filters(), body.seen, body.unknown)
     lists = await served.answerer.recommend(wanted)
     count_lists(body.size)
@@ -68,46 +64,59 @@ async def recommend(body: RecommendBody, served: Served, limits: Limited) -> Res
 
 
 @router.post("/similar", response_model=SimilarAnswer, summary="Find similar items")
-async def similar(body: SimilarBody, served: Served, limits: Limited) -> Response:
+async def similar(body: SimilarBody, request: Request) -> Response:
     """The items that are most similar to each item: by what the model learned, or by the features of one modality."""
-    _check_size(limits, body.k, len(body.items))
+    served = served_run(request)
+    _check_size(limits_of(request), body.k, len(body.items))
     filters = body.filters()
-    lists = await served.answerer.ask(lambda: served.retriever.similar(body.items, body.k, body.by, filters))
+
+    def ask(part: slice) -> Lists:
+        return served.retriever.similar(body.items[part], body.k, body.by, filters)
+
+    parts = await served.answerer.ask_in_parts(len(body.items), ask, part_size(filters))
+    lists = join_lists(parts)
     count_lists(len(body.items))
     return answer({"run": served.name, "lists": ranked_lists(lists, served.retriever, body.columns)})
 
 
 @router.post("/explain", response_model=ExplainAnswer, summary="Explain recommendations")
-async def explain(body: ExplainBody, served: Served, limits: Limited) -> Response:
+async def explain(body: ExplainBody, request: Request) -> Response:
     """Which items of a history speak for recommended items, and by which modality they resemble them."""
-    _check_size(limits, 1, len(body.items))
+    served = served_run(request)
+    _check_size(limits_of(request), 1, len(body.items))
     users = None if body.user is None else [body.user]
     histories = None if body.history is None else [body.history]
 
-    def ask() -> Row:
+    def ask(part: slice) -> tuple[bool, list[Row]]:
         audience = served.retriever.audience(users, histories)
-        found = served.retriever.explain(audience, body.items)
-        return {"run": served.name, "exact": found.exact, "reasons": reasons(found, served.run.items)}
+        found = served.retriever.explain(audience, body.items[part])
+        return found.exact, reasons(found, served.run.items)
 
-    return answer(await served.answerer.ask(ask))
+    parts = await served.answerer.ask_in_parts(len(body.items), ask)
+    is_exact = parts[0][0]
+    return answer({"run": served.name, "exact": is_exact, "reasons": [row for _, rows in parts for row in rows]})
 
 
 @router.post("/new-items", response_model=NewItemsAnswer, summary="Place new items by their features")
-async def new_items(body: NewItemsBody, served: Served, limits: Limited) -> Response:
+async def new_items(body: NewItemsBody, request: Request) -> Response:
     """For items that the run does not have: similar items, and scores for users. `prismrec update` adds them."""
+    served = served_run(request)
+    limits = limits_of(request)
     count = len(next(iter(body.features.values())))
     _check_size(limits, body.k, count)
     _check_size(limits, max(len(body.users), 1), max(count, 1))
     features = {modality: _matrix(modality, rows, count) for modality, rows in body.features.items()}
     filters = body.filters()
 
-    def ask() -> Row:
-        lists = similar_to_new(served.retriever, features, body.k, filters)
-        scores = score_new(served.retriever, body.users, features)
-        ranked = ranked_lists(lists, served.retriever, body.columns)
-        return {"run": served.name, "lists": ranked, "scores": scores.T.tolist()}
+    def ask(part: slice) -> tuple[Lists, torch.Tensor]:
+        rows = {modality: matrix[part] for modality, matrix in features.items()}
+        lists = similar_to_new(served.retriever, rows, body.k, filters)
+        return lists, score_new(served.retriever, body.users, rows)
 
-    return answer(await served.answerer.ask(ask))
+    parts = await served.answerer.ask_in_parts(count, ask, part_size(filters))
+    ranked = ranked_lists(join_lists([lists for lists, _ in parts]), served.retriever, body.columns)
+    scores = torch.cat([scores for _, scores in parts], dim=1)  # [users, new items]
+    return answer({"run": served.name, "lists": ranked, "scores": scores.T.tolist()})
 
 
 def _check_size(limits: Limits, k: int, lists: int) -> None:

@@ -2,15 +2,20 @@
 
 A list for one user reads all item vectors. Lists for several users read them once, so that under load a server answers
 many times the requests that it could answer one by one.
+
+A large request is computed in parts. Other requests get their turn between two parts, and no further part is computed
+for a request that has run out of time.
 """
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
+import torch
 
 from prismrec.retrieval import Audience, Filters, Lists, Retriever, Unknown
 from prismrec.serving.problems import RefusalError
@@ -21,6 +26,10 @@ T = TypeVar("T")
 
 _LARGEST_BATCH = 256
 """Lists that are computed together."""
+_PART = 64
+"""Lists, or items to explain, in a part of a large request."""
+_VARIED_PART = 4
+"""The same with variety, whose lists take longer."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,16 @@ class Wanted:
         """Requests of the same kind can be answered together."""
         return (self.k, self.filters, self.seen, self.unknown)
 
+    @property
+    def size(self) -> int:
+        """The number of lists."""
+        return len(self.users or self.histories or ())
+
 
 @dataclass(frozen=True)
 class _Waiting:
     wanted: Wanted
+    audience: Audience | None  # a part of it; None for all
     answer: "asyncio.Future[Lists]"
 
 
@@ -65,11 +80,29 @@ class Answerer:
             RefusalError: too many requests wait.
         """
         self._check_room()
-        waiting = _Waiting(wanted, asyncio.get_running_loop().create_future())
+        if wanted.size <= part_size(wanted.filters):
+            return await self._queue(wanted, None)
+        audience = await self.ask(lambda: self._audience(wanted))
+        lists = []
+        for rows in _parts(len(audience), part_size(wanted.filters)):
+            part = Audience(audience.users[rows], audience.clicks.of_users(np.arange(len(audience))[rows]))
+            lists.append(await self._queue(wanted, part))
+        return replace(join_lists(lists), ignored=audience.ignored)
+
+    async def _queue(self, wanted: Wanted, audience: Audience | None) -> Lists:
+        waiting = _Waiting(wanted, audience, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._loop is None:
             self._loop = asyncio.create_task(self._answer_all())
         return await waiting.answer
+
+    async def ask_in_parts(self, count: int, question: Callable[[slice], T], size: int | None = None) -> list[T]:
+        """The answers of a function for parts of `count` things, each called in the thread.
+
+        Raises:
+            RefusalError: too many requests wait.
+        """
+        return [await self.ask(partial(question, part)) for part in _parts(count, size or _PART)]
 
     async def ask(self, question: Callable[[], T]) -> T:
         """The answer of a function, called in the thread.
@@ -92,7 +125,7 @@ class Answerer:
         loop = asyncio.get_running_loop()
         while self._waiting:
             together = self._take()
-            answers = await loop.run_in_executor(self._thread, self._answers, [each.wanted for each in together])
+            answers = await loop.run_in_executor(self._thread, self._answers, together)
             for waiting, answer in zip(together, answers, strict=True):
                 if waiting.answer.done():  # its request has run out of time
                     continue
@@ -113,13 +146,13 @@ class Answerer:
         self._waiting = others
         return [each for each in together if not each.answer.done()]
 
-    def _answers(self, together: Sequence[Wanted]) -> list[Lists | Exception]:
+    def _answers(self, together: Sequence[_Waiting]) -> list[Lists | Exception]:
         """The answer or the error of each request."""
-        audiences = [_outcome(self._audience, each) for each in together]
+        audiences = [_outcome(self._audience_of, each) for each in together]
         known = [audience for audience in audiences if isinstance(audience, Audience)]
         if not known:
             return cast("list[Lists | Exception]", audiences)
-        wanted = together[0]
+        wanted = together[0].wanted
         whole = _outcome(self._lists, _joined(known), wanted) if len(known) > 1 else None
         if isinstance(whole, Lists):
             lists = iter(_parted(whole, known))
@@ -127,11 +160,31 @@ class Answerer:
         # One of them may be refused; the others are not.
         return [_outcome(self._lists, each, wanted) if isinstance(each, Audience) else each for each in audiences]
 
+    def _audience_of(self, waiting: _Waiting) -> Audience:
+        return self._audience(waiting.wanted) if waiting.audience is None else waiting.audience
+
     def _audience(self, wanted: Wanted) -> Audience:
         return self._retriever.audience(wanted.users, wanted.histories, wanted.unknown)
 
     def _lists(self, audience: Audience, wanted: Wanted) -> Lists:
         return self._retriever.recommend(audience, wanted.k, wanted.filters, seen=wanted.seen, unknown=wanted.unknown)
+
+
+def part_size(filters: Filters) -> int:
+    """How many lists are computed before others get their turn."""
+    return _VARIED_PART if filters.diversity else _PART
+
+
+def _parts(count: int, size: int) -> list[slice]:
+    """The numbers 0..count-1 in slices; one empty slice for none."""
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
+
+
+def join_lists(parts: Sequence[Lists]) -> Lists:
+    """The lists of several parts of a request."""
+    items = torch.cat([part.items for part in parts])
+    scores = torch.cat([part.scores for part in parts])
+    return Lists(items, scores, parts[0].k, np.concatenate([part.popular for part in parts]))
 
 
 def _outcome(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:

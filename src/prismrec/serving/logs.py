@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+from functools import lru_cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -36,10 +37,20 @@ def log_error(error: BaseException, route: str) -> None:
     log("error", level="error", route=route, type=type(error).__name__, trace=places[-20:])
 
 
+@lru_cache(maxsize=1000)
+def _requests(route: str, status: int) -> Counter:
+    return _REQUESTS.labels(route, str(status))
+
+
+@lru_cache(maxsize=1000)
+def _seconds(route: str) -> Histogram:
+    return _SECONDS.labels(route)
+
+
 def count_request(route: str, status: int, seconds: float) -> None:
     """Count an answered request."""
-    _REQUESTS.labels(route, str(status)).inc()
-    _SECONDS.labels(route).observe(seconds)
+    _requests(route, status).inc()
+    _seconds(route).observe(seconds)
 
 
 def count_lists(number: int) -> None:

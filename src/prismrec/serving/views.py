@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from prismrec.serving.answers import item_rows
-from prismrec.serving.api import Served, answer
+from prismrec.serving.api import answer, served_run
 from prismrec.serving.bodies import Row
 from prismrec.serving.pictures import Picture, PictureFolder
 from prismrec.serving.problems import RefusalError, documented
@@ -59,12 +59,13 @@ class SearchAnswer(BaseModel):
 
 @router.get("/search", response_model=SearchAnswer, summary="Search in titles and ids")
 async def search(
-    served: Served,
+    request: Request,
     q: Annotated[str, Query(max_length=200, description="Words; empty for the most popular.", examples=["lamp"])] = "",
     kind: Literal["items", "users", "both"] = "both",
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Response:
     """Items whose title or id contains all words, and users whose id does."""
+    served = served_run(request)
 
     def ask() -> Row:
         items = served.texts.search(q, limit) if kind != "users" else []
@@ -80,8 +81,9 @@ async def search(
 
 
 @router.get("/item", response_model=ItemAnswer, summary="Describe an item", responses=documented(404))
-async def item(served: Served, request: Request, id: Identifier) -> Response:
+async def item(request: Request, id: Identifier) -> Response:
     """An item with its row of the item table."""
+    served = served_run(request)
     number = _number(served, id)
     described = item_rows(served.texts.table, served.run.items, [number])[0]
     alike = [name for name, rows in served.run.features.items() if rows[number].any()]
@@ -93,12 +95,12 @@ async def item(served: Served, request: Request, id: Identifier) -> Response:
 
 @router.get("/user", response_model=UserAnswer, summary="Describe a user", responses=documented(404))
 async def user(
-    served: Served,
+    request: Request,
     id: Identifier,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """The history of a user."""
-    run = served.run
+    run = served_run(request).run
     if id not in run.users:
         raise RefusalError(404, "no such user")
     number = run.users.number(id)
@@ -107,7 +109,7 @@ async def user(
         "user": id,
         "clicks": len(items),
         "trained": bool(run.train.user_degrees[number]),
-        "history": item_rows(served.texts.table, run.items, items[:limit]),
+        "history": item_rows(served_run(request).texts.table, run.items, items[:limit]),
     }
     return answer(content)
 
@@ -118,8 +120,9 @@ async def user(
     summary="The picture of an item",
     responses={**documented(404), 200: {"content": {"image/*": {}}}},
 )
-async def picture(served: Served, request: Request, id: Identifier) -> FileResponse:
+async def picture(request: Request, id: Identifier) -> FileResponse:
     """The file that the item table names, from the folder of the data set only."""
+    served = served_run(request)
     found = await asyncio.to_thread(_picture, request, served, _number(served, id))
     if found is None:
         raise RefusalError(404, "no picture of this item")
@@ -127,8 +130,9 @@ async def picture(served: Served, request: Request, id: Identifier) -> FileRespo
 
 
 @router.get("/run", summary="The run in numbers")
-async def run(served: Served, request: Request) -> Response:
+async def run(request: Request) -> Response:
     """Metrics, training curve, popularity of recommendations, and the columns of the item table."""
+    served = served_run(request)
     insight = await asyncio.to_thread(lambda: served.insight)
     content = {
         "run": served.name,
