@@ -84,3 +84,13 @@ def test_an_unknown_source_is_refused_with_suggestions(tmp_path):
     with pytest.raises(InputError) as refusal:
         run("fetch", "ml-1m", "--out", tmp_path, "--from", "/copy")
     assert describe_error(refusal.value).startswith("--from: found '/copy'")
+
+
+def test_pictures_counts_what_it_downloads(tmp_path):
+    raw = write(tmp_path / "raw", movielens_1m())
+    run("import", "ml-1m", raw, "--out", tmp_path / "out")
+    with pytest.raises(InputError, match="column: found 'image_url'"):
+        run("pictures", tmp_path / "out")
+    said = run("pictures", tmp_path / "out", "--column", "title")
+    assert said.splitlines()[0] == "0 pictures downloaded, 0 were there, 2 failed, 0 items have no address"
+    assert "failed.csv lists the failures" in said

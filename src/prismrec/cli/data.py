@@ -21,6 +21,7 @@ app = typer.Typer(help="Describe, split and convert data sets; download and impo
 app.command("sources")(sources.sources)
 app.command("fetch")(sources.fetch)
 app.command("import")(sources.import_)
+app.command("pictures")(sources.pictures)
 
 Out = Annotated[Path, typer.Option("--out", help="A new or empty folder to write to.", show_default=False)]
 To = Annotated[str, typer.Option("--to", help="Layout to write: table or mmrec.", show_default=False)]

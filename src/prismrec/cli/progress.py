@@ -198,3 +198,14 @@ class TrialLines(_Line):
             score = "" if progress.epoch.valid is None else f", {progress.epoch.valid[self._metric]:.4f}"
             line += f"; trial {progress.number}: epoch {progress.epoch.epoch}{score}"
         self._show(line)
+
+
+class PictureLines(_Line):
+    """Reports how many pictures are downloaded."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__("connecting", quiet=quiet)
+
+    def report(self, done: int, total: int) -> None:
+        """Show how many pictures were asked for."""
+        self._show(f"{done:,} of {total:,} pictures")

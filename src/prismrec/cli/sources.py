@@ -1,4 +1,4 @@
-"""`prismrec data sources`, `fetch` and `import`: public data sets."""
+"""`prismrec data sources`, `fetch`, `import` and `pictures`: public data sets."""
 
 import json
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from prismrec.cli.source import By, DataOptions, KCore, Ratios, SplitOrPlainSeed
 from prismrec.errors import ParameterError
 
 if TYPE_CHECKING:
-    from prismrec.data.provenance import Provenance
+    from prismrec.data.import_record import ImportRecord
     from prismrec.data.sources import Source
 
 _NAME_HELP = "The source, if needed with its part: ml-1m, amazon-2014:Baby."
@@ -38,6 +38,9 @@ AllItems = Annotated[bool, typer.Option("--all-items", help=_ALL_ITEMS_HELP)]
 History = Annotated[bool, typer.Option("--history", help=_HISTORY_HELP)]
 NoFeatures = Annotated[bool, typer.Option("--no-features", help="Leave out the features of the source.")]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Leave out the pictures of the source.")]
+Imported = Annotated[Path, typer.Argument(help="A folder that `import` wrote.", show_default=False)]
+Column = Annotated[str, typer.Option("--column", help="The column with the addresses.")]
+Workers = Annotated[int, typer.Option("--workers", help="Requests at a time.", min=1)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -114,11 +117,34 @@ def import_(
         pictures=not no_pictures,
     )
     with ImportLines(quiet=quiet or as_json) as lines:
-        provenance = import_source(name, folder, out, options, progress=lines.report)
+        record = import_source(name, folder, out, options, progress=lines.report)
     if as_json:
-        typer.echo(json.dumps(asdict(provenance), ensure_ascii=False))
+        typer.echo(json.dumps(asdict(record), ensure_ascii=False))
     else:
-        _report(provenance, out, quiet=quiet)
+        _report(record, out, quiet=quiet)
+
+
+def pictures(
+    folder: Imported,
+    column: Column = "image_url",
+    workers: Workers = 8,
+    quiet: Quiet = False,
+) -> None:
+    """Download the pictures that the item table of an imported data set has addresses of.
+
+    Each goes to FOLDER/images, and its path to the column `image` of the item table. A later call continues.
+    """
+    from prismrec.cli.progress import PictureLines
+    from prismrec.data.sources import fetch_pictures
+
+    with PictureLines(quiet=quiet) as lines:
+        counts = fetch_pictures(folder, column=column, workers=workers, progress=lines.report)
+    typer.echo(
+        f"{counts.downloaded:,} pictures downloaded, {counts.present:,} were there, {counts.failed:,} failed, "
+        f"{counts.without_address:,} items have no address"
+    )
+    if counts.failed:
+        typer.echo(f"{folder / 'images' / 'failed.csv'} lists the failures")
 
 
 def _parse_day(parameter: str, text: str | None) -> date | None:
@@ -130,14 +156,14 @@ def _parse_day(parameter: str, text: str | None) -> date | None:
         raise ParameterError(parameter, repr(text), "a day such as 2016-01-31") from None
 
 
-def _report(provenance: "Provenance", out: Path, *, quiet: bool) -> None:
+def _report(record: "ImportRecord", out: Path, *, quiet: bool) -> None:
     if not quiet:
-        for note in provenance.notes:
+        for note in record.notes:
             typer.echo(f"- {note}")
-        for step in provenance.steps:
+        for step in record.steps:
             typer.echo(f"- {step.name}: {step.interactions:,} interactions")
-    last = provenance.steps[-1].interactions
-    typer.echo(f"wrote {out}: {provenance.users:,} users, {provenance.items:,} items, {last:,} interactions")
+    last = record.steps[-1].interactions
+    typer.echo(f"wrote {out}: {record.users:,} users, {record.items:,} items, {last:,} interactions")
 
 
 def _describe(source: "Source", part: str | None) -> dict[str, Any]:

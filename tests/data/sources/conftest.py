@@ -28,6 +28,7 @@ class Site:
         shift: how far a range starts behind the one that was asked for.
         requests: the headers of all requests, with the path.
         address: its own.
+        files: content by path, in place of `content`; other paths are not found if it is not empty.
     """
 
     content: bytes = CONTENT
@@ -42,6 +43,7 @@ class Site:
     shift: int = 0
     requests: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,6 +58,9 @@ class Handler(BaseHTTPRequestHandler):
             if site.location:
                 self.send_header("Location", site.location)
             self.end_headers()
+            return
+        if site.files:
+            self._send_file(site.files.get(self.path))
             return
         start = self._start()
         if start is not None and start >= len(site.content):
@@ -76,6 +81,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[: site.cuts.pop(0)] if site.cuts else body)
+
+    def _send_file(self, content: bytes | None) -> None:
+        self.send_response(404 if content is None else 200)
+        self.end_headers()
+        self.wfile.write(content or b"")
 
     def _start(self) -> int | None:
         """The first byte of the range, if the server honours it."""

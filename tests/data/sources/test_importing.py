@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from prismrec.data import SplitSpec, load
-from prismrec.data.provenance import notes_on_import
+from prismrec.data.import_record import notes_on_import
 from prismrec.data.sources import ImportOptions, import_source
 from prismrec.errors import InputError, ParameterError
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from prismrec.data import check
-from prismrec.data.provenance import FILE as IMPORT_FILE
-from prismrec.data.provenance import notes_on_import
+from prismrec.data.import_record import FILE as IMPORT_FILE
+from prismrec.data.import_record import notes_on_import
 from prismrec.data.readers.boundary import exists
 from prismrec.data.readers.columns import id_column, require_column
 from prismrec.data.readers.encodings import paths_beside

@@ -4,6 +4,7 @@ from prismrec.data.sources.contract import Content, Download, FeatureRows, Rows,
 from prismrec.data.sources.fetching import fetch
 from prismrec.data.sources.importing import import_source
 from prismrec.data.sources.options import ImportOptions
+from prismrec.data.sources.pictures import PictureCounts, fetch_pictures
 from prismrec.data.sources.registry import all_sources, find_source
 
 __all__ = [
@@ -11,12 +12,14 @@ __all__ = [
     "Download",
     "FeatureRows",
     "ImportOptions",
+    "PictureCounts",
     "Rows",
     "Source",
     "SourceFolder",
     "SourceOptions",
     "all_sources",
     "fetch",
+    "fetch_pictures",
     "find_source",
     "import_source",
 ]

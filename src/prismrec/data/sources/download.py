@@ -6,28 +6,22 @@ import json
 import os
 import re
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote, urlsplit
 
 from prismrec.data.sources.contract import Download
+from prismrec.data.sources.web import CUTS, CutError, RangeError, open_url
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import require_space, write_text
 
 Progress = Callable[[str, int, int | None], None]
 """Gets the name of a file, the bytes that are there, and the bytes of the whole file if they are known."""
 _CHUNK = 2**20
-_TIMEOUT = 60
 _ATTEMPTS = 5
 """Attempts in a row that bring no new byte."""
 _MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK"}
-_CUTS = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
-_TEMPORARY = (408, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -61,10 +55,6 @@ class _Version:
     def validator(self) -> str | None:
         """What a server compares before it continues a file; a weak ETag does not promise equal bytes."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
-
-
-class _CutError(Exception):
-    """The connection ended early, or the server asks to come back later."""
 
 
 class _RestartError(Exception):
@@ -108,7 +98,7 @@ def download(
         except _RestartError as error:
             part.unlink(missing_ok=True)
             reason = str(error)
-        except _CutError as error:
+        except CutError as error:
             reason = str(error)
         failures = 0 if _size(part) > furthest else failures + 1
         furthest = max(furthest, _size(part))
@@ -136,7 +126,7 @@ def _continue(item: Download, url: str, part: Path, state: Path, progress: Progr
     """Get the bytes that are missing, in one request."""
     known = _known_version(state, url)
     offset = _size(part) if known is not None else 0
-    headers = {"User-Agent": f"prismrec/{version('prismrec')}", "Accept-Encoding": "identity"}
+    headers: dict[str, str] = {}
     if offset and known is not None:
         if known.validator is not None:
             headers |= {"Range": f"bytes={offset}-", "If-Range": known.validator}
@@ -144,11 +134,12 @@ def _continue(item: Download, url: str, part: Path, state: Path, progress: Progr
             headers["Range"] = f"bytes={offset}-"
         else:
             offset = 0
-    response = _open(url, headers, offset)
-    if response is None and known is not None:
-        return known
-    if response is None:
-        raise _RestartError("no content")
+    try:
+        response = open_url(url, headers)
+    except RangeError as error:
+        if error.size == offset and known is not None:
+            return known  # an earlier attempt got all bytes
+        raise _RestartError("no more bytes than are there already") from None
     with response:
         return _save(item, url, response, part, state, offset, known, progress)
 
@@ -191,42 +182,6 @@ def _known_version(state: Path, url: str) -> _Version | None:
     return known if known.url == url else None
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but not from https to something that can be read or changed on the way."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        allowed = ("https",) if req.type == "https" else ("http", "https")
-        if urlsplit(newurl).scheme not in allowed:
-            raise InputError(req.full_url, f"a redirection to {newurl}", f"one to {' or '.join(allowed)}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open(url: str, headers: Mapping[str, str], offset: int) -> http.client.HTTPResponse | None:
-    """The answer of the server; None if it has no byte after those that are there."""
-    request = urllib.request.Request(url, headers=dict(headers))
-    try:
-        response: http.client.HTTPResponse = urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if error.headers.get("Content-Range") == f"bytes */{offset}":
-                return None
-            raise _RestartError("no more bytes than are there already") from None
-        if error.code in _TEMPORARY:
-            raise _CutError(f"the answer {error.code} {error.reason}") from None
-        raise InputError(url, f"the answer {error.code} {error.reason}", "the file; try a mirror (--from)") from None
-    except _CUTS as error:
-        raise _CutError(f"no answer ({getattr(error, 'reason', error)})") from None
-    return response
-
-
 def _total_of_range(headers: http.client.HTTPMessage, offset: int) -> int | None:
     """The size of the whole file.
 
@@ -253,12 +208,12 @@ def _write(
                 report(done)
             file.flush()
             os.fsync(file.fileno())
-    except _CUTS as error:
-        raise _CutError(f"a cut after {done:,} bytes ({error or type(error).__name__})") from None
+    except CUTS as error:
+        raise CutError(f"a cut after {done:,} bytes ({error or type(error).__name__})") from None
     except OSError as error:
         raise InputError(part, error.strerror or str(error), "a file that can be written") from error
     if total is not None and done < total:
-        raise _CutError(f"a cut after {done:,} of {total:,} bytes")
+        raise CutError(f"a cut after {done:,} of {total:,} bytes")
 
 
 def _check(item: Download, found: _Version, part: Path, state: Path) -> Fetched:

@@ -11,8 +11,8 @@ from typing import Literal
 
 import polars as pl
 
+from prismrec.data.import_record import ImportRecord, Step
 from prismrec.data.pairs import k_core as largest_core
-from prismrec.data.provenance import Provenance, Step
 from prismrec.data.readers.boundary import is_folder
 from prismrec.data.sources.contract import TIME, Content, Rows, Source, SourceFolder, SourceOptions
 from prismrec.data.sources.encoded import Encoded, encode, store
@@ -50,7 +50,7 @@ def import_source(
     options: ImportOptions | None = None,
     *,
     progress: Progress | None = None,
-) -> Provenance:
+) -> ImportRecord:
     """Read the files of a public data set, and write them in the tabular layout.
 
     Args:
@@ -74,17 +74,17 @@ def import_source(
     is_folder(folder, f"a folder with the files of {found.title}")
     with new_folder(Path(out)) as unfinished:
         if found.layout is not None:
-            provenance = import_release(found, part, folder, unfinished, options)
+            record = import_release(found, part, folder, unfinished, options)
         else:
             content = found.read(SourceFolder(folder, found), SourceOptions(part=part, history=options.history))
-            provenance = _write(found, part, content, unfinished, options, progress or (lambda _count: None))
-        provenance.write(unfinished)
-    return provenance
+            record = _write(found, part, content, unfinished, options, progress or (lambda _count: None))
+        record.write(unfinished)
+    return record
 
 
 def _write(
     source: Source, part: str | None, content: Content, out: Path, options: ImportOptions, progress: Progress
-) -> Provenance:
+) -> ImportRecord:
     log = _Log()
     parts = out / "unfinished"
     parts.mkdir()
@@ -101,7 +101,7 @@ def _write(
             raise _nothing_left(content, log)
     _write_interactions(encoded, out, source, options)
     counts = write_contents(encoded, content, out, options.all_items, options.features, options.pictures)
-    return Provenance(
+    return ImportRecord(
         source=source.check_part(part),
         title=source.title,
         licence=source.licence,

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from prismrec.data.build import load
-from prismrec.data.provenance import Provenance, Step
+from prismrec.data.import_record import ImportRecord, Step
 from prismrec.data.sources.contract import Download, Source
 from prismrec.data.sources.options import ImportOptions
 from prismrec.data.write import write_table
@@ -41,7 +41,7 @@ def _recbole_downloads(part: str | None) -> tuple[Download, ...]:
     return () if part is None else (Download(f"{_RECBOLE}/{_RECBOLE_PATHS[part]}"),)
 
 
-def import_release(source: Source, part: str | None, folder: Path, out: Path, options: ImportOptions) -> Provenance:
+def import_release(source: Source, part: str | None, folder: Path, out: Path, options: ImportOptions) -> ImportRecord:
     """Read a folder in the layout of a source, and write it in the tabular layout.
 
     Args:
@@ -71,7 +71,7 @@ def import_release(source: Source, part: str | None, folder: Path, out: Path, op
     )
     write_table(dataset, out)
     count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
-    return Provenance(
+    return ImportRecord(
         source=source.check_part(part),
         title=source.title,
         licence=source.licence,

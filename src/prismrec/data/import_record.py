@@ -20,7 +20,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Provenance:
+class ImportRecord:
     """What `import.json` says.
 
     Attributes:
