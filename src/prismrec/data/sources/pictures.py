@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,10 +92,7 @@ def fetch_pictures(
         if progress is not None:
             progress(done, len(wanted))
     _write_failures(images / "failed.csv", failures)
-    names = [there.get(_stem(identifier)) for identifier in items["item_id"]]
-    paths = pl.Series("image", [None if name is None else f"images/{name}" for name in names], dtype=pl.String)
-    with replacing(table) as temporary:
-        items.with_columns(paths).write_parquet(temporary)
+    paths = _write_paths(table, items, there)
     without = paths.null_count() - len(failures)
     return PictureCounts(present, len(wanted) - len(failures), len(failures), without)
 
@@ -108,6 +105,15 @@ def _item_table(path: Path, column: str) -> pl.DataFrame:
     if column not in items.columns:
         raise ParameterError("column", repr(column), f"one of: {listed(items.columns)}")
     return items
+
+
+def _write_paths(table: Path, items: pl.DataFrame, there: Mapping[str, str]) -> pl.Series:
+    """Write the column `image` of an item table, null where an item has no picture, and return it."""
+    names = [there.get(_stem(identifier)) for identifier in items["item_id"]]
+    paths = pl.Series("image", [None if name is None else f"images/{name}" for name in names], dtype=pl.String)
+    with replacing(table) as temporary:
+        items.with_columns(paths).write_parquet(temporary)
+    return paths
 
 
 @dataclass(frozen=True)
