@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prismrec.content import Encoder, FittedEncoder, encoder_names, make_encoder
+from prismrec.content import encode_contents, encoder_names, make_encoder
 from prismrec.data.demo import Shop, ShopConfig, make_shop
 from prismrec.data.demo.traits import TRAITS, Colour, Kind
 from prismrec.errors import InputError
@@ -26,14 +26,6 @@ def contents(shop: Shop) -> dict[str, list]:
         "image": [Image.fromarray(pixels) for pixels in shop.pictures],
         "text": [f"{item.title}. {item.description}" for item in shop.items],
     }
-
-
-def rows_of(encoder: Encoder, contents: list) -> np.ndarray:
-    prepared = [encoder.prepare(content) for content in contents]
-    if isinstance(encoder, FittedEncoder):
-        encoder.fit(prepared)
-    size = encoder.batch_size
-    return np.concatenate([encoder.encode(prepared[start : start + size]) for start in range(0, len(prepared), size)])
 
 
 def agreement(rows: np.ndarray, values: list) -> float:
@@ -59,7 +51,7 @@ def agreement(rows: np.ndarray, values: list) -> float:
 )
 def test_similar_items_have_similar_rows(shop, contents, name, trait, times_chance):
     encoder = make_encoder(name)
-    rows = rows_of(encoder, contents[encoder.modality])
+    rows = encode_contents(encoder, contents[encoder.modality])
     values = [item.traits[TRAITS.index(trait)] for item in shop.items]
     assert rows.dtype == np.float32
     assert rows.shape == (200, encoder.width)
@@ -69,7 +61,7 @@ def test_similar_items_have_similar_rows(shop, contents, name, trait, times_chan
 @pytest.mark.parametrize("name", ["histograms", "tfidf"])
 def test_a_fitted_encoder_gives_the_same_rows_with_its_state(contents, name):
     fitted, loaded = make_encoder(name), make_encoder(name)
-    rows = rows_of(fitted, contents[fitted.modality])
+    rows = encode_contents(fitted, contents[fitted.modality])
     loaded.load(fitted.state())
     prepared = [loaded.prepare(content) for content in contents[loaded.modality]]
     np.testing.assert_allclose(loaded.encode(prepared), rows, rtol=1e-6, atol=1e-7)
@@ -79,14 +71,14 @@ def test_a_fitted_encoder_gives_the_same_rows_with_its_state(contents, name):
 @pytest.mark.parametrize("name", ["histograms", "tfidf"])
 def test_rows_of_fitted_encoders_have_length_one(contents, name):
     encoder = make_encoder(name)
-    rows = rows_of(encoder, contents[encoder.modality])
+    rows = encode_contents(encoder, contents[encoder.modality])
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
 
 
 def test_principal_directions_are_those_of_the_singular_value_decomposition(contents):
     encoder = make_encoder("histograms")
     prepared = np.stack([encoder.prepare(content) for content in contents["image"]])
-    rows = rows_of(encoder, contents["image"])
+    rows = encode_contents(encoder, contents["image"])
     centred = prepared - prepared.mean(0)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     expected = left[:, :64] * values[:64]
@@ -104,7 +96,7 @@ def test_words_of_similar_meaning_are_similar_to_wordllama():
 
 def test_a_text_without_known_words_has_a_row_of_zeros(contents):
     encoder = make_encoder("tfidf")
-    rows_of(encoder, contents["text"])
+    encode_contents(encoder, contents["text"])
     assert not encoder.encode(["zyxwv"]).any()
 
 

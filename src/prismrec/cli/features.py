@@ -76,7 +76,7 @@ def features(
         _print_json(results)
         return
     for encoded in results.values():
-        _show(encoded, quiet=quiet)
+        show_encoded(encoded, quiet=quiet)
 
 
 def _print_json(results: "dict[str, Encoded]") -> None:
@@ -90,7 +90,8 @@ def _print_json(results: "dict[str, Encoded]") -> None:
     typer.echo(json.dumps(found, ensure_ascii=False))
 
 
-def _show(encoded: "Encoded", *, quiet: bool) -> None:
+def show_encoded(encoded: "Encoded", *, quiet: bool) -> None:
+    """Print what was encoded and where it is."""
     manifest = encoded.manifest
     source = f"{manifest.folder}/" if manifest.folder else ", ".join(manifest.columns)
     for note in () if quiet else encoded.notes:

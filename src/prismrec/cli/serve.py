@@ -15,7 +15,11 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set, for the pictures.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder of the data set, for the pictures; without it, on this machine alone, that of training.",
+            show_default=False,
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -31,6 +35,7 @@ def serve(
     Point a symbolic link to a run, serve the link, and point it to a new run later: the server swaps them.
     """
     import os
+    from dataclasses import replace
 
     try:
         from prismrec.serving import ServerSettings, read_token
@@ -42,6 +47,20 @@ def serve(
         raise InputError("--data", str(data), "the folder of the data set")
     token = read_token(token_file, os.environ.get("PRISMREC_TOKEN"))
     settings = ServerSettings(run, host, port, workers, token, tuple(cors or ()), data)
+    if data is None and settings.is_local:
+        settings = replace(settings, data=_folder_of_data(run))
     if token is None and not settings.is_local:
         typer.echo(f"note: {host} can be reached by others, and there is no token: see --token-file", err=True)
     serve_run(settings)
+
+
+def _folder_of_data(run: Path) -> Path | None:
+    """The folder that the run was trained on, if the run says it and it is still there."""
+    from prismrec.runs import read_manifest
+
+    origin = read_manifest(run).origin
+    if origin is None:
+        return None
+    source = Path(origin.source)
+    folder = source.parent if source.is_file() else source
+    return folder if folder.is_dir() else None

@@ -1,7 +1,7 @@
 """From texts, pictures and sounds to features: encoders, the cache of their rows, and the files that readers find."""
 
 from prismrec.content.encode import encode, encode_like
-from prismrec.content.encoder import Encoder, FittedEncoder, Sound, UnreadableError
+from prismrec.content.encoder import Encoder, FittedEncoder, Sound, UnreadableError, encode_contents
 from prismrec.content.modality import Encoded
 from prismrec.content.registry import DEFAULTS, encoder_names, make_encoder
 
@@ -13,6 +13,7 @@ __all__ = [
     "Sound",
     "UnreadableError",
     "encode",
+    "encode_contents",
     "encode_like",
     "encoder_names",
     "make_encoder",

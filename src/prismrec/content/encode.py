@@ -86,7 +86,7 @@ def _names(found: Sequence[Contents], name: str | None) -> list[str]:
 
 def _encoder_of(kind: ContentKind, encoders: Mapping[ContentKind, str | Encoder], device: DeviceName) -> Encoder:
     chosen = encoders.get(kind, DEFAULTS[kind])
-    encoder = make_encoder(chosen, device) if isinstance(chosen, str) else chosen
+    encoder = make_encoder(chosen, device, kind) if isinstance(chosen, str) else chosen
     if encoder.modality != kind:
         found = f"{encoder.name!r}, which encodes {encoder.modality}"
         raise ParameterError(f"{kind}_encoder", found, f"an encoder of {kind}")
@@ -151,7 +151,7 @@ def encode_like(
     for name, source in wanted.items():
         manifest = source.manifest
         contents = _contents_like(folder, items, manifest)
-        encoder = make_encoder(manifest.encoder, device)
+        encoder = make_encoder(manifest.encoder, device, manifest.content)
         options = EncodeOptions(manifest.normalisation, "safetensors", workers or os.cpu_count() or 1, False, progress)
         results[name] = encode_modality(folder, name, contents, encoder, options, source)
     return results

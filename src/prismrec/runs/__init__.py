@@ -2,6 +2,7 @@
 
 from prismrec.runs.check import find_problems
 from prismrec.runs.compare import RunComparison, RunTable, compare_runs
+from prismrec.runs.folder import read_manifest
 from prismrec.runs.index import IndexRecord, SearchRecord, build_index
 from prismrec.runs.lock import locked
 from prismrec.runs.manifest import CustomNames, Manifest, parse_manifest
@@ -24,4 +25,5 @@ __all__ = [
     "find_problems",
     "locked",
     "parse_manifest",
+    "read_manifest",
 ]

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from prismrec.content import encode
 from prismrec.data import load
 from prismrec.data.demo import ShopConfig, make_shop, write_shop
-from prismrec.data.demo.encoders import image_features, text_features
 from prismrec.errors import InputError
 
 CONFIG = ShopConfig(users=40, items=60, interactions=300, seed=4)
@@ -40,14 +40,13 @@ def test_timestamps_are_those_of_the_log(folder):
     assert np.array_equal(written, shop.log.timestamps)
 
 
-def test_features_can_be_computed_from_the_written_pictures_and_texts(folder):
-    items = pl.read_csv(folder / "items.csv")
-    pictures = [np.asarray(Image.open(folder / path)) for path in items["image"]]
-    texts = [f"{title}. {description}" for title, description in items.select("title", "description").iter_rows()]
-    for name, rows in (("image", image_features(pictures)), ("text", text_features(texts))):
-        with np.load(folder / "features" / f"{name}.npz", allow_pickle=False) as file:
-            assert file["ids"].tolist() == items["item_id"].to_list()
-            np.testing.assert_allclose(file["features"], rows, atol=1e-6)
+def test_features_are_those_of_the_written_pictures_and_texts(folder, tmp_path):
+    write_shop(tmp_path / "shop", CONFIG, features=False)
+    assert load(tmp_path / "shop").features == {}
+    encode(tmp_path / "shop", encoders={"text": "tfidf", "image": "histograms"})
+    encoded, written = load(tmp_path / "shop"), load(folder)
+    for name in ("image", "text"):
+        assert np.array_equal(encoded.features[name], written.features[name])
 
 
 def test_the_folder_says_that_it_is_synthetic_and_from_which_seed(folder):

@@ -137,30 +137,39 @@ class Shop:
             InputError: the extra `demo` is not installed.
         """
         with _demo_extra():
-            from prismrec.data.demo.encoders import add_noise, image_features, text_features
+            from PIL import Image
+
+            from prismrec.content import encode_contents, make_encoder
+            from prismrec.data.demo.noise import add_noise
 
         texts = [f"{item.title}. {item.description}" for item in self.items]
+        images = [Image.fromarray(pixels) for pixels in self.pictures]
+        image_rows = encode_contents(make_encoder("histograms"), images)  # [I, F]
+        text_rows = encode_contents(make_encoder("tfidf"), texts)  # [I, F]
         share = self.config.feature_noise
         return {
-            "image": add_noise(image_features(self.pictures), share, _random(self.config, _Stream.NOISE, 0)),
-            "text": add_noise(text_features(texts), share, _random(self.config, _Stream.NOISE, 1)),
+            "image": add_noise(image_rows, share, _random(self.config, _Stream.NOISE, 0)),
+            "text": add_noise(text_rows, share, _random(self.config, _Stream.NOISE, 1)),
         }
 
-    def dataset(self) -> Dataset:
+    def dataset(self, *, features: bool = True) -> Dataset:
         """The data set that a recommender sees. It equals the data set read from the files of `write_shop`.
+
+        Args:
+            features: whether the data set has features.
 
         Raises:
             InputError: the extra `demo` is not installed.
         """
         item_ids = [item.id for item in self.items]
-        all_present = np.ones(len(self.items), dtype=np.bool_)
+        modalities = self.features if features else {}
         return Dataset(
             name="demo",
             train=self._interactions(TRAIN),
             valid=self._interactions(VALID),
             test=self._interactions(TEST),
-            features=self.features,
-            present={"image": all_present, "text": all_present},
+            features=modalities,
+            present={name: np.ones(len(self.items), dtype=np.bool_) for name in modalities},
             users=Vocabulary(self.user_ids, "user"),
             items=Vocabulary(item_ids, "item"),
             catalog=self.catalog,

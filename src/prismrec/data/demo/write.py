@@ -19,14 +19,16 @@ from seed {seed}: {users} customers, {items} products, {interactions} interactio
 interactions.csv   user_id, item_id, timestamp (seconds since 1970), split (train, valid, test)
 items.csv          item_id, title, description, image
 images/            one picture per product
-features/          image.npz, computed from the pictures alone, and text.npz, computed from titles and descriptions
-                   alone, each with the arrays ids [I] and features [I, F]
 
-Strength of the tastes, from 0 to 1: {taste}. Share of noise in the features, from 0 to 1: {feature_noise}.
+Strength of the tastes, from 0 to 1: {taste}.
+"""
+_FEATURES = """\
+features/          image.npz, computed from the pictures alone, and text.npz, computed from titles and descriptions
+                   alone, each with the arrays ids [I] and features [I, F]. Share of noise, from 0 to 1: {feature_noise}
 """
 
 
-def write_shop(folder: Path, config: ShopConfig = DEFAULT) -> None:
+def write_shop(folder: Path, config: ShopConfig = DEFAULT, *, features: bool = True) -> None:
     """Generate a shop and write it to a new folder. The folder is complete or absent.
 
     The folder has the files of `write_table`, with a column `timestamp` in the interactions, the pictures
@@ -35,16 +37,17 @@ def write_shop(folder: Path, config: ShopConfig = DEFAULT) -> None:
     Args:
         folder: a new or empty folder.
         config: size, seed and informativeness of the shop.
+        features: whether to write features; `prismrec features` makes them from the pictures and texts.
 
     Raises:
         InputError: `folder` is not an empty folder or cannot be written, or the extra `demo` is not installed.
     """
     with new_folder(folder) as unfinished:
         shop = make_shop(config)
-        write_table(shop.dataset(), unfinished)
+        write_table(shop.dataset(features=features), unfinished)
         _add_timestamps(shop, unfinished / "interactions.csv")
         _write_pictures(shop, unfinished / "images")
-        readme = _README.format(**config.model_dump())
+        readme = (_README + _FEATURES if features else _README).format(**config.model_dump())
         (unfinished / "README.txt").write_text(readme, encoding="utf-8")
 
 

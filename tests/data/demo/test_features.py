@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
 from prismrec.data.demo import Shop
-from prismrec.data.demo.encoders import WIDTH, add_noise, image_features, text_features
+from prismrec.data.demo.noise import add_noise
 from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style
 
 
@@ -47,14 +47,14 @@ def test_noise_lowers_the_accuracy(small):
 def test_features_are_finite_float32_rows_of_length_one(small):
     for rows in small().features.values():
         assert rows.dtype == np.float32
-        assert rows.shape == (400, WIDTH)
+        assert rows.shape == (400, 64)
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
 
 
 def test_a_tiny_shop_has_narrower_features(small):
     shop = small(users=10, items=30, interactions=60)
-    assert image_features(shop.pictures).shape == (30, 29)
-    assert text_features([item.title for item in shop.items]).shape[1] < 30
+    assert shop.features["image"].shape == (30, 29)
+    assert shop.features["text"].shape == (30, 29)
 
 
 def test_share_1_is_noise_alone_and_share_0_changes_nothing():
