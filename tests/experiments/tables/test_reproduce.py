@@ -21,6 +21,7 @@ from prismrec.experiments.tables.sources import Source, as_source
 from prismrec.experiments.train import make_config, train
 from prismrec.records import Settings
 from prismrec.training import Callback, EpochEnd
+from prismrec.types import Interactions
 
 
 class Log(Watcher):
@@ -171,7 +172,7 @@ def test_a_killed_table_keeps_its_finished_cells(shop: Dataset, tmp_path: Path) 
     assert process.wait() == -signal.SIGKILL
     kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/cell.json")}
     assert 2 <= len(kept) < 4
-    assert not (out / "ludp-fig3").exists()
+    assert not (out / "ludp-fig3" / "results.json").exists()
     subprocess.run(command, check=True, capture_output=True)
     after = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/cell.json")}
     assert len(after) == 4
@@ -214,6 +215,22 @@ def test_rows_that_the_data_cannot_serve_say_so(shop: Dataset, tmp_path: Path) -
     bare = dataclasses.replace(shop, features={}, present={})
     outcome = run(table(), as_source(bare, table()), tmp_path)
     assert [row.reason for row in outcome.rows] == ["", "", "demo has no features"]
+
+
+def test_the_epoch_does_not_depend_on_the_test_split(shop: Dataset, tmp_path: Path) -> None:
+    first = cells.compute(a_cell(shop, epochs=6), tmp_path)
+    second = cells.compute(a_cell(dataclasses.replace(shop, test=shop.valid), epochs=6), tmp_path)
+    assert first.key != second.key
+    assert (first.best_epoch, first.valid, first.curve) == (second.best_epoch, second.valid, second.curve)
+    assert second.test["recall@20"] == second.valid["recall@20"]
+
+
+def test_data_without_test_pairs_are_not_trained_on(shop: Dataset, tmp_path: Path) -> None:
+    nothing = Interactions.from_pairs(shop.test.users[:0], shop.test.items[:0], len(shop.users), len(shop.items))
+    log = Log()
+    outcome = run(table(), as_source(dataclasses.replace(shop, test=nothing), table()), tmp_path, log)
+    assert {row.reason for row in outcome.rows} == {"demo has no test interactions"}
+    assert log.trained == []
 
 
 def test_options_narrow_the_rows_and_unknown_ones_are_refused(source: Source, tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ def test_data_of_the_paper_are_found_and_what_is_missing_is_said(
     assert by_name[0].dataset.fingerprint == by_path[0].dataset.fingerprint
 
 
+def test_two_data_sets_of_one_name_are_refused(shop: Dataset, tmp_path: Path) -> None:
+    write_table(shop, tmp_path / "a" / "mine")
+    with pytest.raises(InputError, match="one name"):
+        find_sources(table(), [str(tmp_path / "a" / "mine"), str(tmp_path / "a" / "mine")])
+
+
 def test_without_any_data_the_error_says_where_to_get_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PRISMREC_DATA", raising=False)
     with pytest.raises(InputError, match=r"PRISMREC_DATA is unset.*from the author"):

@@ -118,6 +118,8 @@ def make_entry(
     """
     dataset = source.dataset
     kind = find_model(row.model)
+    if not len(dataset.test):
+        return Entry(row, source, reason=f"{source.name} has no test interactions")
     if row.modality is not None:
         modality = match_modality(row.modality, list(dataset.features))
         if modality is None:

@@ -59,11 +59,16 @@ def find_sources(
         The data sets that were found, and those of the paper that were not.
 
     Raises:
-        InputError: a given folder does not exist or cannot be read, or no data set of the paper was found.
+        InputError: a given folder does not exist or cannot be read, two have the same name, or no data set of the
+            paper was found.
     """
     read = read or (lambda path: load(path, split=None if table.split is None else SplitSpec(by=table.split)))
     if given:
-        return [_as_source(read(_given_path(each)), table) for each in given], []
+        sources = [_as_source(read(_given_path(each)), table) for each in given]
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            raise InputError("--data", f"two data sets with one name: {', '.join(names)}", "folders of different names")
+        return sources, []
     found, missing = [], []
     for name, data in table.paper.data.items():
         folder = _in_folder(name)
