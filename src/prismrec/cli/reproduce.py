@@ -150,7 +150,8 @@ def _sources(table: "Table", data: Sequence[str], *, quick: bool) -> tuple[list[
 
 
 def _command() -> str:
-    return shlex.join(["prismrec", *sys.argv[1:]])
+    """The command line, without what changes no result."""
+    return shlex.join(["prismrec", *[word for word in sys.argv[1:] if word not in ("--finished", "--json")]])
 
 
 def _list() -> None:
