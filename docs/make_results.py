@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from textwrap import fill
 
 from ruamel.yaml import YAML
 
@@ -68,7 +69,7 @@ def page() -> str:
     for name, comment in comments.items():
         outcome = Outcome.model_validate_json((TABLES / f"{name}.json").read_text(encoding="utf-8"))
         parts += [f"### [{outcome.title} ({', '.join(outcome.data)})](tables/{name}.md)", ""]
-        parts += [" ".join(comment.split()), ""]
+        parts += [fill(" ".join(comment.split()), 120), ""]
         for grid in (*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)):
             parts += [markdown_grid(grid), "", *([grid.caption.replace("*", r"\*"), ""] if grid.caption else [])]
         parts += [f"    {outcome.command}", ""]

@@ -11,10 +11,11 @@ import pytest
 
 from experiments.tables.examples import run, table
 from prismrec.errors import InputError
+from prismrec.experiments.tables.grids import Grid
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.report import render_report
 from prismrec.experiments.tables.sources import Source
-from prismrec.experiments.tables.write import latex, markdown, table_csv, write_outcome
+from prismrec.experiments.tables.write import latex, markdown, markdown_grid, table_csv, write_outcome
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -69,6 +70,11 @@ def test_the_markdown_table_has_as_many_cells_in_each_line(outcome: Outcome) -> 
     for block in blocks:
         assert len({line.count("|") for line in block.splitlines()}) == 1
     assert re.search(r"\*\*0\.\d{4} ± 0\.\d{4}", blocks[0])
+
+
+def test_a_best_value_with_a_star_is_bold_without_its_star() -> None:
+    grid = Grid("Results", ("row", "x"), (("a|b", "0.5*"), ("c", "0.4*")), best=frozenset({(0, 1)}))
+    assert markdown_grid(grid).splitlines()[2:] == [r"| a\|b | **0.5**\* |", r"| c | 0.4\* |"]
 
 
 def test_latex_escapes_what_latex_would_read(source: Source, tmp_path: Path) -> None:

@@ -84,17 +84,18 @@ def markdown(outcome: Outcome) -> str:
 
 def markdown_grid(grid: Grid) -> str:
     """The cells of a grid as a Markdown table, with the best values in bold."""
-    rows = [
-        [f"**{cell}**" if (r, c) in grid.best else cell for c, cell in enumerate(row)]
-        for r, row in enumerate(grid.rows)
+    lines = [grid.header, ["---"] * len(grid.header)]
+    lines += [
+        [_markdown_cell(cell, (r, c) in grid.best) for c, cell in enumerate(row)] for r, row in enumerate(grid.rows)
     ]
-    lines = [grid.header, ["---"] * len(grid.header), *rows]
-    return "\n".join("| " + " | ".join(_markdown_text(cell) for cell in line) + " |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _markdown_text(cell: str) -> str:
-    starred = cell.endswith("*") and not cell.endswith("**")
-    return (cell[:-1] + r"\*" if starred else cell).replace("|", r"\|")
+def _markdown_cell(cell: str, is_best: bool) -> str:
+    """The text with its star after the bold part."""
+    text = cell.removesuffix("*").replace("|", r"\|")
+    star = r"\*" if cell.endswith("*") else ""
+    return (f"**{text}**" if is_best else text) + star
 
 
 def latex(outcome: Outcome) -> str:
