@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from prismrec.data import Dataset
+    from prismrec.data.quality import FeatureQuality
     from prismrec.types import Interactions
 
 app = typer.Typer(help="Describe, split and convert data sets; download and import public ones.", no_args_is_help=True)
@@ -115,6 +116,9 @@ class Summary:
         items_without_training: number of items without a training interaction.
         modalities: by name.
         catalog: columns of the item table; empty if there is none.
+        quality: what the features of a modality look like, by name.
+        encoders: the encoders of the modalities that `prismrec features` made.
+        warnings: what may be wrong with the features.
         notes: what the reader counted and decided.
         fingerprint: hash of ids, interactions and features.
     """
@@ -129,12 +133,17 @@ class Summary:
     items_without_training: int
     modalities: dict[str, ModalitySummary]
     catalog: list[str]
+    quality: dict[str, "FeatureQuality"]
+    encoders: dict[str, str]
+    warnings: list[str]
     notes: tuple[str, ...]
     fingerprint: str
 
 
 def summarise(dataset: "Dataset") -> Summary:
     """Count what is in a data set."""
+    from prismrec.data.quality import describe_features, warnings_about
+
     users = len(dataset.users)
     items = len(dataset.items)
     interactions = len(dataset.train) + len(dataset.valid) + len(dataset.test)
@@ -144,9 +153,11 @@ def summarise(dataset: "Dataset") -> Summary:
         "test": _summarise_split(dataset.test),
     }
     modalities = {}
+    qualities = {}
     for name, values in dataset.features.items():
         missing = int((~dataset.present[name]).sum())
         modalities[name] = ModalitySummary(width=values.shape[1], missing=missing)
+        qualities[name] = describe_features(values, dataset.present[name])
     return Summary(
         name=dataset.name,
         users=users,
@@ -158,6 +169,9 @@ def summarise(dataset: "Dataset") -> Summary:
         items_without_training=items - splits["train"].items,
         modalities=modalities,
         catalog=[] if dataset.catalog is None else dataset.catalog.columns,
+        quality=qualities,
+        encoders={name: encoding.manifest.encoder for name, encoding in dataset.encodings.items()},
+        warnings=warnings_about(qualities),
         notes=dataset.notes,
         fingerprint=dataset.fingerprint,
     )
@@ -183,6 +197,10 @@ def show(summary: Summary) -> None:
         console.print(_modality_table(summary.modalities))
     else:
         console.print("no modalities")
+    for name in summary.modalities:
+        console.print(_quality_line(name, summary), markup=False, highlight=False, soft_wrap=True)
+    for warning in summary.warnings:
+        console.print(f"! {warning}", markup=False, highlight=False, soft_wrap=True)
     for note in summary.notes:
         console.print(f"- {note}", markup=False, highlight=False, soft_wrap=True)
 
@@ -209,6 +227,14 @@ def _modality_table(modalities: dict[str, ModalitySummary]) -> "Table":
     for name, part in modalities.items():
         table.add_row(escape(name), f"{part.width:,}", f"{part.missing:,}")
     return table
+
+
+def _quality_line(name: str, summary: Summary) -> str:
+    quality = summary.quality[name]
+    lengths = f"{quality.median:,.4g} ({quality.shortest:,.4g} to {quality.longest:,.4g})"
+    counts = f"{quality.duplicates:,} duplicates, {quality.constant_columns:,} constant columns"
+    encoder = f", by {summary.encoders[name]}" if name in summary.encoders else ""
+    return f"{name}: length of rows {lengths}, spread {quality.spread:.0%}, {counts}{encoder}"
 
 
 def _report_written(dataset: "Dataset", out: Path) -> None:
