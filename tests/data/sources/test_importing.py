@@ -69,7 +69,13 @@ def test_conditions_apply_in_order_and_are_recorded(ratings, tmp_path):
         "until": "2000-10-01",
         "k_core": 2,
     }
-    assert record(tmp_path / "out")["files"]["ratings.dat"] == (raw / "ratings.dat").stat().st_size
+    assert record(tmp_path / "out")["files"]["raw/ratings.dat"] == (raw / "ratings.dat").stat().st_size
+
+
+def test_both_logs_of_mind_are_recorded(tmp_path):
+    raw = write(tmp_path / "raw", public_data.mind_small())
+    import_source("mind-small", raw, tmp_path / "out")
+    assert record(tmp_path / "out")["files"] == {name: len(data) for name, data in public_data.mind_small().items()}
 
 
 def test_describe_names_the_source_and_each_step(ratings, tmp_path):

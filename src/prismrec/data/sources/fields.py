@@ -103,7 +103,7 @@ def _fields(path: Path, block: Block, layout: Layout) -> pl.DataFrame:
         separator = "\t"
     try:
         with quiet_panics():
-            return pl.read_csv(
+            frame = pl.read_csv(
                 io.BytesIO(text),
                 has_header=False,
                 separator=separator,
@@ -114,6 +114,9 @@ def _fields(path: Path, block: Block, layout: Layout) -> pl.DataFrame:
         _refuse_odd_line(path, block, layout)
         found = f"unreadable content ({str(error).splitlines()[0][:100]})"
         raise InputError(path, found, f"{len(layout.columns)} fields in every line") from None
+    if text.count(separator.encode()) != frame.height * (len(layout.columns) - 1):
+        _refuse_odd_line(path, block, layout)  # older versions of polars fill up short lines
+    return frame
 
 
 def _refuse_odd_line(path: Path, block: Block, layout: Layout) -> None:

@@ -107,13 +107,18 @@ def _write(
         licence=source.licence,
         page=source.page,
         version=version("prismrec"),
-        files={path.name: path.stat().st_size for path in content.files},
+        files={_shown(path): path.stat().st_size for path in content.files},
         options=options.given(),
         steps=log.steps(),
         users=counts.users,
         items=counts.items,
         notes=(*content.notes, *counts.notes),
     )
+
+
+def _shown(path: Path) -> str:
+    """The name of a file, with its folder: MIND has `behaviors.tsv` twice."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def _nothing_left(content: Content, log: _Log) -> InputError:

@@ -51,13 +51,13 @@ def _clicks(path: Path, history: bool) -> Iterator[Rows]:
     for rows in field_rows(path, _BEHAVIOUR):
         times = moments(rows, "time", "%m/%d/%Y %I:%M:%S %p").alias("timestamp")
         frame = rows.frame.with_columns(times, pl.col("shown").str.split(" "))
-        shown = frame.select("user_id", "timestamp", pl.col("shown")).explode("shown", empty_as_null=False)
+        shown = frame.select("user_id", "timestamp", pl.col("shown")).explode("shown")
         _check_marks(shown, path)
         clicked = shown.filter(pl.col("shown").str.ends_with("-1"))
         parts = [clicked.select("user_id", pl.col("shown").str.strip_suffix("-1").alias("item_id"), "timestamp")]
         if history:
             earlier = frame.select("user_id", pl.col("history").str.split(" ").alias("item_id"), "timestamp")
-            earlier = earlier.filter(pl.col("item_id").is_not_null()).explode("item_id", empty_as_null=False)
+            earlier = earlier.filter(pl.col("item_id").is_not_null()).explode("item_id")
             earlier = earlier.sort("timestamp").unique(["user_id", "item_id"], keep="first", maintain_order=True)
             parts.append(earlier)
         yield Rows(pl.concat(parts), rows.path, rows.first)

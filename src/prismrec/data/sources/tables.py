@@ -16,6 +16,9 @@ from prismrec.errors import InputError
 from prismrec.files import require_space
 from prismrec.types import FloatArray
 
+_ROWS_AT_ONCE = 2**17
+"""Looking ids up takes time for all ids of the data set, so it should be done for many rows."""
+
 
 class Written(NamedTuple):
     """What was written beside the interactions."""
@@ -68,13 +71,10 @@ def write_contents(
 def _table(parts: Iterator[Rows], kind: str, ids: pl.Series, keep_all: bool, notes: list[str]) -> pl.DataFrame:
     """The first row of each id, in the order of the ids. An id that the source does not describe has empty cells."""
     column = f"{kind}_id"
-    frames = []
-    for rows in parts:
-        rows.require_ids(column)
-        frames.append(rows.frame if keep_all else rows.frame.filter(pl.col(column).is_in(ids.implode())))
-    if not frames:
+    kept = list(_described(parts, column, None if keep_all else ids))
+    if not kept:
         return pl.DataFrame({column: ids})
-    found = pl.concat(frames, how="diagonal")
+    found = pl.concat(kept)
     repeated = found.height - found[column].n_unique()
     found = found.unique(column, keep="first", maintain_order=True)
     if repeated:
@@ -83,7 +83,26 @@ def _table(parts: Iterator[Rows], kind: str, ids: pl.Series, keep_all: bool, not
     if len(unknown):
         notes.append(f"{len(unknown):,} {kind}s with interactions are not described, such as {unknown[0]!r}")
     found = pl.concat([found, pl.DataFrame({column: unknown})], how="diagonal")
-    return found.sort(column) if keep_all else pl.DataFrame({column: ids}).join(found, on=column, how="left")
+    if keep_all:
+        return found.sort(column)
+    return pl.DataFrame({column: ids}).join(found, on=column, how="left", maintain_order="left")
+
+
+def _described(parts: Iterator[Rows], column: str, ids: pl.Series | None) -> Iterator[pl.DataFrame]:
+    """The rows of some ids, or of all."""
+    waiting: list[pl.DataFrame] = []
+    for rows in parts:
+        rows.require_ids(column)
+        waiting.append(rows.frame)
+        if sum(frame.height for frame in waiting) >= _ROWS_AT_ONCE:
+            yield _of_ids(pl.concat(waiting), column, ids)
+            waiting = []
+    if waiting:
+        yield _of_ids(pl.concat(waiting), column, ids)
+
+
+def _of_ids(frame: pl.DataFrame, column: str, ids: pl.Series | None) -> pl.DataFrame:
+    return frame if ids is None else frame.filter(pl.col(column).is_in(ids.implode()))
 
 
 def _chosen(blocks: Iterator[tuple[list[str], FloatArray]], items: pl.Series) -> Iterator[tuple[list[str], FloatArray]]:
