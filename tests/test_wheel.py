@@ -58,6 +58,14 @@ def test_a_wheel_with_kernels_is_for_this_platform(tmp_path: Path) -> None:
     assert any(name.startswith("prismrec/ops/_kernels/_kernels.") for name in zipfile.ZipFile(wheel).namelist())
 
 
+def test_a_wheel_has_the_tables_of_the_papers_and_the_page_of_their_report(pure: Path) -> None:
+    names = set(zipfile.ZipFile(pure).namelist())
+    folder = ROOT / "src" / "prismrec" / "experiments" / "tables"
+    files = [path for pattern in ("*.yaml", "*.html") for path in folder.glob(pattern)]
+    assert len(files) > 15
+    assert {f"prismrec/experiments/tables/{path.name}" for path in files} <= names
+
+
 def test_the_description_for_an_index_has_no_relative_links(pure: Path) -> None:
     text = metadata(pure, "METADATA").get_payload()
     assert "pip install" in text
