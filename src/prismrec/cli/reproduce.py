@@ -30,7 +30,8 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for the results: OUT/NA
 Quick = Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)]
 Models = Annotated[list[str] | None, typer.Option("--models", help="Only rows of this model; may be repeated.")]
 Only = Annotated[list[str] | None, typer.Option("--only", help=_ONLY_HELP)]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds; the table says how many.", min=1, max=1000)]
+_SEEDS_HELP = "Number of seeds, instead of that of the table."
+Seeds = Annotated[int | None, typer.Option("--seeds", help=_SEEDS_HELP, min=1, max=1000)]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
 Patience = Annotated[str | None, typer.Option("--patience", help="As in `prismrec train`.", metavar="auto|N")]
 Trials = Annotated[int, typer.Option("--trials", help=_TRIALS_HELP, min=0)]
