@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prismrec.data import Dataset, SplitSpec, dataset, from_csr, load
     from prismrec.evaluation import Evaluation, evaluate
     from prismrec.experiments.train import train
+    from prismrec.experiments.tune import tune
     from prismrec.models import REGISTRY as MODELS
     from prismrec.records import Settings
     from prismrec.runs import Run
@@ -45,6 +46,7 @@ _HOMES = {
     "from_csr": "prismrec.data",
     "load": "prismrec.data",
     "train": "prismrec.experiments.train",
+    "tune": "prismrec.experiments.tune",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "from_csr",
     "load",
     "train",
+    "tune",
 ]
 
 limit_threads()  # PyTorch reads the number when it is loaded

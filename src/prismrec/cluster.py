@@ -1,6 +1,8 @@
 """Workers on a Ray cluster, or on the cores of this machine if there is none."""
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -48,10 +50,8 @@ class RayWorkers(Generic[Task, Result]):
     def __enter__(self) -> "RayWorkers[Task, Result]":
         ray = self._ray
         self._started = not ray.is_initialized()
-        if self._started and os.environ.get("RAY_ADDRESS"):
-            ray.init(log_to_driver=False)
-        elif self._started:
-            ray.init(include_dashboard=False, log_to_driver=False)
+        if self._started:
+            self._start()
         resources = ray.cluster_resources()
         self._gpus = self._gpus and resources.get("GPU", 0) >= 1
         self._room = int(resources.get("GPU" if self._gpus else "CPU", 1))
@@ -66,6 +66,16 @@ class RayWorkers(Generic[Task, Result]):
             self._ray.kill(worker)
         if self._started:
             self._ray.shutdown()
+
+    def _start(self) -> None:
+        """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine."""
+        handler = signal.getsignal(signal.SIGTERM)
+        if os.environ.get("RAY_ADDRESS"):
+            self._ray.init(log_to_driver=False)
+        else:
+            self._ray.init(include_dashboard=False, log_to_driver=False)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # that of Ray ends the process without any clean-up
 
     @property
     def busy(self) -> int:

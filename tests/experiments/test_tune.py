@@ -165,6 +165,18 @@ def test_a_trial_whose_process_is_killed_three_times_has_failed(tmp_path: Path) 
     assert points(result.trials) == EVERYTHING
 
 
+def test_a_trial_whose_workers_on_a_cluster_are_lost_three_times_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    made = make_search("MF-BPR", make_dataset(), {"learning_rate": [0.1]}, tmp_path / "search", FIXED, SETTINGS)
+    with made.open() as journal:
+        for _ in range(3):
+            claim = journal.claim()
+            assert claim.point == {"learning_rate": 0.1}
+            journal.release(claim.number, killed=True)
+        assert journal.claim() is None
+        assert [trial.state for trial in journal.trials()] == ["failed"]
+
+
 def test_two_processes_share_a_search_and_repeat_nothing(whole: TuneResult, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     other = fork(lambda: search(folder))

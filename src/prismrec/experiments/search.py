@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
+from typing import Literal
 
 import torch
 
@@ -20,6 +21,8 @@ from prismrec.experiments.space import Point, Space
 from prismrec.experiments.trial import JOURNAL, EpochReport, Outcome, TrialRunner
 from prismrec.records import EpochRecord
 
+_SECONDS_BETWEEN_READS = 5
+"""Time after which the trials of other processes are read again during a trial."""
 _PAUSE = 0.3
 """Seconds between two looks at the journal while other processes run the last trials."""
 
@@ -124,16 +127,27 @@ class Search:
         runner = replace(self.runner, checkpoints=None)  # a worker may be another machine
         gpus = runner.settings.device != "cpu"
         with RayWorkers[Claim, Outcome | None](partial(_run_claim, runner), workers, gpus=gpus) as pool:
-            while pool.busy or not self.is_out_of_time:
-                while pool.free and not self.is_out_of_time and isinstance(claim := journal.claim(), Claim):
-                    pool.start(claim)
+            while True:
+                next_one = self._start_trials(journal, pool)
                 progress.update()
                 if pool.busy:
                     _end_trial(journal, pool.wait(_PAUSE))
-                elif journal.claim() is None:
+                elif next_one is None:
                     return
                 else:
                     time.sleep(_PAUSE)
+
+    def _start_trials(
+        self, journal: Journal, pool: RayWorkers[Claim, Outcome | None]
+    ) -> Claim | Literal["wait"] | None:
+        """Give trials to all free workers; returns None if no trial will follow."""
+        claim: Claim | Literal["wait"] | None = None
+        while pool.free and not self.is_out_of_time:
+            claim = journal.claim()
+            if not isinstance(claim, Claim):
+                break
+            pool.start(claim)
+        return claim
 
 
 def _run_claim(runner: TrialRunner, claim: Claim) -> Outcome | None:
@@ -158,12 +172,14 @@ class _Progress:
         self._journal = journal
         self._report = report
         self._now = TuneProgress(0, 0, 0, journal.most)
+        self._read_again = 0.0
 
     def update(self) -> None:
         """Report the trials if they have changed."""
         if self._report is None:
             return
         trials = self._journal.trials()
+        self._read_again = time.monotonic() + _SECONDS_BETWEEN_READS
         values = [trial.value for trial in trials if trial.value is not None]
         seconds = [trial.seconds for trial in trials if trial.state == "done" and trial.seconds is not None]
         running = sum(trial.state == "running" for trial in trials)
@@ -183,6 +199,8 @@ class _Progress:
     def show_epoch(self, claim: Claim, record: EpochRecord) -> None:
         """Report an epoch of a trial in this process."""
         if self._report is not None:
+            if time.monotonic() >= self._read_again:  # other processes change the journal too
+                self.update()
             self._report(replace(self._now, number=claim.number, point=claim.point, epoch=record))
 
 
