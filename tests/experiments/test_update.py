@@ -11,16 +11,19 @@ import pytest
 import torch
 
 import prismrec
+from prismrec import training
 from prismrec.data import Dataset, NewItems, load_clicks, load_items, write_table
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments import continue_training
-from prismrec.experiments.continue_training import Sizes, grown
+from prismrec.experiments.continue_training import grow_weights
 from prismrec.experiments.refit import refit
+from prismrec.experiments.train import build_model, settled_config
 from prismrec.experiments.update import update
 from prismrec.records import Settings
 from prismrec.runs import Run, find_problems, locked
 from prismrec.runs.folder import read_weights
+from prismrec.training.checkpoint import copy_weights
 from prismrec.types import Interactions, Vocabulary
 
 KNOWN_ITEMS = 70
@@ -143,27 +146,15 @@ def test_training_begins_with_the_weights_of_the_run(run: Run, known: Dataset, t
     assert sum(longer.history[0].loss.values()) < sum(run.history[0].loss.values())
 
 
-@pytest.mark.parametrize("now", [Sizes(5, 6), Sizes(6, 5), Sizes(6, 6), Sizes(4, 4), Sizes(3, 9), Sizes(9, 4)])
-def test_old_rows_keep_their_place_when_weights_grow(now: Sizes) -> None:
-    """Also when there are as many users as items afterwards."""
-    old = {"users": torch.arange(3.0)[:, None], "items": torch.arange(10.0, 14.0)[:, None], "map": torch.ones(2, 2)}
-    fresh = {"users": torch.full((now.users, 1), -1.0), "items": torch.full((now.items, 1), -1.0)}
-    for tables in (old, fresh):
-        tables["nodes"] = torch.cat([tables["users"], tables["items"]])
-    result = grown(old, {**fresh, "map": torch.zeros(2, 2)}, Sizes(3, 4), now)
-    assert result["users"].flatten().tolist() == [0, 1, 2, *[-1] * (now.users - 3)]
-    assert result["items"].flatten().tolist() == [10, 11, 12, 13, *[-1] * (now.items - 4)]
-    assert torch.equal(result["nodes"], torch.cat([result["users"], result["items"]]))
-    assert torch.equal(result["map"], old["map"])
-
-
-def test_weights_of_another_model_are_refused() -> None:
-    fresh = {"users": torch.zeros(5, 2)}
-    for old in (torch.zeros(4, 2), torch.zeros(3, 1), torch.zeros(6, 2), torch.zeros(())):
-        with pytest.raises(InputError, match=r"weight 'users'.*3 users"):
-            grown({"users": old}, fresh, Sizes(3, 4), Sizes(5, 6))
-    with pytest.raises(InputError, match="other names"):
-        grown({"items": torch.zeros(3, 2)}, fresh, Sizes(3, 4), Sizes(5, 6))
+@pytest.mark.parametrize("change", ["name", "shape", "width"])
+def test_weights_of_another_model_are_refused(change: str, run: Run, known: Dataset) -> None:
+    model = build_model("LATTICE", known, settled_config(run), Settings())
+    weights = dict(model.state_dict())
+    table = weights.pop("user_table")
+    if change != "name":
+        weights["user_table"] = table[:-1] if change == "shape" else table[:, :-1]
+    with pytest.raises(InputError, match="weight 'user_table': found"):
+        grow_weights(weights, model, run)
 
 
 @pytest.mark.parametrize("model", ["MMGCN", "GRCN"])
@@ -175,11 +166,12 @@ def test_one_table_of_users_and_items_keeps_its_rows_over_two_updates(
     update(Run.load(tmp_path / "old"), tmp_path / "first", items=load_items(arrivals))
     started: list[dict[str, torch.Tensor]] = []
 
-    def grow(*parts):
-        started.append(grown(*parts))
-        return started[0]
+    def fit(model, *parts, start, **named):
+        start(model)
+        started.append(copy_weights(model))
+        return training.fit(model, *parts, start=start, **named)
 
-    monkeypatch.setattr(continue_training, "grown", grow)
+    monkeypatch.setattr(continue_training, "fit", fit)
     update(Run.load(tmp_path / "first"), tmp_path / "second", epochs=1, dataset=shop)
     before, after = read_weights(tmp_path / "old")["node_table"], started[0]["node_table"]
     assert len(after) == len(before) + len(shop.items) - KNOWN_ITEMS
@@ -211,6 +203,31 @@ def test_a_run_with_parts_of_the_caller_is_not_trained_without_them(known: Datas
     )
     with pytest.raises(InputError, match="loss terms of the caller"):
         update(run, tmp_path / "new", epochs=1, dataset=known)
+
+
+@pytest.mark.filterwarnings("ignore:shop has no modalities")
+def test_what_a_model_computes_from_all_data_is_computed_again(
+    known: Dataset, clicks: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Rows of the old and of the new eigenvectors cannot be mixed."""
+    bare = replace(known, features={}, present={})
+    run = prismrec.train("Spectral", bare, {"exponent": 2.0}, Settings(epochs=1), out=tmp_path / "run")
+    of_known_items = clicks.filter(pl.col("item").is_in(bare.items.ids.to_list()))
+    updated = update(run, tmp_path / "new", clicks=of_known_items, epochs=1)
+    assert len(updated.users) > len(run.users)
+    data = Dataset("shop", updated.train, updated.valid, updated.test, {}, {}, updated.users, updated.items)
+    alone = prismrec.train("Spectral", data, run.manifest.config, Settings(epochs=1)).embeddings
+    torch.testing.assert_close(
+        updated.embeddings.users @ updated.embeddings.items.T, alone.users @ alone.items.T, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_refit_keeps_the_hyperparameters_that_validation_chose(known: Dataset, tmp_path: Path) -> None:
+    run = prismrec.train("Prism", known, {"embedding_size": 8}, Settings(epochs=2), out=tmp_path / "run")
+    assert run.chosen
+    production = refit(run, known, tmp_path / "production")
+    assert {name: production.manifest.config[name] for name in run.chosen} == run.chosen
+    assert production.chosen == {}
 
 
 def test_an_item_of_the_run_is_refused(run: Run, known: Dataset, tmp_path: Path) -> None:

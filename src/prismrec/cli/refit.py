@@ -11,12 +11,15 @@ from prismrec.cli.train import AsJson, Out
 
 _DATA_HELP = "The data set of the run: a folder, or the file of interactions in it."
 
+_INIT_HELP = "The run whose weights the run started from, if it was moved."
+
 
 @with_data_options(split_seed=SplitSeed)
 def refit(
     run: RunFolder,
     data: Annotated[Path, typer.Option("--data", help=_DATA_HELP, show_default=False)],
     out: Out,
+    init: Annotated[Path | None, typer.Option("--init", help=_INIT_HELP, show_default=False, metavar="RUN")] = None,
     as_json: AsJson = False,
     *,
     options: DataOptions,
@@ -30,7 +33,7 @@ def refit(
     old = load(run)
     dataset = options.read(data)
     with EpochLines(old.manifest.settings) as lines:
-        new = refit_run(old, dataset, out, callbacks=[lines])
+        new = refit_run(old, dataset, out, init=init, callbacks=[lines])
     if as_json:
         answer = {"run": str(out), "model": new.manifest.model, "epochs": len(new.history)}
         typer.echo(json.dumps({**answer, "interactions": len(new.train)}))

@@ -12,8 +12,10 @@ from prismrec.cli.source import DataOptions
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.config_file import read_config_file
 from prismrec.experiments.train import make_config
+from prismrec.experiments.warm_start import Source, find_source
+from prismrec.models import find_model
 from prismrec.records import Settings
-from prismrec.runs import parse_manifest
+from prismrec.runs import InitialWeights, Run, parse_manifest
 
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 _KEYS = {each.name: "format" if each.name == "layout" else each.name for each in fields(DataOptions)}
@@ -35,6 +37,7 @@ class _Keys(BaseModel):
     options: _Options = Field(default_factory=_Options)
     config: dict[str, Any] = {}
     settings: Settings = Settings()
+    init: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class RunFile:
         config: hyperparameters by name.
         settings: fields of `Settings` by name.
         fingerprint: of the data of the run that wrote the file.
+        init: the run whose weights to start from.
+        started_from: the run whose weights the run that wrote the file started from.
     """
 
     model: str | None = None
@@ -56,6 +61,8 @@ class RunFile:
     config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
+    init: str | None = None
+    started_from: InitialWeights | None = None
 
 
 def read_run_file(path: Path, model: str | None = None) -> RunFile:
@@ -83,7 +90,21 @@ def read_run_file(path: Path, model: str | None = None) -> RunFile:
         options={name: options[key] for name, key in _KEYS.items() if key in options},
         config=keys.config,
         settings=keys.settings.model_dump(exclude_unset=True),
+        init=keys.init,
     )
+
+
+def find_initial_run(init: Path | None, file: RunFile, model: str) -> Run | None:
+    """The run whose weights to start from: that of the command line, or else that of the config file.
+
+    Raises:
+        InputError: it is not a run of this model, or not the one that the config file records.
+    """
+    kind = find_model(model)
+    folder = init or file.init
+    if folder is not None:
+        return Source.of(folder, kind).run
+    return None if file.started_from is None else find_source(file.started_from, kind).run
 
 
 def given_options(options: DataOptions) -> dict[str, Any]:
@@ -122,6 +143,7 @@ def _from_manifest(path: Path, content: Mapping[str, Any], model: str | None) ->
         config=manifest.config,
         settings=manifest.settings.model_dump(),
         fingerprint=manifest.fingerprint,
+        started_from=manifest.init,
     )
 
 

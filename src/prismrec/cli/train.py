@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from prismrec.records import Settings
     from prismrec.runs import Run
 
+_INIT_HELP = "A run of the same model whose weights to start from."
+
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or extend it (--epochs).")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out when the new one is complete.")]
+Init = Annotated[Path | None, typer.Option("--init", help=_INIT_HELP, show_default=False, metavar="RUN")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -57,12 +60,14 @@ def train(
     precision: Precision = "float32",
     resume: Resume = False,
     overwrite: Overwrite = False,
+    init: Init = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
     options: DataOptions,
 ) -> None:
     """Train a model, keep the epoch with the best validation score, and evaluate it on the test split."""
+    from prismrec.cli.run_file import find_initial_run
     from prismrec.experiments.run_folder import check_out
     from prismrec.experiments.train import make_config
 
@@ -72,9 +77,11 @@ def train(
     if quiet:
         warnings.simplefilter("ignore")
     check_out(out, resume=resume, overwrite=overwrite)
+    start = find_initial_run(init, request.file, request.model)
     dataset = request.read(verbose=verbose)
     show: Show = "nothing" if quiet else "every" if verbose else "auto"
-    run = _train(request.model, dataset, config, request.settings, out, resume=resume, overwrite=overwrite, show=show)
+    model, settings = request.model, request.settings
+    run = _train(model, dataset, config, settings, out, resume=resume, overwrite=overwrite, init=start, show=show)
     _report(run, out, as_json)
 
 
@@ -87,6 +94,7 @@ def _train(
     *,
     resume: bool,
     overwrite: bool,
+    init: "Run | None",
     show: "Show",
 ) -> "Run":
     """Train with a display of the progress; after Ctrl-C, print how to continue."""
@@ -101,7 +109,15 @@ def _train(
     try:
         with EpochLines(settings, show=show) as lines:
             return train_run(
-                model, dataset, config, settings, out=out, resume=resume, overwrite=overwrite, callbacks=[lines]
+                model,
+                dataset,
+                config,
+                settings,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                init=init,
+                callbacks=[lines],
             )
     except KeyboardInterrupt as error:
         print_how_to_resume(out)
@@ -112,12 +128,16 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     del metrics["files"]  # checksums
     if as_json:
-        typer.echo(json.dumps({"run": str(out), "model": run.manifest.model, **metrics}))
+        init = run.manifest.init
+        started = {} if init is None else {"init": init.model_dump()}
+        typer.echo(json.dumps({"run": str(out), "model": run.manifest.model, **started, **metrics}))
         return
     typer.echo(
         f"{run.manifest.model} on {run.manifest.data}: best epoch {metrics['best_epoch']} of {metrics['epochs']}, "
         f"{metrics['seconds_per_epoch']:.2f} s per epoch; run in {out}"
     )
+    if run.manifest.init is not None:
+        typer.echo(f"started from {run.manifest.init.describe()}")
     if metrics["chosen"]:
         values = ", ".join(f"{name} = {value:.3g}" for name, value in metrics["chosen"].items())
         typer.echo(f"chosen by validation: {values}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PATIENCE_HELP = "Stop after this many validations without improvement; auto if not given."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 
-_CONFIG_HELP = "A .yaml or .json file with model, source, options, config and settings, or the config.json of a run."
+_CONFIG_HELP = "A .yaml or .json file with model, source, options, config, settings, init; or the config.json of a run."
 
 DEFAULT_MODEL = "Prism"
 _MODEL_HELP = f"A name from `prismrec models`; {DEFAULT_MODEL} if there is only one argument."

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +12,11 @@ from prismrec.data import Dataset
 from prismrec.data.additions import NewItems
 from prismrec.data.ids import positions
 from prismrec.errors import InputError, ParameterError
-from prismrec.experiments.train import build_model, make_config
+from prismrec.experiments.matching import RowMatch, WeightCopy, match_weights
+from prismrec.experiments.train import build_model, make_config, settled_config
 from prismrec.experiments.validation import make_validation
-from prismrec.models import find_model
+from prismrec.experiments.warm_start import ids_of_weights
+from prismrec.models import Recommender, find_model
 from prismrec.provenance import refuse_mixture
 from prismrec.records import Settings
 from prismrec.runs import Run
@@ -55,13 +56,14 @@ def continue_training(
     kind = find_model(run.manifest.model)
     settings = run.manifest.settings.model_copy(update={"epochs": epochs, "patience": epochs})
     data = _dataset(run, _features(run, dataset, items))
-    model = build_model(kind, data, make_config(kind, run.manifest.config), settings)
-    now = Sizes(len(run.users), len(run.items))
-    before = now if run.manifest.weights_of is None else Sizes(*run.manifest.weights_of)
-    model.load_state_dict(grown(weights, model.state_dict(), before, now))
-    trained = fit(model, run.train, settings, _validation(data, settings, run), callbacks=callbacks)
+    validate = _validation(data, settings, run)
+    config = settled_config(run) if validate is None else make_config(kind, run.manifest.config)
+    model = build_model(kind, data, config, settings)
+    start = grow_weights(weights, model, run)
+    trained = fit(model, run.train, settings, validate, callbacks=callbacks, start=start)
     features = {name: torch.from_numpy(rows) for name, rows in data.features.items()}
     chosen = run.newcomers.user_map.settings
+    changes = {"config": config.model_dump(mode="json"), "settings": settings, "weights_of": None}
     updated = replace(
         run,
         embeddings=trained.embeddings,
@@ -69,7 +71,7 @@ def continue_training(
         best_epoch=trained.progress.best_epoch or len(trained.progress.history),
         chosen=dict(trained.chosen),
         stored_newcomers=choose_newcomers(trained.embeddings, run.train, run.valid, features, chosen),
-        manifest=run.manifest.model_copy(update={"settings": settings, "weights_of": None}),
+        manifest=run.manifest.model_copy(update=changes),
     )
     return updated, trained.weights
 
@@ -121,42 +123,26 @@ def _features(run: Run, dataset: Dataset | None, items: NewItems | None) -> dict
     return features
 
 
-class Sizes(NamedTuple):
-    """Numbers of users and items."""
+def grow_weights(weights: Mapping[str, Tensor], model: Recommender, run: Run) -> WeightCopy:
+    """Copies the weights of a run into a model with more users and items, whose further rows stay as they are.
 
-    users: int
-    items: int
-
-
-def grown(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], before: Sizes, now: Sizes) -> dict[str, Tensor]:
-    """The weights of a model with more users and items: old rows first, and the rows of `fresh` behind them.
+    What a model computes from the data, such as clusters, it computes again.
 
     Args:
-        weights: of the smaller model.
-        fresh: of a new model.
-        before: the sizes of the smaller model.
-        now: the sizes of the new model.
+        weights: of the run before it grew.
+        model: a new model.
+        run: the run with its new users and items; `manifest.weights_of` says how many of them `weights` have.
 
     Raises:
         InputError: the weights are those of another model.
     """
-    if weights.keys() != fresh.keys():
-        raise InputError("weights", f"{len(weights)} of other names", "the weights of this model")
-    return {name: _grown(name, weights[name], new, before, now) for name, new in fresh.items()}
-
-
-def _grown(name: str, old: Tensor, new: Tensor, before: Sizes, now: Sizes) -> Tensor:
-    if old.shape == new.shape:
-        return old
-    rows = new.clone()
-    change = (len(old), len(new)) if old.ndim and old.shape[1:] == new.shape[1:] else None
-    if change in ((before.users, now.users), (before.items, now.items)):
-        rows[: len(old)] = old
-    elif change == (sum(before), sum(now)):  # one table for users and, behind them, items
-        rows[: before.users] = old[: before.users]
-        rows[now.users : now.users + before.items] = old[before.users :]
-    else:
-        found = f"shape {list(old.shape)} for {before.users} users and {before.items} items"
-        expected = f"one that can become {list(new.shape)} for {now.users} and {now.items}"
-        raise InputError(f"weight {name!r}", found, expected)
-    return rows
+    new = dict(model.named_parameters())
+    old_users, old_items = ids_of_weights(run)
+    users = RowMatch.by_id(old_users, run.users)
+    items = RowMatch.by_id(old_items, run.items)
+    matches = match_weights(weights, new, users, items)
+    for name, weight in new.items():
+        if name not in matches:
+            found = f"shape {list(weights[name].shape)}" if name in weights else "none"
+            raise InputError(f"weight {name!r}", found, f"one that can become {list(weight.shape)}")
+    return WeightCopy(weights, matches)

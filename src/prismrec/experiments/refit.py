@@ -8,16 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError
-from prismrec.experiments.train import make_config, train
+from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.train import settled_config, train
+from prismrec.experiments.warm_start import find_source
+from prismrec.models import find_model
 from prismrec.records import best_epoch
 from prismrec.runs import Run
 from prismrec.training import Callback
 from prismrec.types import Interactions
 
 
-def refit(run: Run, dataset: Dataset, out: Path | str, *, callbacks: Sequence[Callback] = ()) -> Run:
+def refit(
+    run: Run,
+    dataset: Dataset,
+    out: Path | str,
+    *,
+    init: Run | Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
     """Train the model of a run again, on the training, validation and test interactions together.
+
+    Hyperparameters that the model chose by validation keep their values. If the run started from the weights of
+    another run, so does the new one.
 
     The new run has no held-out interactions, so it has no metrics. Those of the old run estimate its quality.
 
@@ -25,6 +37,7 @@ def refit(run: Run, dataset: Dataset, out: Path | str, *, callbacks: Sequence[Ca
         run: a run whose epoch was chosen on validation.
         dataset: its data set. A warning says if it is another one.
         out: a new or empty folder.
+        init: the run whose weights to start from, if it is no longer where it was.
         callbacks: called during the training.
 
     Raises:
@@ -42,9 +55,15 @@ def refit(run: Run, dataset: Dataset, out: Path | str, *, callbacks: Sequence[Ca
         warnings.warn(f"{dataset.name} is not exactly the data set that the run was trained on", stacklevel=2)
     settings = run.manifest.settings.model_copy(update={"epochs": max(epochs, 1), "patience": max(epochs, 1)})
     settings = type(settings).model_validate(settings.model_dump())  # marks the number of epochs as given
-    config = make_config(run.manifest.model, run.manifest.config)
-    chosen = run.newcomers.user_map.settings
-    return train(run.manifest.model, _merged(dataset), config, settings, out=out, callbacks=callbacks, newcomers=chosen)
+    started_from = run.manifest.init
+    if started_from is not None:
+        init = find_source(started_from, find_model(run.manifest.model), init).run
+    elif init is not None:
+        raise ParameterError("init", "a run", "none, because the run to refit started from random weights")
+    maps = run.newcomers.user_map.settings
+    merged = _merged(dataset)
+    config = settled_config(run)
+    return train(run.manifest.model, merged, config, settings, out=out, init=init, callbacks=callbacks, newcomers=maps)
 
 
 def _merged(dataset: Dataset) -> Dataset:

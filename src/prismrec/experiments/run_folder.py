@@ -99,10 +99,10 @@ def find_resumed(folder: Path, manifest: Manifest) -> RunFolder | None:
         return find_new(folder, manifest, overwrite=False)
     staged = folder / NEXT
     waits = (staged / "config.json").exists()
-    if waits and _difference(_read(staged), manifest) is None:
+    if waits and _difference(_read(staged), _with_init(manifest, _read(staged))) is None:
         return RunFolder(staged, _continued(staged, manifest))
     earlier = _read(folder)
-    manifest = _with_length(manifest, earlier)
+    manifest = _with_init(_with_length(manifest, earlier), earlier)
     difference = _difference(earlier, manifest)
     if difference is not None:
         field, before, now = difference
@@ -127,6 +127,8 @@ def saved_epochs(folder: Path) -> int:
 def _checkpoints(folder: Path, manifest: Manifest) -> CheckpointFolder:
     """The checkpoints of a run, which name the run by what may not change when it is resumed."""
     parts = [manifest.model, manifest.config, _fixed(manifest.settings), manifest.fingerprint]
+    if manifest.init is not None:
+        parts.append(manifest.init.digest)
     identity = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return CheckpointFolder(folder / CHECKPOINT, identity)
 
@@ -154,6 +156,11 @@ def _with_length(manifest: Manifest, earlier: Manifest) -> Manifest:
     return manifest.model_copy(update={"settings": manifest.settings.model_copy(update=kept)})
 
 
+def _with_init(manifest: Manifest, earlier: Manifest) -> Manifest:
+    """The manifest with the initial weights of the earlier one, unless they were given."""
+    return manifest if manifest.init is not None else manifest.model_copy(update={"init": earlier.init})
+
+
 def _difference(before: Manifest, now: Manifest) -> tuple[str, object, object] | None:
     """The first thing in which a run differs from the one to resume: its name and both values."""
     if before.model != now.model:
@@ -169,6 +176,8 @@ def _difference(before: Manifest, now: Manifest) -> tuple[str, object, object] |
         return "fingerprint", before.fingerprint, f"{now.fingerprint}, the data"
     if before.custom != now.custom:
         return "custom", before.custom, now.custom
+    if now.init is not None and (before.init is None or before.init.digest != now.init.digest):
+        return "init", before.init and before.init.describe(), now.init.describe()
     return None
 
 
@@ -179,7 +188,7 @@ def _continued(folder: Path, manifest: Manifest) -> Manifest:
         InputError: it has trained for longer than these settings allow.
     """
     earlier = _read(folder)
-    manifest = _with_length(manifest, earlier)
+    manifest = _with_init(_with_length(manifest, earlier), earlier)
     progress = _checkpoints(folder, manifest).progress()
     epochs = 0 if progress is None else len(progress.history)
     if progress is not None:

@@ -13,8 +13,9 @@ from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import ValidationMetric
 from prismrec.experiments.environment import make_manifest
-from prismrec.experiments.run_folder import find_new, find_resumed
+from prismrec.experiments.run_folder import find_new, find_resumed, saved_epochs
 from prismrec.experiments.validation import make_validation, name_metric
+from prismrec.experiments.warm_start import Source, WarmStart, find_source
 from prismrec.experiments.weights import check_disk, limited_weights, memory_errors
 from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
@@ -67,6 +68,13 @@ def check_modalities(model: type[Recommender], dataset: Dataset) -> None:
     if len(dataset.features) < model.min_modalities:
         expected = f"{model.min_modalities} or more for {model.name}"
         raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
+
+
+def settled_config(run: Run) -> ModelConfig:
+    """The config of a run, with the values that its model chose for what the config left open."""
+    known = find_model(run.manifest.model).Config.model_fields
+    chosen = {name: value for name, value in run.chosen.items() if name in known}
+    return make_config(run.manifest.model, {**run.manifest.config, **chosen})
 
 
 def build_model(
@@ -124,6 +132,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    init: Run | Path | str | None = None,
     callbacks: Sequence[Callback] = (),
     metric: ValidationMetric | None = None,
     sampler: TripletSampler | None = None,
@@ -138,9 +147,9 @@ def train(
         config: hyperparameters; those left out keep their defaults.
         settings: seed, epochs, patience, device.
         out: a new or empty folder for the run.
-        resume: continue the interrupted run in `out`, or extend the finished one if `settings` have more epochs or a
-            larger patience; otherwise a finished run is loaded.
+        resume: continue the interrupted run in `out`, extend the finished one by more epochs or patience, or load it.
         overwrite: replace the run in `out`, which can be used until the new run is complete.
+        init: a run of this model whose weights to start from, matched by the ids of users and items.
         callbacks: called at the start of the training, after each epoch and at the end.
         metric: the validation metric that chooses the epoch, instead of the one that `settings` name.
         sampler: draws the batches, instead of the sampler that `config` names.
@@ -155,35 +164,65 @@ def train(
     kind, settings = find_model(model), name_metric(settings or Settings(), metric)
     pick_device(settings.device)  # refuse an absent device before anything is written
     full = config if isinstance(config, ModelConfig) else make_config(kind, config or {})
-    custom = _name_custom(metric, sampler, loss_terms)
-    manifest = make_manifest(kind.name, dataset, full, settings, custom)
-    build = partial(build_model, kind, dataset, full, settings)
+    source = None if init is None else Source.of(init, kind)
+    manifest = make_manifest(kind.name, dataset, full, settings, _name_custom(metric, sampler, loss_terms))
+    build = partial(_build, kind, dataset, full, settings)
     validate = make_validation(dataset, settings, metric)
     fit_model = partial(_fit, dataset, validate=validate, sampler=sampler, loss_terms=loss_terms, newcomers=newcomers)
     if out is None:
-        return fit_model(build(), manifest, callbacks)
-    return _train_in_folder(Path(out), manifest, build, fit_model, callbacks, resume=resume, overwrite=overwrite)
+        recommender, start = build(source)
+        return fit_model(recommender, _record(start, manifest), callbacks, start=start)
+    return _train_in_folder(out, manifest, source, build, fit_model, callbacks, resume=resume, overwrite=overwrite)
+
+
+def _build(
+    kind: type[Recommender], dataset: Dataset, config: ModelConfig, settings: Settings, source: Source | None
+) -> tuple[Recommender, WarmStart | None]:
+    """A new model, and the weights of the source for it."""
+
+    def build(data: Dataset) -> Recommender:
+        return build_model(kind, data, config, settings)
+
+    model = build(dataset)
+    if source is None:
+        return model, None
+    start = source.match(model, dataset, build)
+    if not start.record.is_complete:
+        warnings.warn(f"starts from {start.record.describe()}", stacklevel=4)
+    return model, start
+
+
+def _record(start: Source | WarmStart | None, manifest: Manifest) -> Manifest:
+    """The manifest with what is known of the initial weights."""
+    return manifest if start is None else manifest.model_copy(update={"init": start.record})
 
 
 def _train_in_folder(
-    folder: Path,
+    out: Path | str,
     manifest: Manifest,
-    build: Callable[[], Recommender],
+    source: Source | None,
+    build: Callable[[Source | None], tuple[Recommender, WarmStart | None]],
     fit_model: Callable[..., Run],
     callbacks: Sequence[Callback],
     *,
     resume: bool,
     overwrite: bool,
 ) -> Run:
+    folder = Path(out)
+    manifest = _record(source, manifest)
     with locked(folder) as lock:
         place = find_resumed(folder, manifest) if resume else find_new(folder, manifest, overwrite=overwrite)
         if place is None:
             return Run.load(folder)
-        recommender = build()
+        earlier = place.manifest.init
+        if source is None and earlier is not None and not saved_epochs(folder):
+            source = find_source(earlier, find_model(manifest.model))
+        recommender, start = build(source)
+        place = replace(place, manifest=_record(start, place.manifest))
         lock.check()
         check_disk(recommender, folder)
         checkpoints = place.begin()
-        run = fit_model(recommender, place.manifest, [_FolderCheck(lock), *callbacks], checkpoints)
+        run = fit_model(recommender, place.manifest, [_FolderCheck(lock), *callbacks], checkpoints, start=start)
         lock.check()
         run.write(place.target, lock)
     return replace(run, folder=folder, weights=None)
@@ -206,6 +245,7 @@ def _fit(
     callbacks: Sequence[Callback],
     checkpoints: CheckpointFolder | None = None,
     *,
+    start: WarmStart | None,
     validate: Validate | None,
     sampler: TripletSampler | None,
     loss_terms: Mapping[str, LossTerm] | None,
@@ -221,6 +261,7 @@ def _fit(
             callbacks=callbacks,
             sampler=sampler,
             loss_terms=loss_terms,
+            start=start,
         )
     features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
     return Run(

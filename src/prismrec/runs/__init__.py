@@ -5,7 +5,7 @@ from prismrec.runs.compare import RunComparison, RunTable, compare_runs
 from prismrec.runs.folder import read_manifest
 from prismrec.runs.index import IndexRecord, SearchRecord, build_index
 from prismrec.runs.lock import locked
-from prismrec.runs.manifest import CustomNames, Manifest, parse_manifest
+from prismrec.runs.manifest import CustomNames, InitialWeights, Manifest, RowsTaken, parse_manifest
 from prismrec.runs.metrics_file import check_run
 from prismrec.runs.run import CUTOFFS, METRICS, Run
 
@@ -14,7 +14,9 @@ __all__ = [
     "METRICS",
     "CustomNames",
     "IndexRecord",
+    "InitialWeights",
     "Manifest",
+    "RowsTaken",
     "Run",
     "RunComparison",
     "RunTable",

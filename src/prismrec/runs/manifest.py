@@ -22,6 +22,52 @@ class CustomNames(BaseModel):
     """The terms of the loss."""
 
 
+class RowsTaken(BaseModel):
+    """How many users or items of a run have their weights from another run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    taken: int
+    """Rows taken from the other run."""
+    new: int
+    """Rows of this run that the other run lacks."""
+    unused: int
+    """Rows of the other run that this run lacks."""
+
+
+class InitialWeights(BaseModel):
+    """The run whose weights a training started from, and what it took from it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str | None
+    """The run directory as it was given; None if the run was in memory."""
+    digest: str
+    """SHA-256 of the weights of the run."""
+    users: RowsTaken | None = None
+    """None before the weights are compared."""
+    items: RowsTaken | None = None
+    """None before the weights are compared."""
+    not_taken: tuple[str, ...] = ()
+    """One note for each weight of the model that was not taken."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rows of both runs and all weights of the model were taken."""
+        both = (self.users, self.items)
+        return not self.not_taken and all(rows is not None and not rows.new and not rows.unused for rows in both)
+
+    def describe(self) -> str:
+        """What was taken and what was not, in one line."""
+        parts = []
+        for name, rows in (("users", self.users), ("items", self.items)):
+            if rows is not None:
+                parts.append(f"{rows.taken:,} {name} taken, {rows.new:,} new, {rows.unused:,} unused")
+        if self.not_taken:
+            parts.append(f"not taken: {', '.join(self.not_taken)}")
+        return ": ".join([f"the weights of {self.run or 'a run in memory'}", *filter(None, ["; ".join(parts)])])
+
+
 class Manifest(BaseModel):
     """The model, its config, the settings, the data and the versions of a run."""
 
@@ -51,6 +97,8 @@ class Manifest(BaseModel):
     """Parts that the caller brought to the training; None if there were none."""
     weights_of: tuple[int, int] | None = None
     """The numbers of users and items in the weights, if an update added more without training."""
+    init: InitialWeights | None = None
+    """The run whose weights the training started from; None if it started from random weights."""
     machine: dict[str, str] = {}
     """What else decides how sums are rounded: device, number of threads, vector instructions."""
     resumed: tuple[str, ...] = ()

@@ -14,6 +14,9 @@ from prismrec.types import Interactions, Triplets
 LossTerm = Callable[[Recommender, Triplets], Tensor]
 """A term of the loss: a weighted scalar, from the model in training mode and a batch."""
 
+Start = Callable[[Recommender], None]
+"""Sets weights of a model on its device before the first epoch."""
+
 
 class TripletSampler(Protocol):
     """Draws the batches of a training."""
@@ -33,10 +36,12 @@ class CustomParts:
     Attributes:
         sampler: draws the batches instead of the sampler of the config; None for that one.
         loss_terms: further terms of the loss by name.
+        start: sets the weights before the first epoch; None for those of the constructor.
     """
 
     sampler: TripletSampler | None
     loss_terms: Mapping[str, LossTerm]
+    start: Start | None
 
 
 class CheckedSampler:

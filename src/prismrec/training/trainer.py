@@ -28,7 +28,7 @@ from prismrec.training.checkpoint import (
     copy_weights,
     restore_optimizer_state,
 )
-from prismrec.training.custom import CheckedSampler, CustomParts, LossTerm, TripletSampler, custom_terms
+from prismrec.training.custom import CheckedSampler, CustomParts, LossTerm, Start, TripletSampler, custom_terms
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
 from prismrec.training.signals import HeldSignals
@@ -65,6 +65,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     sampler: TripletSampler | None = None,
     loss_terms: Mapping[str, LossTerm] | None = None,
+    start: Start | None = None,
 ) -> Trained:
     """Fit a model and return its best epoch by the validation metric, or its last epoch without `validate`.
 
@@ -80,6 +81,7 @@ def fit(
         callbacks: called at the start, after each epoch and at the end; each may stop the training.
         sampler: draws the batches instead of the sampler of the config.
         loss_terms: further terms of the loss by name, already weighted.
+        start: changes the weights before the first epoch, after the model has chosen its hyperparameters.
 
     Raises:
         InputError: the device is not available, there is no negative to draw, a batch of `sampler` or a term of
@@ -89,7 +91,7 @@ def fit(
     warn_of_excess_threads(torch.get_num_threads())
     device = pick_device(settings.device)
     with preserve_rng(device), adaptive_waiting():
-        custom = CustomParts(sampler, loss_terms or {})
+        custom = CustomParts(sampler, loss_terms or {}, start)
         return _Run(model, train, settings, device, custom).run(validate, checkpoints, CallbackList(callbacks))
 
 
@@ -106,6 +108,7 @@ class _Run:
         self.best_weights: dict[str, Tensor] = {}
         self.loss_sums: dict[str, Tensor] = {}
         self.loss_terms = custom.loss_terms
+        self.start = custom.start
         self.stop_request: str | None = None  # the reason of a callback
         # A term of the caller may make the host wait for the GPU, which cannot be recorded.
         self.recorder = StepRecorder(device, record=model.repeats_steps and not custom.loss_terms)
@@ -123,6 +126,8 @@ class _Run:
             callbacks.start(start)
             if validate is not None and not self.progress.history:
                 self._choose(self.model.select, validate)
+            if self.start is not None and not self.progress.history:
+                self.start(self.model)  # after select, from which Prism takes its first weights
             self._run_epochs(validate, checkpoints, callbacks)
         except BaseException as error:
             callbacks.end(self._end(str(error) or type(error).__name__, error))
