@@ -75,7 +75,7 @@ def read_run_file(path: Path, model: str | None = None) -> RunFile:
     Raises:
         InputError: the file cannot be read, or a key or a value in it is unknown.
     """
-    content = read_config_file(path, "keys and values: model, source, options, config, settings")
+    content = read_config_file(path, "keys and values: model, source, options, config, settings, init")
     if "fingerprint" in content:
         return _from_manifest(path, content, model)
     try:

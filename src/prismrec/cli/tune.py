@@ -93,6 +93,8 @@ def tune(
     limit = None if time_limit is None else parse_duration(time_limit)
     flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision)
     request = read_request(context, (first, second), config_file, set_, flags, options)
+    if request.file.init or request.file.started_from:
+        raise InputError(f"{config_file}, init", "a run to start from", "none: each trial starts from random weights")
     checked = Space.of(request.model, parse_space(space) if space else None, request.config)
     if quiet:
         warnings.simplefilter("ignore")

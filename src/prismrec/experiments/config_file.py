@@ -2,7 +2,6 @@
 
 import json
 from io import StringIO
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from prismrec.files import write_text
 SUFFIXES = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 20
 """Bytes; a longer file is no config file."""
-_DEEPEST = 100
-"""Brackets inside brackets."""
+_DEEPEST = 20
+"""Levels of lists and mappings. The YAML parser takes time in proportion to the square of the levels."""
 
 
 def read_config_file(path: Path, keys: str) -> dict[str, Any]:
@@ -65,13 +64,14 @@ def _parse_yaml(text: str) -> object:
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.events import AliasEvent
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-    steps = [1 if character in "[{" else -1 for character in text if character in "[]{}"]
-    if max(accumulate(steps), default=0) > _DEEPEST:  # the parser would take minutes
-        raise ValueError(f"brackets more than {_DEEPEST} deep")
     try:
+        depth = 0
         for event in YAML(typ="safe", pure=True).parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"more than {_DEEPEST} levels in line {event.start_mark.line + 1}")
             if isinstance(event, AliasEvent):
                 raise ValueError(f"an alias in line {event.start_mark.line + 1}")
         return YAML(typ="safe", pure=True).load(text)
@@ -80,8 +80,9 @@ def _parse_yaml(text: str) -> object:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
             raise ValueError(f"the key {name!r} twice")
-    return dict(pairs)
+        result[name] = value
+    return result
