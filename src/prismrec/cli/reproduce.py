@@ -121,7 +121,7 @@ def _run(
                 sources,
                 out,
                 options,
-                chooser(table, out, trials, options, lines.search),
+                chooser(table, out, trials, options, lines.search, finished_only=finished),
                 missing=missing,
                 command=_command(),
                 finished_only=finished,

@@ -1,8 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from experiments.tables.examples import table
 from prismrec.data import Dataset, load
+from prismrec.errors import InputError
 from prismrec.experiments.search import TuneProgress
 from prismrec.experiments.space import grid_of
 from prismrec.experiments.tables.choose import chooser
@@ -51,6 +54,15 @@ def test_a_search_is_not_repeated(source: Source, tmp_path: Path) -> None:
     reports.clear()
     assert chooser(searched, tmp_path, 4, OPTIONS, report)("mf_bpr", source) == first
     assert {done for _, done in reports} <= {4}
+
+
+def test_finished_searches_alone_are_taken_if_asked_for(source: Source, tmp_path: Path) -> None:
+    searched = table(spaces=SPACE)
+    with pytest.raises(InputError, match="--finished"):
+        chooser(searched, tmp_path, 4, OPTIONS, finished_only=True)("MF-BPR", source)
+    assert list(tmp_path.iterdir()) == []
+    first = chooser(searched, tmp_path, 4, OPTIONS)("MF-BPR", source)
+    assert chooser(searched, tmp_path, 4, OPTIONS, finished_only=True)("MF-BPR", source) == first
 
 
 def test_without_trials_or_a_grid_the_defaults_are_taken(source: Source, tmp_path: Path) -> None:

@@ -162,8 +162,8 @@ def test_an_interrupted_cell_continues_and_ends_at_the_same_bits(shop: Dataset, 
 def test_a_killed_table_keeps_its_finished_cells(shop: Dataset, tmp_path: Path) -> None:
     write_table(shop, tmp_path / "shop")
     out = tmp_path / "out"
-    words = ["ludp-fig3", "--data", tmp_path / "shop", "--out", out, "--epochs", 40, "--seeds", 1, "--trials", 0]
-    command = [sys.executable, "-m", "prismrec", "reproduce", *map(str, words), "--device", "cpu"]
+    words = ["ludp-fig3", "--data", tmp_path / "shop", "--out", out, "--epochs", 150, "--seeds", 1, "--trials", 0]
+    command = [sys.executable, "-m", "prismrec", "reproduce", *map(str, words), "--device", "cpu", "--patience", "150"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(list(out.glob("cells/*/cell.json"))) < 2:

@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prismrec.errors import InputError
 from prismrec.experiments.space import grid_of
 from prismrec.experiments.tables.plan import Chosen, Options, known_choice, make_settings
 from prismrec.experiments.tables.reproduce import Choose
 from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Source
-from prismrec.experiments.tune import tune
+from prismrec.experiments.tune import BEST, tune
 from prismrec.models import find_model
 
 if TYPE_CHECKING:
@@ -21,7 +22,15 @@ Report = Callable[[str, "TuneProgress"], None]
 """Called with the model and the data that a search is about, and how far it is."""
 
 
-def chooser(table: Table, out: Path, trials: int, options: Options, report: Report | None = None) -> Choose:
+def chooser(
+    table: Table,
+    out: Path,
+    trials: int,
+    options: Options,
+    report: Report | None = None,
+    *,
+    finished_only: bool = False,
+) -> Choose:
     """How a table chooses hyperparameters: those that prismrec knows for the data, else by `tune`, else the defaults.
 
     Args:
@@ -30,6 +39,7 @@ def chooser(table: Table, out: Path, trials: int, options: Options, report: Repo
         trials: number of settings to try per model and data set; 0 takes the defaults.
         options: of the table.
         report: called during a search with what it is about.
+        finished_only: take the results of finished searches, and refuse to search.
     """
     made: dict[tuple[str, str], Chosen] = {}
 
@@ -37,14 +47,22 @@ def chooser(table: Table, out: Path, trials: int, options: Options, report: Repo
         name = find_model(model).name
         place = (name, source.dataset.fingerprint)
         if place not in made:
-            made[place] = known_choice(name, source) or _search(table, name, source, out, trials, options, report)
+            known = known_choice(name, source)
+            made[place] = known or _search(table, name, source, out, trials, options, report, finished_only)
         return made[place]
 
     return choose
 
 
 def _search(
-    table: Table, model: str, source: Source, out: Path, trials: int, options: Options, report: Report | None
+    table: Table,
+    model: str,
+    source: Source,
+    out: Path,
+    trials: int,
+    options: Options,
+    report: Report | None,
+    finished_only: bool,
 ) -> Chosen:
     space = table.spaces.get(model)
     if not trials or not (space or grid_of(find_model(model).Config)):
@@ -52,6 +70,8 @@ def _search(
     settings = make_settings(table, 0, options)
     search = f"{source.dataset.fingerprint} {settings.model_dump_json()} {space}"
     folder = out / "tuning" / f"{model}-{hashlib.sha256(search.encode()).hexdigest()[:12]}"
+    if finished_only and not (folder / BEST).exists():
+        raise InputError(f"hyperparameters of {model}", "no finished search", "the command without --finished")
     tell = None if report is None else partial(report, f"{model} on {source.name}")
     result = tune(model, source.dataset, space, folder=folder, settings=settings, trials=trials, report=tell)
     done = sum(trial.state == "done" for trial in result.trials)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from prismrec.experiments.tables.grids import same_data
@@ -68,7 +69,8 @@ def _drawn(
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
-    return [Picture(title, svg[svg.index("<svg") :])]
+    start = svg.index("<svg ") + len("<svg ")
+    return [Picture(title, f'<svg role="img" aria-label="{escape(title)}" {svg[start:]}')]
 
 
 def _figure(width: float, height: float) -> "Figure":
