@@ -16,7 +16,7 @@ from PIL import Image
 
 from prismrec.content import encode, encode_like
 from prismrec.content.modality import Encoded
-from prismrec.data import Dataset, load
+from prismrec.data import Dataset, load, load_items
 from prismrec.errors import InputError, ParameterError
 
 from plain_encoders import Lengths, MeanColour, SlowMeanColour
@@ -241,6 +241,19 @@ def test_no_readable_picture_is_refused_with_the_first_reason(folder):
     with pytest.raises(InputError, match="not a picture"):
         encode_pictures(folder)
     assert not (folder / "features" / "image.manifest.json").exists()
+
+
+def test_pictures_that_were_found_by_item_id_are_named_in_the_item_table(folder):
+    assert "image" not in load(folder).catalog.columns
+    (folder / "images" / "item-001.png").unlink()
+    (folder / "images" / "item-002_2.png").write_bytes((folder / "images" / "item-003.png").read_bytes())
+    encode_pictures(folder)
+    named = load(folder).catalog["image"].to_list()
+    assert named[:3] == ["images/item-000.png", None, "images/item-002.png"]
+    assert load_items(folder).catalog["image"].to_list() == named
+    table = pl.read_csv(folder / "items.csv").with_columns(image=pl.lit("mine.png"))
+    table.write_csv(folder / "items.csv")
+    assert load(folder).catalog["image"].to_list() == ["mine.png"] * 12
 
 
 def test_one_modality_for_each_name(folder):

@@ -1,7 +1,6 @@
 """What there is to encode: the texts, pictures and sounds of the items of a folder."""
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import polars as pl
 from prismrec.data import check
 from prismrec.data.readers.boundary import entries, is_folder
 from prismrec.data.readers.columns import plain_name
+from prismrec.data.readers.item_files import files_by_id
 from prismrec.data.readers.raw import ColumnNames, ReadOptions
 from prismrec.data.readers.table import candidates, id_table
 from prismrec.data.readers.tabular import Table, read_table
@@ -24,7 +24,6 @@ _SAMPLE = 1000
 _WORDS = r"[\p{Ll}\p{Lo}]{2}|\p{L}{3,}\s+\p{L}"
 """What a text contains, but not an ISBN, a number, a date or a product code."""
 _URL = r"^\s*(\w+://|www\.)"
-_NUMBERED = re.compile(r"(.+)[_-]\d+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,31 +160,9 @@ def holds_files(folder: Path, endings: Sequence[str]) -> bool:
 
 
 def _files_by_id(kind: ContentKind, ids: pl.Series, folder: Path, name: str) -> Contents:
-    """Files `ID.jpg`, `ID_1.jpg`, `ID_2.jpg` and `ID/any.jpg`."""
-    known = set(ids)
-    of_item: dict[str, list[Path]] = defaultdict(list)
-    strangers = 0
-    for path in entries(folder):
-        if path.is_dir():
-            inside = [file for file in entries(path) if file.suffix.lower() in ENDINGS[kind]]
-            found = [(path.name, file) for file in inside]
-        elif path.suffix.lower() in ENDINGS[kind]:
-            found = [(_id_of(path.stem, known), path)]
-        else:
-            continue
-        for identifier, file in found:
-            if identifier in known:
-                of_item[identifier].append(file)
-            else:
-                strangers += 1
+    files, strangers = files_by_id(ids, folder, ENDINGS[kind])
     notes = (f"{name}: {strangers:,} files belong to no item",) if strangers else ()
-    return Contents(kind, ids, [of_item.get(identifier, []) for identifier in ids], folder=name, notes=notes)
-
-
-def _id_of(stem: str, known: set[str]) -> str:
-    """The item of a file `ID` or `ID_3`."""
-    numbered = _NUMBERED.fullmatch(stem)
-    return stem if stem in known or numbered is None else numbered[1]
+    return Contents(kind, ids, [files.get(identifier, []) for identifier in ids], folder=name, notes=notes)
 
 
 def _require_columns(parameter: str, items: Table, columns: Sequence[str]) -> None:

@@ -10,8 +10,10 @@ import polars as pl
 from prismrec.data import check
 from prismrec.data.ids import number_ids, positions
 from prismrec.data.readers.boundary import LIBRARY_ERRORS, foreign_errors, is_folder
+from prismrec.data.readers.encodings import encodings_of
 from prismrec.data.readers.features import notes_of, read_features, sources_in
 from prismrec.data.readers.interactions import read_interactions
+from prismrec.data.readers.item_files import with_pictures
 from prismrec.data.readers.raw import ColumnNames, RawFeatures, ReadOptions, SourceFiles
 from prismrec.data.readers.table import candidates, id_table
 from prismrec.data.readers.tabular import Table, read_table
@@ -63,13 +65,14 @@ def load_items(folder: Path | str, *, columns: ColumnNames | None = None) -> New
     ids = _ids(folder, table, features)
     notes = [] if table is None else list(table.notes)
     notes += notes_of(features)
+    encodings = encodings_of(features)
     return NewItems(
         source=folder,
         items=Vocabulary(ids, "item"),
         features={name: _aligned(modality, ids, name, notes) for name, modality in features.items()},
-        catalog=None if table is None else table.frame,
+        catalog=None if table is None else with_pictures(table.frame, folder, encodings),
         notes=tuple(notes),
-        encodings={name: modality.encoding for name, modality in features.items() if modality.encoding is not None},
+        encodings=encodings,
     )
 
 

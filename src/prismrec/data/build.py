@@ -14,6 +14,7 @@ from prismrec.data.pairs import LabelArray, LabelConflictError, Pairs, distinct,
 from prismrec.data.pairs import k_core as largest_core
 from prismrec.data.readers import read_source
 from prismrec.data.readers.boundary import printable
+from prismrec.data.readers.encodings import encodings_of
 from prismrec.data.readers.raw import (
     LABELS_SET_ASIDE,
     ColumnNames,
@@ -128,7 +129,7 @@ def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", 
         users=Vocabulary(users, "user"),
         items=Vocabulary(items, "item"),
         catalog=_aligned_catalog(raw.catalog, items),
-        encodings={name: each.encoding for name, each in raw.features.items() if each.encoding is not None},
+        encodings=encodings_of(raw.features),
         notes=tuple(map(printable, notes)),
     )
 

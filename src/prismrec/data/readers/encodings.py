@@ -71,6 +71,11 @@ def _read_state(path: Path, manifest: FeatureManifest) -> State | None:
         return load(content) if hashlib.sha256(content).hexdigest() == manifest.state else None
 
 
+def encodings_of(features: Mapping[str, RawFeatures]) -> dict[str, Encoding]:
+    """How each modality was made, for those that `prismrec features` made."""
+    return {name: each.encoding for name, each in features.items() if each.encoding is not None}
+
+
 def unencoded(folder: Path, files: Iterable[Path], features: Mapping[str, RawFeatures]) -> list[str]:
     """Notes on folders with pictures or sounds that no features were made of, as far as manifests say.
 

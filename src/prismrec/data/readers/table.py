@@ -12,9 +12,10 @@ from prismrec.data.import_record import FILE as IMPORT_FILE
 from prismrec.data.import_record import notes_on_import
 from prismrec.data.readers.boundary import exists
 from prismrec.data.readers.columns import id_column, require_column
-from prismrec.data.readers.encodings import paths_beside
+from prismrec.data.readers.encodings import encodings_of, paths_beside
 from prismrec.data.readers.features import notes_of, read_features, sources_in, unread
 from prismrec.data.readers.interactions import InteractionTable, drop_unknown, is_unknown, read_interactions
+from prismrec.data.readers.item_files import with_pictures
 from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
 from prismrec.data.readers.tabular import TABLE_ENDINGS, Table, read_table
 from prismrec.errors import InputError
@@ -57,7 +58,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         features=features,
         users=None if users is None else users.frame["user_id"],
         items=None if items is None else items.frame["item_id"],
-        catalog=None if items is None else items.frame,
+        catalog=None if items is None else with_pictures(items.frame, folder, encodings_of(features)),
         notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT, all_features)),
     )
 
