@@ -12,6 +12,10 @@ from prismrec.errors import InputError
 LOCK_NAME = ".lock"
 
 
+class BusyError(InputError):
+    """Another process holds the lock."""
+
+
 class Lock:
     """The lock that a process holds on a run directory.
 
@@ -50,7 +54,8 @@ def locked(folder: Path) -> Iterator[Lock]:
     A missing folder is created. It is removed again if nothing was written to it.
 
     Raises:
-        InputError: another process holds the lock, or the folder cannot be written.
+        BusyError: another process holds the lock.
+        InputError: the folder cannot be written.
     """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
@@ -58,7 +63,7 @@ def locked(folder: Path) -> Iterator[Lock]:
         lock = FileLock(folder / LOCK_NAME)
         lock.acquire(blocking=False)
     except Timeout:
-        raise InputError(folder, "a run that another process is writing", "another folder") from None
+        raise BusyError(folder, "a run that another process is writing", "another folder") from None
     except OSError as error:
         _remove_empty(missing)
         raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error

@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from prismrec.experiments.tables.reproduce import Progress, Watcher
 from prismrec.experiments.tables.sources import Source, as_source
 from prismrec.experiments.train import make_config, train
 from prismrec.records import Settings
+from prismrec.runs.lock import locked
 from prismrec.training import Callback, EpochEnd
 from prismrec.types import Interactions
 
@@ -178,6 +180,42 @@ def test_a_killed_table_keeps_its_finished_cells(shop: Dataset, tmp_path: Path) 
     assert len(after) == 4
     assert {path: after[path] for path in kept} == kept
     assert (out / "ludp-fig3" / "report.html").exists()
+
+
+def test_two_processes_share_the_cells_of_a_table(shop: Dataset, tmp_path: Path) -> None:
+    write_table(shop, tmp_path / "shop")
+    out = tmp_path / "out"
+    words = ["ludp-fig3", "--data", tmp_path / "shop", "--out", out, "--epochs", 80, "--seeds", 2, "--trials", 0]
+    command = [sys.executable, "-m", "prismrec", "reproduce", *map(str, words), "--device", "cpu", "--patience", "80"]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(2)]
+    ends = [process.communicate(timeout=300)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert {path.suffix for path in (out / "cells").iterdir()} == {""}
+    assert len(list(out.glob("cells/*/cell.json"))) == 8
+    assert all("8 of 8 trainings done" in end for end in ends)
+
+
+def test_a_cell_of_another_process_is_waited_for(source: Source, tmp_path: Path) -> None:
+    """The other process is a thread that holds the lock of the first cell for a while."""
+    first = make_entry(
+        table(), table().rows[1], source, Options(seeds=1, epochs=2, device="cpu"), lambda model, source: Chosen({}, "")
+    ).cells[0]
+    folder = tmp_path / "cells" / f"{first.key}.unfinished"
+    held, log = threading.Event(), Log()
+
+    def hold() -> None:
+        with locked(folder):
+            held.set()
+            time.sleep(1.5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    outcome = run(table(), source, tmp_path, log)
+    thread.join()
+    assert not any(row.error for row in outcome.rows)
+    assert log.trained[:3] == ["popular, seed 0", "MF, seed 0", "VBPR, seed 0"]
+    assert log.trained[-1] == "MF, seed 0"
 
 
 def test_a_damaged_cell_is_refused_with_the_way_to_compute_it_again(source: Source, tmp_path: Path) -> None:

@@ -171,11 +171,13 @@ def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Res
         callbacks: of the training.
 
     Raises:
+        BusyError: another process computes the cell.
         InputError: the model refuses the data or the config, or a file cannot be written.
     """
     unfinished = folder / f"{cell.key}{_UNFINISHED}"
     with locked(unfinished):
-        result = _compute(cell, folder, unfinished, callbacks)
+        # Another process may have finished it before this one got the lock.
+        result = find_result(cell, folder) or _compute(cell, folder, unfinished, callbacks)
         shutil.rmtree(unfinished, ignore_errors=True)
     return result
 

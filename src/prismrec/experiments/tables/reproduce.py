@@ -1,5 +1,6 @@
 """Compute a table: train what is missing, continue what was interrupted, go on after errors, summarise."""
 
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +29,12 @@ from prismrec.experiments.tables.plan import Chosen, Entry, Options, chosen_rows
 from prismrec.experiments.tables.schema import Row, Table
 from prismrec.experiments.tables.sources import Missing, Source
 from prismrec.records import Settings
+from prismrec.runs.lock import BusyError
 from prismrec.training import Callback
 
 NOT_COMPUTED = "not computed yet"
+_SECONDS_TO_WAIT = 1.0
+"""Time between two looks at cells that other processes compute."""
 Choose = Callable[[str, Source], Chosen]
 
 
@@ -95,31 +99,44 @@ class _Work:
                 self.results[cell.key] = found
 
     def run(self) -> None:
-        """Train what is pending. Ctrl-C ends the work; other errors end a cell."""
-        for key, cell in list(self.pending.items()):
+        """Train what is pending. Ctrl-C ends the work; other errors end a cell.
+
+        A cell that another process computes is taken up again after the others.
+        """
+        busy = 0  # cells in a row that another process computes
+        while self.pending:
+            key = next(iter(self.pending))
+            cell = self.pending.pop(key)
             label = self.labels[key]
-            self.watcher.progress(self._progress(label))
+            self.watcher.progress(self._progress(label, cell))
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     self.results[key] = cells.compute(cell, self.folder, self.watcher.callbacks(label, cell.settings))
+                busy = 0
+            except BusyError:
+                self.pending[key] = cell
+                busy += 1
+                if busy >= len(self.pending):
+                    time.sleep(_SECONDS_TO_WAIT)
             except Exception as error:  # the other cells go on
                 self.errors[key] = _describe(error)
                 self.watcher.failed(label, self.errors[key])
-            del self.pending[key]
         self.watcher.progress(self._progress(""))
 
-    def _progress(self, running: str) -> Progress:
-        return Progress(len(self.results), len(self.labels), len(self.errors), running, self._seconds_left())
+    def _progress(self, running: str, cell: Cell | None = None) -> Progress:
+        left = [*self.pending.values(), *([cell] if cell else [])]
+        return Progress(len(self.results), len(self.labels), len(self.errors), running, self._seconds(left))
 
-    def _seconds_left(self) -> float | None:
+    def _seconds(self, left: Sequence[Cell]) -> float | None:
+        """The time that some cells may take, from those of the same model, or from all."""
         if not self.results:
             return None
         by_model: dict[str, list[float]] = {}
         for result in self.results.values():
             by_model.setdefault(result.model, []).append(result.seconds)
         overall = mean(result.seconds for result in self.results.values())
-        return sum(mean(by_model.get(cell.model, [overall])) for cell in self.pending.values())
+        return sum(mean(by_model.get(cell.model, [overall])) for cell in left)
 
 
 def _describe(error: Exception) -> str:
