@@ -15,6 +15,7 @@ from prismrec.data.sources.contract import Download, Source
 from prismrec.data.sources.movielens import SOURCES
 from prismrec.errors import InputError, ParameterError
 
+from fuzzing import call
 from public_data import movielens_1m
 
 ML_1M = next(source for source in SOURCES if source.name == "ml-1m")
@@ -144,3 +145,22 @@ def test_every_download_has_an_address_and_a_well_formed_checksum():
                 assert item.url.startswith("http") and Path(item.name).suffix
                 kind, _, digits = (item.checksum or "md5:" + "0" * 32).partition(":")
                 assert len(digits) == lengths[kind]
+
+
+def test_the_command_prints_the_files_and_the_next_step(own, tmp_path):
+    done = call(["data", "fetch", "own", "--out", str(tmp_path / "raw"), "--quiet"])
+    assert done.out.splitlines() == [
+        f"{tmp_path / 'raw/ml-1m.zip'}: {own.size:,} bytes",
+        f"Import them: prismrec data import own {tmp_path / 'raw'} --out FOLDER",
+    ]
+    assert call(["data", "import", "own", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]).code == 0
+    again = call(["data", "fetch", "own", "--out", str(tmp_path / "raw"), "--quiet"])
+    assert (again.code, again.err) == (0, "")
+
+
+def test_the_commands_end_with_exit_code_2_and_one_line(own, site, tmp_path):
+    site.answers = [404]
+    assert call(["data", "fetch", "own", "--out", str(tmp_path), "--quiet"]).code == 2
+    assert call(["data", "fetch", "hm", "--out", str(tmp_path), "--quiet"]).code == 2
+    assert call(["data", "import", "own", str(tmp_path), "--out", str(tmp_path / "out")]).code == 2
+    assert call(["data", "sources", "nothing"]).code == 2
