@@ -73,4 +73,4 @@ def test_the_command_that_it_prints_works_as_printed(tmp_path: Path, way: str) -
     serve = serve.rpartition("browser: ")[2]
     assert shlex.split(recommend)[: len(called)] == called
     subprocess.run(recommend, shell=True, env=environment, capture_output=True, check=True)
-    assert shlex.split(serve) == [*called, "serve", str(out / "runs/LGMRec"), "--data", str(out / "shop")]
+    assert shlex.split(serve) == [*called, "serve", str(out / "runs/LGMRec")]

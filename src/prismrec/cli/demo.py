@@ -69,7 +69,7 @@ def demo(
     show(runs["LGMRec"].recommend([user], 10).select("user", "rank", "item", "score", "title"))
     folder = str(out / "runs/LGMRec")
     recommend = shlex.join([*_program(), "recommend", folder, "--user", str(user)])
-    serve = shlex.join([*_program(), "serve", folder, "--data", str(source)])
+    serve = shlex.join([*_program(), "serve", folder])
     console.print(f"The runs are in {out / 'runs'}. Try: {recommend}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Look at it in a browser: {serve}", markup=False, highlight=False, soft_wrap=True)
 

@@ -13,7 +13,7 @@ def page(
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("page.html"),
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set, for the pictures.", show_default=False)
+        Path | None, typer.Option(help="Folder of the data set, for the pictures, if it was moved.", show_default=False)
     ] = None,
     users: Annotated[int, typer.Option(help="How many of the most active users it holds.", min=1, max=100)] = 10,
     items: Annotated[int, typer.Option(help="How many of the most popular items it holds.", min=1, max=100)] = 24,

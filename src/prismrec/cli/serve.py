@@ -35,7 +35,6 @@ def serve(
     Point a symbolic link to a run, serve the link, and point it to a new run later: the server swaps them.
     """
     import os
-    from dataclasses import replace
 
     try:
         from prismrec.serving import ServerSettings, read_token
@@ -47,20 +46,6 @@ def serve(
         raise InputError("--data", str(data), "the folder of the data set")
     token = read_token(token_file, os.environ.get("PRISMREC_TOKEN"))
     settings = ServerSettings(run, host, port, workers, token, tuple(cors or ()), data)
-    if data is None and settings.is_local:
-        settings = replace(settings, data=_folder_of_data(run))
     if token is None and not settings.is_local:
         typer.echo(f"note: {host} can be reached by others, and there is no token: see --token-file", err=True)
     serve_run(settings)
-
-
-def _folder_of_data(run: Path) -> Path | None:
-    """The folder that the run was trained on, if the run says it and it is still there."""
-    from prismrec.runs import read_manifest
-
-    origin = read_manifest(run).origin
-    if origin is None:
-        return None
-    source = Path(origin.source)
-    folder = source.parent if source.is_file() else source
-    return folder if folder.is_dir() else None

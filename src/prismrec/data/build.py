@@ -88,7 +88,9 @@ def load(
         where=parse_conditions(where, min_rating),
         unknown_items=unknown_items,
     )
-    return build(read_source(Path(source), format, options), split=split, fill=fill, k_core=k_core)
+    dataset = build(read_source(Path(source), format, options), split=split, fill=fill, k_core=k_core)
+    path = Path(source).resolve()
+    return replace(dataset, folder=str(path if path.is_dir() else path.parent))
 
 
 def _check_fill_and_core(fill: str, k_core: int) -> None:

@@ -31,6 +31,8 @@ class Dataset:
             number i.
         notes: what was counted, left out and decided while reading, one sentence each.
         origin: where the command line read the data, and how.
+        folder: the folder of the data set, an absolute path, if it was read from one. Paths in the item table, such as
+            those of pictures, are relative to it.
         encodings: modality → how `prismrec features` made it, for those that it made.
 
     Raises:
@@ -48,6 +50,7 @@ class Dataset:
     catalog: pl.DataFrame | None = None
     notes: tuple[str, ...] = ()
     origin: DataOrigin | None = None
+    folder: str | None = None
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

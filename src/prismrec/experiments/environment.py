@@ -47,6 +47,7 @@ def make_manifest(
         encodings={modality: encoding.manifest for modality, encoding in dataset.encodings.items()},
         versions=versions,
         origin=dataset.origin,
+        folder=dataset.folder,
         custom=custom,
         machine=machine,
     )

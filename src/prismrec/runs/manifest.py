@@ -93,6 +93,8 @@ class Manifest(BaseModel):
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
     origin: DataOrigin | None = None
     """Where the command line read the data, and how."""
+    folder: str | None = None
+    """Absolute path of the folder of the data set; `prismrec serve` shows pictures from it while it exists."""
     custom: CustomNames | None = None
     """Parts that the caller brought to the training; None if there were none."""
     weights_of: tuple[int, int] | None = None

@@ -14,7 +14,6 @@ import prismrec
 from prismrec.serving import api, views
 from prismrec.serving.gate import RUN_HEADER, Gate
 from prismrec.serving.logs import log, metrics_text
-from prismrec.serving.pictures import PictureFolder
 from prismrec.serving.problems import Problem, documented, install_handlers
 from prismrec.serving.settings import ServerSettings
 from prismrec.serving.swap import Current
@@ -33,7 +32,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     Raises:
         InputError: the run cannot be served.
     """
-    current = Current(settings.run, settings.limits.waiting)
+    current = Current(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -53,7 +52,6 @@ def create_app(settings: ServerSettings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.limits = settings.limits
-    app.state.pictures = None if settings.data is None else PictureFolder(settings.data)
     app.include_router(api.router)
     app.include_router(views.router)
     _add_state_routes(app, current)

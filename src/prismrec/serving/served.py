@@ -13,6 +13,8 @@ from prismrec.runs import Run, check_run
 from prismrec.runs.checksums import checksum
 from prismrec.serving.batches import Answerer
 from prismrec.serving.insight import Insight
+from prismrec.serving.pictures import PictureFolder
+from prismrec.serving.settings import ServerSettings
 from prismrec.serving.titles import ItemTexts, UserNames
 
 _TESTED = 3
@@ -25,6 +27,7 @@ class ServedRun:
 
     Attributes:
         run: the run.
+        pictures: the folder with the pictures of the items; None if it is not known or no longer exists.
         name: folder of the run and the beginning of the hash of its embeddings, for headers and logs.
         retriever: answers questions.
         answerer: calls the retriever for many requests.
@@ -32,14 +35,16 @@ class ServedRun:
         users: finds users.
     """
 
-    def __init__(self, run: Run, most_waiting: int) -> None:
+    def __init__(self, run: Run, settings: ServerSettings) -> None:
         if run.folder is None:
             raise InputError("run", "no folder", "a saved run")
         self.run = run
+        folder = settings.picture_folder(run.manifest.folder)
+        self.pictures = None if folder is None else PictureFolder(folder)
         digest = checksum(run.folder / _ITEM_VECTORS).sha256[:8]
         self.name = f"{quote(run.folder.resolve().name)}@{digest}"
         self.retriever: Retriever = run.retriever
-        self.answerer = Answerer(self.retriever, most_waiting)
+        self.answerer = Answerer(self.retriever, settings.limits.waiting)
         self.texts = ItemTexts(run.items, run.catalog if run.catalog is not None else pl.DataFrame(), run.train)
         self.users = UserNames(run.users, run.train)
 
@@ -49,12 +54,12 @@ class ServedRun:
         return Insight.of(self.run)
 
 
-def load_served(folder: Path, most_waiting: int, before: ServedRun | None = None) -> ServedRun:
+def load_served(folder: Path, settings: ServerSettings, before: ServedRun | None = None) -> ServedRun:
     """Load a run, check its files whole, and test it.
 
     Args:
         folder: the run directory or a link to it.
-        most_waiting: as in `Limits`.
+        settings: how to serve it.
         before: the run that it replaces.
 
     Raises:
@@ -64,7 +69,7 @@ def load_served(folder: Path, most_waiting: int, before: ServedRun | None = None
     run = Run.load(folder)
     check_run(folder, whole=True)
     _check_continuity(run, before)
-    served = ServedRun(run, most_waiting)
+    served = ServedRun(run, settings)
     self_test(served.retriever, run)
     return served
 

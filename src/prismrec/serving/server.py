@@ -51,7 +51,7 @@ def serve(settings: ServerSettings) -> None:
         log("serving", **address)
         uvicorn.Server(config).run([listener])
     else:
-        load_served(settings.run, settings.limits.waiting)  # reports what is wrong once, and not in every worker
+        load_served(settings.run, settings)  # reports what is wrong once, and not in every worker
         with tempfile.TemporaryDirectory(prefix="prismrec-metrics-") as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             log("serving", **address)

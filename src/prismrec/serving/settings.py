@@ -36,7 +36,7 @@ class ServerSettings:
         workers: number of worker processes.
         token: the bearer token that requests must carry; None for none.
         cors: web origins that may call the API, such as "https://shop.example".
-        data: folder of the data set with the pictures that the item table names; None serves no pictures.
+        data: folder with the pictures that the item table names; None for the folder that the run names, see `picture_folder`.
         watch_seconds: time between two looks for a new run; 0 never looks.
         limits: the largest requests.
         log_requests: whether the log has a line per request.
@@ -57,3 +57,14 @@ class ServerSettings:
     def is_local(self) -> bool:
         """Whether only programs on this machine can connect."""
         return self.host in ("127.0.0.1", "::1", "localhost")
+
+    def picture_folder(self, named: str | None) -> Path | None:
+        """The folder with the pictures of a run; None shows none.
+
+        Args:
+            named: the folder that the run names. A run of somebody else may name any folder, so that it counts only
+                on a server that nobody else can reach.
+        """
+        if self.data is not None or named is None or not self.is_local:
+            return self.data
+        return Path(named) if Path(named).is_dir() else None

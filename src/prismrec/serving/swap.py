@@ -12,6 +12,7 @@ from pathlib import Path
 from prismrec.errors import InputError
 from prismrec.serving.logs import count_swap, log
 from prismrec.serving.served import ServedRun, load_served
+from prismrec.serving.settings import ServerSettings
 
 _State = tuple[str, tuple[tuple[str, int, int, int], ...]]
 
@@ -37,16 +38,15 @@ class Current:
         refused: the run behind the path, if it cannot be served.
     """
 
-    def __init__(self, path: Path, most_waiting: int) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         """Load the first run.
 
         Raises:
             InputError: it cannot be served.
         """
-        self._path = path
-        self._most_waiting = most_waiting
-        self._state = _look(path)
-        self.served: ServedRun = load_served(Path(self._state[0]), most_waiting)
+        self._settings = settings
+        self._state = _look(settings.run)
+        self.served: ServedRun = load_served(Path(self._state[0]), settings)
         self.refused: Refused | None = None
 
     async def watch(self, seconds: float) -> None:
@@ -57,12 +57,12 @@ class Current:
 
     def look(self) -> None:
         """Serve the run behind the path, if it is another one and can be served."""
-        state = _look(self._path)
+        state = _look(self._settings.run)
         if state == self._state:
             return
         self._state = state
         try:
-            served = load_served(Path(state[0]), self._most_waiting, self.served)  # the link may change meanwhile
+            served = load_served(Path(state[0]), self._settings, self.served)  # the link may change meanwhile
         except InputError as error:
             self.refused = Refused(state[0], str(error))
             count_swap("refused")

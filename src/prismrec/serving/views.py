@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from prismrec.serving.answers import item_rows
 from prismrec.serving.api import answer, served_run
 from prismrec.serving.bodies import Row
-from prismrec.serving.pictures import Picture, PictureFolder
+from prismrec.serving.pictures import Picture
 from prismrec.serving.problems import RefusalError, documented
 from prismrec.serving.served import ServedRun
 
@@ -88,7 +88,7 @@ async def item(request: Request, id: Identifier) -> Response:
     described = item_rows(served.texts.table, served.run.items, [number])[0]
     alike = [name for name, rows in served.run.features.items() if rows[number].any()]
     described["clicks"] = int(served.run.train.item_degrees[number])
-    described["picture"] = _picture(request, served, number) is not None
+    described["picture"] = _picture(served, number) is not None
     described["alike"] = alike
     return answer(described)
 
@@ -123,7 +123,7 @@ async def user(
 async def picture(request: Request, id: Identifier) -> FileResponse:
     """The file that the item table names, from the folder of the data set only."""
     served = served_run(request)
-    found = await asyncio.to_thread(_picture, request, served, _number(served, id))
+    found = await asyncio.to_thread(_picture, served, _number(served, id))
     if found is None:
         raise RefusalError(404, "no picture of this item")
     return FileResponse(found.path, media_type=found.media_type, headers={"Cache-Control": "private, max-age=300"})
@@ -140,7 +140,7 @@ async def run(request: Request) -> Response:
         "columns": {name: str(dtype) for name, dtype in served.texts.table.schema.items()},
         "title": served.texts.title,
         "image": served.texts.image,
-        "pictures": request.app.state.pictures is not None,
+        "pictures": served.pictures is not None,
         "modalities": list(served.run.features),
     }
     return answer(content)
@@ -152,9 +152,8 @@ def _number(served: ServedRun, identifier: str) -> int:
     return served.run.items.number(identifier)
 
 
-def _picture(request: Request, served: ServedRun, number: int) -> Picture | None:
-    folder: PictureFolder | None = request.app.state.pictures
-    if folder is None or served.texts.image is None:
+def _picture(served: ServedRun, number: int) -> Picture | None:
+    if served.pictures is None or served.texts.image is None:
         return None
     name = served.texts.table[served.texts.image][number]
-    return folder.find(name) if name else None
+    return served.pictures.find(name) if name else None
