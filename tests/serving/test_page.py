@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright's Python package is not installed")
@@ -177,30 +178,131 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server) -> None:
                 assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == [], view
 
 
+class File:
+    """The page in one file, in a browser without a network."""
+
+    def __init__(self, browser: Browser, run_folder: Path, out: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "prismrec", "page", str(run_folder), "--out", str(out), *options]
+        subprocess.run(command, check=True, capture_output=True)
+        self.context = browser.new_context(offline=True)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: request.url.startswith("http") and self.wrong.append(request.url))
+        self.page.goto(out.as_uri())
+
+    def __enter__(self) -> Page:
+        return self.page
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.context.close()
+        if kind is None:
+            assert self.wrong == []
+
+
 def test_the_page_in_one_file_works_without_a_server(
     browser: Browser, run_folder: Path, shop: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "page.html"
-    command = [sys.executable, "-m", "prismrec", "page", str(run_folder), "--out", str(out), "--data", str(shop)]
-    done = subprocess.run([*command, "--users", "3", "--items", "4"], check=True, capture_output=True, text=True)
-    assert done.stderr == ""
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: request.url.startswith("http") and wrong.append(request.url))
-    page.goto(out.as_uri())
-    page.locator(".chip").first.click()
-    expect(page.locator(".ranked .why a").first).to_be_visible()
-    expect(page.locator(".frame img").first).to_be_visible()
-    page.get_by_role("link", name="Browse").click()
-    page.locator(".card > a").first.click()
-    expect(page.locator("[data-by=text] .card")).to_have_count(12)
-    page.get_by_role("link", name="Run", exact=True).click()
-    expect(page.get_by_role("img", name="Training curve")).to_be_visible()
-    context.close()
-    assert wrong == []
+    options = ("--data", str(shop), "--users", "3", "--items", "4")
+    with File(browser, run_folder, tmp_path / "page.html", *options) as page:
+        page.locator(".chip").first.click()
+        expect(page.locator(".ranked .why a").first).to_be_visible()
+        expect(page.locator(".frame img").first).to_be_visible()
+        page.get_by_role("link", name="Browse").click()
+        page.locator(".card > a").first.click()
+        expect(page.locator("[data-by=text] .card")).to_have_count(12)
+        page.get_by_role("link", name="Run", exact=True).click()
+        expect(page.get_by_role("img", name="Training curve")).to_be_visible()
+
+
+def test_the_file_searches_filters_and_builds_a_visitor(browser: Browser, run_folder: Path, tmp_path: Path) -> None:
+    with File(browser, run_folder, tmp_path / "page.html", "--users", "3", "--items", "6") as page:
+        page.fill("#query", "chair 1")
+        page.locator("#found [role=option]").first.click()
+        expect(page.locator(".item h1")).to_contain_text("Chair 1")
+        page.get_by_role("button", name="Start a visitor from it").click()
+        expect(page.locator("#now .ranked li")).to_have_count(10)
+        expect(page.locator("#now .why a").first).to_be_visible()
+        expect(page.locator("#now .within")).to_contain_text("of this file")
+        page.fill("#more", "lampe")
+        page.locator("#candidates .add").first.click()
+        expect(page.locator("#clicked .card")).to_have_count(2)
+        expect(page.locator("#now .move").first).to_be_visible()
+        page.locator("summary").click()
+        page.fill("[name=where]", "price between 3 and 20 and title like 'Chair%'")
+        expect(page.locator("#now .title").first).to_contain_text("Chair")
+        expect(page.locator("#now .title", has_text="Lampe")).to_have_count(0)
+        page.fill("[name=where]", "prize < 4")
+        expect(page.get_by_role("alert")).to_contain_text("'prize'")
+
+
+CONDITIONS = [
+    "price < 10",
+    "price >= 10 and not brand = 'brand 1'",
+    "title like '%Lampe%' or price in (2, 4, 6)",
+    "title ilike 'CHAIR%' and price not between 5 and 25",
+    "(price + 1) * 2 > 30 and price / 2 <= 15 - -1",
+    "brand is not null and title not like '%3%'",
+    "item_id > 'i2' and \"price\" <> 30",
+    "true",
+    "price is null",
+]
+BODIES: list[tuple[str, dict[str, object]]] = [
+    *[("recommend", {"users": ["u03"], "k": 8, "where": condition}) for condition in CONDITIONS],
+    ("recommend", {"histories": [["i01", "i02", "i30"]], "k": 10}),
+    ("recommend", {"histories": [["i05"]], "k": 7, "seen": True}),
+    ("recommend", {"users": ["u03"], "k": 10, "at_most": {"brand": 2}}),
+    ("recommend", {"users": ["u03"], "k": 3, "diversity": 0.6}),
+    ("recommend", {"histories": [["i01", "i02"]], "k": 3, "diversity": 1.0, "at_most": {"brand": 1}}),
+    ("recommend", {"users": ["u59"], "k": 5, "where": "price < 30"}),
+    ("similar", {"items": ["i07"], "by": "model", "k": 6}),
+    ("explain", {"history": ["i01", "i02", "i30"], "items": ["i10", "i11"]}),
+    ("explain", {"user": "u03", "items": ["i10"]}),
+]
+
+
+def test_the_file_computes_what_the_server_computes(
+    browser: Browser, server: Server, run_folder: Path, tmp_path: Path
+) -> None:
+    """A file with all users and items of the run; `alike` needs the features, which are not in it."""
+    with File(browser, run_folder, tmp_path / "page.html", "--users", "100", "--items", "100") as page:
+        assert page.evaluate("offline.set.items.length") == 40
+        for path, body in BODIES:
+            expected = httpx.post(f"{server.url}/api/{path}", json=body).raise_for_status().json()
+            found = page.evaluate("([path, body]) => offlineAnswer(offline, path, null, body)", [path, body])
+            if path == "explain":
+                assert found["exact"] is expected["exact"]
+                pairs = [
+                    [(each["item"], each["clicked"]) for each in answer["reasons"]] for answer in (found, expected)
+                ]
+                values = [[each["contribution"] for each in answer["reasons"]] for answer in (found, expected)]
+            else:
+                lists = [answer["lists"][0] for answer in (found, expected)]
+                assert lists[0]["popular"] is lists[1]["popular"], body
+                assert lists[0]["shorter"] is lists[1]["shorter"], body
+                pairs = [[each["item"] for each in each_list["items"]] for each_list in lists]
+                values = [[each["score"] for each in each_list["items"]] for each_list in lists]
+            assert pairs[0] == pairs[1], body
+            assert values[0] == pytest.approx(values[1], rel=1e-3, abs=1e-5), body
+        for query in ("", "lampe 7", "CHAIR 1", "brand", "u0"):
+            expected = httpx.get(f"{server.url}/api/search", params={"q": query, "limit": 20}).json()
+            found = page.evaluate("q => offlineAnswer(offline, 'search', { q, limit: 20 })", query)
+            assert [each["item"] for each in found["items"]] == [each["item"] for each in expected["items"]], query
+            assert found["users"] == expected["users"], query
+
+
+@pytest.mark.parametrize(
+    "condition", ["price <", "price < 3 4", "prize < 3", "price", "'a' + ", "price = 'x", "select 1", "price < title"]
+)
+def test_the_file_refuses_what_is_no_condition(
+    browser: Browser, run_folder: Path, tmp_path: Path, condition: str
+) -> None:
+    with File(browser, run_folder, tmp_path / "page.html", "--users", "1", "--items", "1") as page:
+        ask = "where => { try { offlineAnswer(offline, 'recommend', null, { histories: [['i01']], k: 3, where });"
+        message = page.evaluate(f"{ask} }} catch (error) {{ return error.message; }} }}", condition)
+        assert message.startswith("where: found "), message
 
 
 def test_the_picture_of_the_page_in_the_readme(browser: Browser, tmp_path: Path) -> None:

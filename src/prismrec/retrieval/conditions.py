@@ -37,7 +37,7 @@ def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
             raise ParameterError("where", f"column {missing[0]!r} in {condition!r}", columns)
         used = table.select(sorted({*expression.meta.root_names()}) or table.columns[:1])
         try:
-            result = _evaluated(used.with_columns(_typed(column) for column in used), expression)
+            result = _evaluated(used.with_columns(typed(column) for column in used), expression)
         except PolarsError:
             result = _evaluated(used, expression)
     except PolarsError as error:
@@ -52,7 +52,7 @@ def _evaluated(table: pl.DataFrame, expression: pl.Expr) -> pl.Series:
     return table.lazy().with_columns(expression.alias(_RESULT)).select(_RESULT).collect()[_RESULT]
 
 
-def _typed(column: pl.Series) -> pl.Series:
+def typed(column: pl.Series) -> pl.Series:
     """A column of text as numbers, truth values or times, if all of its values are such."""
     if column.dtype != pl.String or column.name == ID_COLUMN or not column.count():
         return column

@@ -1,4 +1,8 @@
-"""The page as one file, with the answers for some users and items in it."""
+"""The page as one file, with the answers for some users and items in it.
+
+The file holds what the server answers about them. Searches, filters and visitors are computed in the browser, among the
+items of the file (page/offline.js).
+"""
 
 import asyncio
 import base64
@@ -13,7 +17,9 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from prismrec.errors import InputError
+from prismrec.runs import Run
 from prismrec.serving.app import create_app
+from prismrec.serving.offline_set import offline_set
 from prismrec.serving.settings import ServerSettings
 
 Body = dict[str, Any]
@@ -37,20 +43,22 @@ def offline_page(settings: ServerSettings, num_users: int, num_items: int) -> st
         InputError: the run cannot be served.
     """
     recorder = _Recorder(create_app(settings))
-    asyncio.run(recorder.record(num_users, num_items))
+    users, items = asyncio.run(recorder.record(num_users, num_items))
+    content = {"answers": recorder.answers, "set": offline_set(Run.load(settings.run), items, users)}
     folder = files("prismrec.serving") / "page"
-    script = (folder / "page.js").read_text(encoding="utf-8")
+    scripts = [(folder / name).read_text(encoding="utf-8") for name in ("offline.js", "page.js")]
     style = (folder / "page.css").read_text(encoding="utf-8")
     page = (folder / "page.html").read_text(encoding="utf-8")
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
-    data = json.dumps(recorder.answers).replace("<", "\\u003c")  # no text can end the element
+    data = json.dumps(content).replace("<", "\\u003c")  # no text can end the element
     page = page.replace('<link rel="stylesheet" href="page.css">', f"<style>{style}</style>")
     page = page.replace('<script src="page.js" defer></script>', "")
     page = page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{policy}">')
-    embedded = f'<script type="application/json" id="offline">{data}</script>\n<script>{script}</script>'
+    embedded = f'<script type="application/json" id="offline">{data}</script>'
+    embedded += "".join([f"\n<script>{script}</script>" for script in scripts])
     return page.replace("</body>", f"{embedded}\n</body>")
 
 
@@ -70,8 +78,12 @@ class _Recorder:
         self._app = app
         self.answers: dict[str, Any] = {}
 
-    async def record(self, num_users: int, num_items: int) -> None:
-        """Ask for the run, the first page, users, and items."""
+    async def record(self, num_users: int, num_items: int) -> tuple[list[str], list[str]]:
+        """Ask for the run, the first page, users, and items.
+
+        Returns:
+            The users, and all items that are shown somewhere.
+        """
         run = await self._get("run", {})
         columns = [run[name] for name in ("title", "image") if run[name]]
         first = await self._get("search", {"q": "", "limit": 24})
@@ -90,6 +102,7 @@ class _Recorder:
             shown |= dict.fromkeys(await self._record_item(item, columns))
         run["pictures"] = await self._pictures(shown) if run["image"] else {}
         self.answers["api/run"] = run
+        return users, list(shown)
 
     async def _record_user(self, user: str, columns: list[str]) -> list[str]:
         """The items that the view of a user shows."""

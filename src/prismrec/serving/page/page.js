@@ -46,9 +46,8 @@ const offline = $("#offline") ? JSON.parse($("#offline").textContent) : null;
 async function ask(path, query, body) {
   const url = `api/${path}${query ? `?${new URLSearchParams(query)}` : ""}`;
   if (offline) {
-    const answer = offline[body ? `${url} ${JSON.stringify(body)}` : url];
-    if (!answer) throw new Error("This file holds a fixed set of users and items, and not this one.");
-    return remember(answer);
+    const recorded = offline.answers[body ? `${url} ${JSON.stringify(body)}` : url];
+    return remember(recorded || offlineAnswer(offline, path, query, body));
   }
   const headers = {};
   const token = sessionStorage.getItem("token");
@@ -153,7 +152,6 @@ function filterBody() {
 }
 
 function filterPanel(apply) {
-  if (offline) return null;
   const names = Object.keys(state.run.columns);
   let timer = 0;
   const change = (name, value) => {
@@ -189,6 +187,9 @@ function rankedList(list, before = null) {
   });
   return h("ol", { class: "ranked" }, rows);
 }
+
+// A file compares only its own items, unless it holds the answer of the server.
+const within = (answer) => (answer.within ? h("p", { class: "muted small within" }, `The best among the ${plural(answer.within, "item")} of this file.`) : "");
 
 function movement(id, place, before) {
   if (!before || !before.length) return null;
@@ -228,7 +229,7 @@ async function home() {
   const users = found.users.slice(0, 12).map((each) => h("li", {}, h("a", { class: "chip", href: userLink(each.user) }, each.user, h("span", { class: "muted" }, String(each.clicks)))));
   const facts = state.run.facts;
   return [heading(`What ${facts.model} learned`),
-    h("p", { class: "lead" }, `From ${plural(facts["training interactions"], "click")} of ${plural(facts.users, "user")} on ${plural(facts.items, "item")} of the data set ${facts.data}. Open an item or a user.${offline ? "" : " Or click + on a few items to become a visitor."}`),
+    h("p", { class: "lead" }, `From ${plural(facts["training interactions"], "click")} of ${plural(facts.users, "user")} on ${plural(facts.items, "item")} of the data set ${facts.data}. Open an item or a user. Or click + on a few items to become a visitor.${offline ? ` This file knows ${plural(offline.set.items.length, "item")} and ${plural(offline.set.users.length, "user")} of them.` : ""}`),
     section("Popular items", null, h("div", { class: "grid" }, found.items.map((each) => card(each.item)))),
     section("Active users", "with their numbers of clicks", h("ul", { class: "chips" }, users))];
 }
@@ -263,7 +264,7 @@ async function userView(id) {
     try {
       const answer = await ask("recommend", null, { users: [id], ...filterBody() });
       if (turn !== asked) return;
-      place.replaceChildren(rankedList(answer.lists[0]));
+      place.replaceChildren(rankedList(answer.lists[0]), within(answer));
       if (answer.lists[0].popular) note.textContent = "Nothing is known of this user: these are popular items.";
       else showReasons(answer.lists[0], { user: id });
     } catch (error) { if (turn === asked) place.replaceChildren(problem(error)); }
@@ -286,9 +287,9 @@ async function visitorView() {
   state.before = [];
   const clicked = h("div", { class: "grid dense", id: "clicked" });
   const left = h("div", {}, section("Clicked", null, clicked),
-    offline ? null : section("Click more", null, h("label", { class: "field", for: "more" }, h("span", { class: "hidden" }, "Search items to click"), field), h("br"), found));
+    section("Click more", null, h("label", { class: "field", for: "more" }, h("span", { class: "hidden" }, "Search items to click"), field), h("br"), found));
   const right = section("Recommended now", null, filterPanel(updateVisitor), h("div", { id: "now", "aria-live": "polite" }), h("p", {}, h("span", { class: "muted small approximate" })));
-  if (!offline) find();
+  find();
   setTimeout(updateVisitor);
   return [heading("A visitor"), h("p", { class: "lead" }, "Nobody that the model knows: click a few items and see what it would recommend. Nothing is stored."),
     h("div", { class: "beside" }, left, right)];
@@ -306,7 +307,7 @@ async function updateVisitor() {
   try {
     const answer = await ask("recommend", null, { histories: [state.visitor], ...filterBody() });
     if (turn !== state.turn) return;
-    now.replaceChildren(rankedList(answer.lists[0], state.before));
+    now.replaceChildren(rankedList(answer.lists[0], state.before), within(answer));
     state.before = answer.lists[0].items.map((each) => each.item);
     tell(`Recommended first: ${state.before.slice(0, 3).map(titleOf).join(", ")}`);
     showReasons(answer.lists[0], { history: state.visitor });
@@ -480,11 +481,6 @@ async function show() {
 }
 
 async function start() {
-  if (offline) {
-    $(".search").remove();
-    $("[data-page=visitor]").hidden = true;
-    document.body.classList.add("offline");
-  }
   try { state.run = await ask("run"); } catch (error) { if (!$("#token")) main.replaceChildren(problem(error)); return; }
   main.replaceChildren();
   $("#run-name").textContent = state.run.run;
