@@ -24,26 +24,26 @@ PNG = bytes.fromhex(
 """A picture of one pixel."""
 
 
-def save_run(folder: Path, seed: int = 0, prefix: str = "i") -> Path:
+def save_run(folder: Path, seed: int = 0, prefix: str = "i", count: int = ITEMS) -> Path:
     """Random embeddings, saved with everything that training saves but the weights."""
     rng = np.random.default_rng(seed)
-    items = rng.permuted(np.tile(np.arange(ITEMS), (USERS, 1)), axis=1)  # [U, I]
+    items = rng.permuted(np.tile(np.arange(count), (USERS, 1)), axis=1)  # [U, I]
     users = np.arange(USERS)
     trained = users[:-1]  # the last user has no training interaction
-    train = Interactions.from_pairs(np.repeat(trained, 4), items[:-1, :4].ravel(), USERS, ITEMS)
-    valid = Interactions.from_pairs(users, items[:, 4], USERS, ITEMS)
+    train = Interactions.from_pairs(np.repeat(trained, 4), items[:-1, :4].ravel(), USERS, count)
+    valid = Interactions.from_pairs(users, items[:, 4], USERS, count)
     embeddings = Embeddings(
         torch.from_numpy(rng.standard_normal((USERS, WIDTH), dtype=np.float32)),
-        torch.from_numpy(rng.standard_normal((ITEMS, WIDTH), dtype=np.float32)),
+        torch.from_numpy(rng.standard_normal((count, WIDTH), dtype=np.float32)),
     )
-    features = {name: torch.from_numpy(rng.standard_normal((ITEMS, 5), dtype=np.float32)) for name in ("image", "text")}
+    features = {name: torch.from_numpy(rng.standard_normal((count, 5), dtype=np.float32)) for name in ("image", "text")}
     rows = {name: F.normalize(matrix, dim=1).half() for name, matrix in features.items()}
     rows["image"][0] = 0  # the first item lacks it
     catalog = {
-        "title": [f"<b>Lampe № {number}</b> Été" if number % 2 else f"Chair {number}" for number in range(ITEMS)],
-        "price": [float(number) for number in range(ITEMS)],
-        "brand": [f"brand {number % 3}" for number in range(ITEMS)],
-        "image": [f"images/{number}.png" for number in range(ITEMS)],
+        "title": [f"<b>Lampe № {number}</b> Été" if number % 2 else f"Chair {number}" for number in range(count)],
+        "price": [float(number) for number in range(count)],
+        "brand": [f"brand {number % 3}" for number in range(count)],
+        "image": [f"images/{number}.png" for number in range(count)],
     }
     epochs = [EpochRecord(epoch=n, loss={"bpr": 1 / n}, seconds=1.0, valid={"recall@20": n / 9}) for n in (1, 2)]
     manifest = Manifest(
@@ -61,10 +61,10 @@ def save_run(folder: Path, seed: int = 0, prefix: str = "i") -> Path:
         manifest=manifest,
         embeddings=embeddings,
         users=Vocabulary([f"u{number:02d}" for number in users], "user"),
-        items=Vocabulary([f"{prefix}{number:02d}" for number in range(ITEMS)], "item"),
+        items=Vocabulary([f"{prefix}{number:02d}" for number in range(count)], "item"),
         train=train,
         valid=valid,
-        test=Interactions.from_pairs([], [], USERS, ITEMS),
+        test=Interactions.from_pairs([], [], USERS, count),
         catalog=pl.DataFrame(catalog),
         history=tuple(epochs),
         best_epoch=2,

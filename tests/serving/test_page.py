@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,7 @@ from prismrec.data import load
 from prismrec.data.demo import ShopConfig, write_shop
 from prismrec.experiments.train import train
 from prismrec.records import Settings
+from serving.conftest import save_run
 from serving.processes import Server, running
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -176,6 +179,40 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server) -> None:
                 found = page.evaluate("axe.run()")["violations"]
                 serious = [each for each in found if each["impact"] in ("serious", "critical")]
                 assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == [], view
+
+
+def test_a_hundred_thousand_items_take_no_longer_than_a_person_waits(browser: Browser, tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "run", count=100_000)
+    with running(folder, tmp_path / "log") as server, Visit(browser, server) as visit:
+        page = visit.open()
+        expect(page.locator(".card").first).to_be_visible()
+        page.fill("#query", "lampe 77777")  # the first search folds all titles
+        expect(page.locator("#found [role=option]").first).to_contain_text("Lampe № 77777")
+        seconds: dict[str, float] = {}
+
+        @contextmanager
+        def timed(name: str) -> Iterator[None]:
+            start = time.monotonic()
+            yield
+            seconds[name] = time.monotonic() - start
+
+        with timed("search"):
+            page.fill("#query", "lampe 99999")
+            expect(page.locator("#found [role=option]").first).to_contain_text("Lampe № 99999")
+        with timed("item"):
+            page.locator("#found [role=option]").first.click()
+            for by in ("model", "image", "text"):
+                expect(page.locator(f"[data-by={by}] .card")).to_have_count(12)
+        with timed("visitor"):
+            page.get_by_role("button", name="Start a visitor from it").click()
+            expect(page.locator("#now .why a").first).to_be_visible()
+        page.locator("summary").click()
+        with timed("filter"):
+            page.fill("[name=where]", "price < 50000 and title like 'Chair%'")
+            expect(page.locator("#now .title", has_text="Lampe")).to_have_count(0)
+            expect(page.locator("#now .ranked li")).to_have_count(10)
+        assert page.evaluate("document.querySelectorAll('*').length") < 2000
+    assert max(seconds.values()) < 10, seconds  # 0.2 to 1.5 s beside other work
 
 
 class File:
