@@ -89,8 +89,11 @@ def load(
         unknown_items=unknown_items,
     )
     dataset = build(read_source(Path(source), format, options), split=split, fill=fill, k_core=k_core)
-    path = Path(source).resolve()
-    return replace(dataset, folder=str(path if path.is_dir() else path.parent))
+    return replace(dataset, folder=_folder_of(Path(source).resolve()))
+
+
+def _folder_of(path: Path) -> str:
+    return str(path if path.is_dir() else path.parent)
 
 
 def _check_fill_and_core(fill: str, k_core: int) -> None:

@@ -36,7 +36,7 @@ class ServerSettings:
         workers: number of worker processes.
         token: the bearer token that requests must carry; None for none.
         cors: web origins that may call the API, such as "https://shop.example".
-        data: folder with the pictures that the item table names; None for the folder that the run names, see `picture_folder`.
+        data: folder with the pictures that the item table names; None chooses it by `picture_folder`.
         watch_seconds: time between two looks for a new run; 0 never looks.
         limits: the largest requests.
         log_requests: whether the log has a line per request.
