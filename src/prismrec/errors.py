@@ -1,6 +1,7 @@
 """The error for bad input (exit code 2)."""
 
 import re
+from numbers import Integral, Real
 from pathlib import Path
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -38,3 +39,19 @@ class ParameterError(InputError):
     def __init__(self, parameter: str, found: str, expected: str) -> None:
         self.parameter = parameter
         super().__init__(parameter, found, expected)
+
+
+def check_type(parameter: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    """Refuse an argument of another type.
+
+    Args:
+        parameter: its name.
+        value: the argument.
+        kind: the types that it may have; a truth value is no number.
+        expected: these types in words.
+
+    Raises:
+        ParameterError: the argument has another type.
+    """
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind in (Integral, Real)):
+        raise ParameterError(parameter, f"an object of type {type(value).__name__}", expected)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
@@ -187,6 +188,8 @@ def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) 
     for metric in metrics:
         if metric not in METRICS:
             raise ParameterError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
+    if isinstance(cutoffs, str) or not all(isinstance(cutoff, Integral) for cutoff in cutoffs):
+        raise ParameterError("cutoffs", repr(cutoffs), "a list of whole numbers")
     if not cutoffs or min(cutoffs) < 1 or max(cutoffs) > LONGEST_LIST:
         raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{LONGEST_LIST}")
     if not len(truth):

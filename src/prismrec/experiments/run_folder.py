@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.arguments import check_modes
 from prismrec.files import discard_folder, make_folder, place, write_text
 from prismrec.records import EpochRecord, Settings
 from prismrec.runs import Manifest, check_run, locked
@@ -70,8 +71,7 @@ def check_out(folder: Path, *, resume: bool, overwrite: bool) -> None:
     Raises:
         InputError: the folder cannot be written, another process writes it, or it holds something else.
     """
-    if resume and overwrite:
-        raise ParameterError("overwrite", "resume too", "one of them")
+    check_modes(resume=resume, overwrite=overwrite)
     with locked(folder):
         if not resume or not (folder / "config.json").exists():
             new_run_folder(folder, overwrite=overwrite)

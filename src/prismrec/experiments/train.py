@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import ValidationMetric
+from prismrec.experiments.arguments import check_arguments, check_modes
 from prismrec.experiments.environment import make_manifest
 from prismrec.experiments.run_folder import find_new, find_resumed, saved_epochs
 from prismrec.experiments.validation import make_validation, name_metric
@@ -159,8 +160,8 @@ def train(
     Raises:
         InputError: a name is unknown, a value or the data cannot be used, or `out` holds something else.
     """
-    if resume and overwrite:
-        raise ParameterError("overwrite", "resume too", "one of them")
+    check_arguments(model, dataset, config, settings, out, callbacks, metric, sampler, loss_terms)
+    check_modes(resume=resume, overwrite=overwrite)
     kind, settings = find_model(model), name_metric(settings or Settings(), metric)
     pick_device(settings.device)  # refuse an absent device before anything is written
     full = config if isinstance(config, ModelConfig) else make_config(kind, config or {})

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.experiments.matching import LARGER, RowMatch, WeightCopy, match_weights
 from prismrec.models import Recommender
 from prismrec.runs import InitialWeights, RowsTaken, Run, check_run
@@ -56,6 +57,7 @@ class Source:
         Raises:
             InputError: it is not a finished run of this model, or its weights are missing or damaged.
         """
+        check_type("init", init, (Run, str, PathLike), "a run or its folder")
         run = init if isinstance(init, Run) else Run.load(init)
         name = str(run.folder or "a run in memory")
         if run.manifest.model != kind.name:

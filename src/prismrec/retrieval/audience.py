@@ -73,6 +73,8 @@ def find_audience(
         InputError: a user is unknown, or a history has no known item.
         ParameterError: users and histories differ in number.
     """
+    if unknown not in ("popular", "refuse", None):
+        raise ParameterError("unknown", repr(unknown), "'popular' or 'refuse'")
     if user_ids is not None and histories is not None and len(user_ids) != len(histories):
         raise ParameterError("histories", f"{len(histories)} histories for {len(user_ids)} users", "one for each user")
     if user_ids is None:

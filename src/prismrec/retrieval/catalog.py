@@ -4,15 +4,19 @@ import datetime
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
+from types import NoneType
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from prismrec.errors import ParameterError
+from prismrec.errors import ParameterError, check_type
 from prismrec.retrieval.conditions import ID_COLUMN, group_numbers, newer_mask, where_mask
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.types import BoolArray, Vocabulary
+
+_NEWEST = "a column, a date and a whole number"
 
 _SHOWN = 3
 """How many ids a message lists."""
@@ -52,10 +56,14 @@ class Filters:
 
     def __post_init__(self) -> None:
         for column, most in self.at_most:
+            check_type("at_most", most, Integral, f"a whole number for column {column!r}")
             if most < 1:
                 raise ParameterError("at_most", f"{most} for column {column!r}", "1 or more")
-        if self.newest is not None and self.newest.least < 1:
-            raise ParameterError("newest", f"{self.newest.least} items", "1 or more")
+        if self.newest is not None:
+            check_type("newest", self.newest.least, Integral, _NEWEST)
+            if self.newest.least < 1:
+                raise ParameterError("newest", f"{self.newest.least} items", "1 or more")
+        check_type("diversity", self.diversity, Real, "a number within 0..1")
         if not 0 <= self.diversity <= 1:
             raise ParameterError("diversity", str(self.diversity), "a number within 0..1")
 
@@ -74,10 +82,14 @@ class Filters:
         Raises:
             ParameterError: an argument cannot be used.
         """
-        if isinstance(exclude, str):
-            raise ParameterError("exclude", repr(exclude), "a list of item ids")
-        if isinstance(candidates, str):
-            raise ParameterError("candidates", repr(candidates), "a list of item ids")
+        for name, ids in (("exclude", exclude), ("candidates", () if candidates is None else candidates)):
+            if isinstance(ids, str) or not isinstance(ids, Iterable):
+                raise ParameterError(name, repr(ids), "a list of item ids")
+        check_type("where", where, (str, NoneType), "an SQL expression over columns of the item table")
+        check_type("at_most", at_most, (Mapping, NoneType), "a mapping from columns to numbers: {'brand': 2}")
+        check_type("newest", newest, (tuple, list, NoneType), _NEWEST)
+        if newest is not None and (len(newest) != 3 or not isinstance(newest[1], datetime.date)):
+            raise ParameterError("newest", repr(newest), _NEWEST)
         return cls(
             exclude=tuple(exclude),
             candidates=None if candidates is None else tuple(candidates),
@@ -114,11 +126,13 @@ class Catalog:
         """
         if chosen is None:
             return self._described
+        if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+            raise ParameterError("columns", repr(chosen), "a list of names")
         for name in chosen:
             if name not in self._described.columns:
                 known = ", ".join(self._described.columns) or "none: the data set has no item table"
                 raise ParameterError("columns", repr(name), f"columns of the item table ({known})")
-        return self._described.select(chosen)
+        return self._described.select(list(dict.fromkeys(chosen)))
 
     def numbers(self, ids: Iterable[Hashable], parameter: str) -> Int64Array:
         """The numbers of item ids.

@@ -1,12 +1,13 @@
 """Search for the best items of query vectors: the interface, and the exact search."""
 
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prismrec.errors import ParameterError
+from prismrec.errors import ParameterError, check_type
 from prismrec.retrieval.ranking import Int64Array, Ranking, largest_entry, rank
 from prismrec.types import Embeddings, Interactions
 
@@ -91,8 +92,9 @@ def check_length(k: int) -> None:
     """Refuse lists without a place.
 
     Raises:
-        ParameterError: k is below 1.
+        ParameterError: k is no whole number, or below 1.
     """
+    check_type("k", k, Integral, "a whole number, 1 or more")
     if k < 1:
         raise ParameterError("k", str(k), "1 or more")
 

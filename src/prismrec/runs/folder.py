@@ -68,7 +68,7 @@ def _identities(folder: Path) -> list[tuple[str, int, int, int]]:
     part = current(folder)
     found = []
     for name in (METRICS_FILE, *FILES, *OPTIONAL_FILES):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # a path with a NUL character is a ValueError
             status = (part / name).stat()
             found.append((str(part / name), status.st_ino, status.st_size, status.st_mtime_ns))
     return found

@@ -64,9 +64,10 @@ def locked(folder: Path) -> Iterator[Lock]:
         lock.acquire(blocking=False)
     except Timeout:
         raise BusyError(folder, "a run that another process is writing", "another folder") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
         _remove_empty(missing)
-        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(folder, reason, "a folder that can be written") from error
     held = Lock(folder)
     try:
         yield held
@@ -87,5 +88,5 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _remove_empty(folders: list[Path]) -> None:
     for path in folders:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             path.rmdir()

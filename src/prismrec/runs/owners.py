@@ -21,6 +21,8 @@ def is_one_id(ids: Ids | Histories, vocabulary: Vocabulary) -> bool:
 
 def as_list(ids: Ids, vocabulary: Vocabulary) -> list[Any]:
     """One id or several as a list."""
+    if getattr(ids, "ndim", None) == 0:  # a scalar of NumPy or PyTorch
+        return [ids.item()]  # type: ignore[union-attr]
     return [ids] if is_one_id(ids, vocabulary) or not isinstance(ids, Iterable) else list(ids)
 
 

@@ -266,9 +266,10 @@ class Run(RunContents):
         Raises:
             InputError: a user or an item is unknown, a user has no training interaction, or the lengths differ.
         """
+        users, items = as_list(users, self.users), as_list(items, self.items)
         scores = self.retriever.score(users, items)
-        owners = owners_of(list(users), self.users, "user")
-        return pl.DataFrame([owners, owners_of(list(items), self.items, "item"), pl.Series("score", scores.numpy())])
+        owners = owners_of(users, self.users, "user")
+        return pl.DataFrame([owners, owners_of(items, self.items, "item"), pl.Series("score", scores.numpy())])
 
     def explain(self, user: Hashable | None, items: Ids, *, history: Iterable[Hashable] | None = None) -> pl.DataFrame:
         """Which items of a history speak for recommended items, and by which modality they resemble them.
