@@ -105,7 +105,7 @@ def test_all_that_determines_a_cell_is_in_its_key_and_nothing_else(shop: Dataset
     assert len({key, *[other.key for other in others]}) == len(others) + 1
 
 
-def test_a_change_of_the_model_makes_another_key(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_a_cell_is_in_its_key(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     key = a_cell(shop).key
     monkeypatch.setattr(cells, "code_of", lambda model: "other code")
     assert a_cell(shop).key != key

@@ -1,14 +1,12 @@
 """One training of a table: what determines it, its computation, its place on the disk."""
 
-import ast
 import hashlib
-import inspect
 import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,12 @@ from prismrec.errors import InputError
 from prismrec.evaluation import Evaluation, evaluate
 from prismrec.experiments.bench import peak_bytes
 from prismrec.experiments.environment import make_manifest
+from prismrec.experiments.tables.code import code_of
 from prismrec.experiments.tables.probes import PROBES, Probe
 from prismrec.experiments.train import build_model
 from prismrec.experiments.validation import make_validation
 from prismrec.files import new_folder, write_text
-from prismrec.models import ModelConfig, Recommender, find_model
+from prismrec.models import ModelConfig, Recommender
 from prismrec.records import EpochRecord, Settings
 from prismrec.runs.lock import locked
 from prismrec.stopping import find_ending
@@ -111,7 +110,7 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 (hex) of model, its code, hyperparameters, settings, data and measures; not of the device."""
+        """SHA-256 (hex) of what determines the result, except the device."""
         content = {
             "format": FORMAT,
             "prismrec": version("prismrec"),
@@ -124,14 +123,6 @@ class Cell:
             "cutoffs": self.cutoffs,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def code_of(model: str) -> str:
-    """SHA-256 (hex) of the code of a model's file, without comments."""
-    module = inspect.getmodule(find_model(model))
-    assert module is not None
-    return hashlib.sha256(ast.dump(ast.parse(inspect.getsource(module))).encode()).hexdigest()
 
 
 def find_result(cell: Cell, folder: Path) -> Result | None:
