@@ -98,7 +98,8 @@ def test_a_large_space_is_drawn_from_without_repeats_and_begins_with_the_default
     result = search(tmp_path / "drawn", **options)  # Optuna's first 10 are random, the others are not
     assert len(set(points(result.trials))) == 12
     assert result.trials[0].settings == {"learning_rate": 1e-3, "regulariser": 1e-4}
-    search(tmp_path / "again", **{**options, "trials": 5})
+    killed = fork(lambda: search(tmp_path / "again", report=die_at(5, 1), **options))
+    assert exit_code(killed) == -signal.SIGKILL
     assert values(search(tmp_path / "again", **options)) == values(result)
 
 

@@ -16,7 +16,7 @@ from prismrec.experiments.validation import make_validation
 from prismrec.memory import available_memory
 from prismrec.ops.device import flush_denormals
 from prismrec.records import Settings
-from prismrec.stopping import LEAST_EPOCHS, LEAST_VALIDATIONS
+from prismrec.stopping import out_of_patience
 from prismrec.training import Callback, EpochEnd, fit
 
 if TYPE_CHECKING:
@@ -145,12 +145,12 @@ class _Clock(Callback):
 
 
 def _numbers_of_epochs(settings: Settings) -> tuple[int, int]:
-    """The smallest and the largest number of epochs after which a training may stop."""
-    if settings.patience == "auto":
-        least = 1 + max(LEAST_EPOCHS, LEAST_VALIDATIONS * settings.validate_every)
-    else:
-        least = (1 + settings.patience) * settings.validate_every
-    return min(least, settings.epochs), settings.epochs
+    """The number of epochs of a training whose first validation is the best, and the largest number."""
+    first = settings.validate_every
+    for epochs in range(first, settings.epochs):
+        if out_of_patience(settings, epochs, first, epochs // first - 1):
+            return epochs, settings.epochs
+    return settings.epochs, settings.epochs
 
 
 def _reset_peak() -> None:

@@ -89,8 +89,9 @@ class Journal:
             self._check_identity(json.loads(json.dumps(identity)))
 
     def __enter__(self) -> "Journal":
-        self._workers.mkdir(exist_ok=True)
-        self._alive.acquire(blocking=False)
+        with self._lock:  # another process may be about to remove the folder
+            self._workers.mkdir(exist_ok=True)
+            self._alive.acquire(blocking=False)
         return self
 
     def __exit__(
@@ -99,8 +100,8 @@ class Journal:
         for number in list(self._claimed):
             self.release(number)
         self._alive.release()
-        Path(self._alive.lock_file).unlink(missing_ok=True)
-        with suppress(OSError):  # other processes use the folder
+        with self._lock, suppress(OSError):  # other processes may use the folder
+            Path(self._alive.lock_file).unlink(missing_ok=True)
             self._workers.rmdir()
 
     def claim(self) -> Claim | Literal["wait"] | None:
@@ -111,11 +112,11 @@ class Journal:
                     self._study.tell(trial.number, state=TrialState.FAIL)
             trials = self.trials()
             tried = {_key(trial.settings) for trial in trials}
-            point = self._interrupted(tried)
-            if point is None and len(trials) < self.most:
-                point = self._next(tried) if self._is_complete else self._draw(tried)
-            if point is not None:
-                return self._begin(point)
+            interrupted = self._interrupted(tried)
+            if interrupted is not None:
+                return self._begin(interrupted)
+            if len(trials) < self.most:
+                return self._begin(self._next(tried)) if self._is_complete else self._draw(tried)
             return "wait" if any(trial.state == "running" for trial in trials) else None
 
     def finish(self, number: int, outcome: Outcome) -> None:
@@ -194,31 +195,36 @@ class Journal:
                 return trial.params
         return None
 
-    def _next(self, tried: set[str]) -> Point | None:
+    def _next(self, tried: set[str]) -> Point:
         """The first combination that was not tried: that of the defaults, then the others in random order."""
         rest = sorted(self._space.points(), key=lambda point: _hash(self._seed, _key(point)))
         points = [self._first, *rest] if self._first is not None else rest
-        return next((point for point in points if _key(point) not in tried), None)
+        return next(point for point in points if _key(point) not in tried)
 
-    def _draw(self, tried: set[str]) -> Point:
-        """What Optuna draws, given the trials so far; another combination if it has been tried."""
+    def _draw(self, tried: set[str]) -> Claim:
+        """Run what Optuna draws, given the trials so far; another combination if it has been tried."""
         if not tried and self._first is not None:
-            return self._first
-        seed = _hash(self._seed, str(len(self._found())))
+            return self._begin(self._first)
+        seed = _hash(self._seed, str(len(tried)))
         self._study.sampler = TPESampler(seed=seed % 2**32, constant_liar=True)
         trial = self._study.ask(self._distributions)
-        trial.set_user_attr("repeats", True)  # `_begin` runs it as another trial
+        if _key(trial.params) not in tried:
+            return self._hold(trial)
+        trial.set_user_attr("repeats", True)
         self._study.tell(trial, state=TrialState.FAIL)
         point, draws = trial.params, random.Random(seed)
         while _key(point) in tried:
             point = self._space.draw(draws)
-        return point
+        return self._begin(point)
 
     def _begin(self, point: Point) -> Claim:
-        """Let this process run a trial."""
-        if not self._found(TrialState.WAITING):  # a process may have been killed after this line
+        """Let this process run a combination."""
+        if not self._found(TrialState.WAITING):  # a process may have been killed after the next line
             self._study.enqueue_trial(point)
-        trial = self._study.ask(self._distributions)
+        return self._hold(self._study.ask(self._distributions))
+
+    def _hold(self, trial: optuna.Trial) -> Claim:
+        """Mark a trial as one of this process."""
         trial.set_user_attr("worker", self._worker)
         self._claimed[trial.number] = trial
         return Claim(trial.number, trial.params)
