@@ -10,6 +10,7 @@ from prismrec.testing import (
     ISOLATED_ITEM,
     ISOLATED_USER,
     NUM_ITEMS,
+    NUM_USERS,
     RecommenderContract,
     toy_features,
     toy_interactions,
@@ -26,7 +27,7 @@ class TestSpectral(RecommenderContract):
 
 
 def build(**settings: object) -> Spectral:
-    constants = {"added_degree": 2.5, "content_weight": 0.3, "explained_weight": 0.7, "exponent": 1.5}
+    constants = {"added_degree": 2.5, "content_weight": 0.3, "explained_weight": 0.7, "exponent": 1.5, "rank": 5}
     values = {"embedding_size": 5, "neighbours": 4, **constants}
     return Spectral(toy_interactions(), toy_features(2), Spectral.Config.model_validate(values | settings))
 
@@ -56,12 +57,12 @@ def test_scores_equal_the_dense_reading(float64: None) -> None:
 
 def test_without_rank_limit_and_exponent_zero_it_returns_the_interactions(float64: None) -> None:
     """V Vᵀ is the identity, and the scales of both sides cancel."""
-    model = build(embedding_size=NUM_ITEMS, exponent=0.0)
+    model = build(rank=NUM_ITEMS, exponent=0.0)
     torch.testing.assert_close(scores(model.embed()), dense(toy_interactions()))
 
 
 def test_without_modalities_only_co_occurrence_counts() -> None:
-    model = Spectral(toy_interactions(), {}, Spectral.Config(embedding_size=5, added_degree=2.5, exponent=1.5))
+    model = Spectral(toy_interactions(), {}, Spectral.Config(rank=5, added_degree=2.5, exponent=1.5))
     assert model.chosen == {}
     expected = build(content_weight=0.0, explained_weight=0.0)
     torch.testing.assert_close(scores(model.embed()), scores(expected.embed()), rtol=1e-4, atol=1e-5)
@@ -96,6 +97,38 @@ def test_the_constants_with_the_best_score_are_chosen_and_saved() -> None:
     assert twin.chosen == model.chosen
 
 
+def choose_rank_by(scores_by_rank: dict[int, float]) -> Spectral:
+    """A model that chooses its rank with these scores, and with no others."""
+    model = build(rank=None)
+    model.select(lambda embeddings: scores_by_rank[embeddings.items.shape[1]])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("scores_by_rank", "rank"),
+    [
+        ({2: 1.0, 5: 1.009}, 2),
+        ({2: 1.0, 5: 1.011, 10: 1.012}, 5),
+        ({2: 1.0, 5: 1.1, 10: 1.2, NUM_ITEMS: 1.3}, NUM_ITEMS),
+        ({2: -1.0, 5: -0.98, 10: -0.98}, 5),
+    ],
+)
+def test_the_rank_doubles_as_long_as_this_raises_the_score_by_one_percent(
+    scores_by_rank: dict[int, float], rank: int
+) -> None:
+    model = choose_rank_by(scores_by_rank)
+    assert model.chosen == {"rank": rank}
+    assert model.embed().users.shape == (NUM_USERS, rank)
+    torch.testing.assert_close(scores(model.embed()), scores(build(rank=rank).embed()), rtol=1e-3, atol=1e-4)
+
+
+def test_weights_of_another_rank_can_be_loaded() -> None:
+    model = choose_rank_by({2: 1.0, 5: 1.1, 10: 1.1})
+    wide = choose_rank_by({2: 1.0, 5: 1.1, 10: 1.2, NUM_ITEMS: 1.2})
+    model.load_state_dict(wide.state_dict())
+    assert torch.equal(model.embed().items, wide.embed().items)
+
+
 def mean_item_degree() -> float:
     train = toy_interactions()
     return len(train) / int((train.item_degrees > 0).sum())
@@ -113,8 +146,8 @@ def test_given_constants_are_not_chosen() -> None:
 
 
 def test_without_validation_the_constants_follow_from_the_degrees() -> None:
-    model = build(added_degree=None, content_weight=None, explained_weight=None, exponent=None)
-    defaults = {"content_weight": 0.1, "explained_weight": 1.0, "exponent": 1.0}
+    model = build(added_degree=None, content_weight=None, explained_weight=None, exponent=None, rank=None)
+    defaults = {"content_weight": 0.1, "explained_weight": 1.0, "exponent": 1.0, "rank": 5}
     assert model.chosen == pytest.approx({"added_degree": 0.2 * mean_item_degree(), **defaults})
 
 

@@ -93,8 +93,9 @@ class Prism(Recommender):
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
         """Choose the constants of the spectral part, and start from its solution."""
-        self.spectral.select(score)
-        self._start_from_spectral()
+        if self.spectral.chosen:
+            self.spectral.select(score)
+            self._start_from_spectral()
 
     def refine(self, score: Callable[[Embeddings], float]) -> None:
         """Choose w. Each value gets the mean score of itself and its neighbours, because a single one is noisy."""
@@ -118,7 +119,7 @@ class Prism(Recommender):
         """E_u ∝ R̃ V and Q ∝ V Λ^½; items without interactions have only what their neighbours give them."""
         if self.config.initialiser == "xavier":
             return
-        users, items = self.spectral.filter.components()  # [U, d], [I, d]
+        users, items = self.spectral.filter.components(self.config.embedding_size)  # [U, d], [I, d]
         self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
         self.item_table.copy_(_scaled(items, self.item_table, self.config.initial_scale))
         seen = torch.zeros(self.num_items, 1).to(items).index_fill_(0, self.seen_items, 1)
@@ -179,7 +180,7 @@ class Prism(Recommender):
         return order[: self.config.negatives].sort().values
 
     def embed(self) -> Embeddings:
-        """[u, w f_u S_u] and [i, S_i], `[U, 2 d]` and `[I, 2 d]`."""
+        """[u, w f_u S_u] and [i, S_i], `[U, d + r]` and `[I, d + r]`."""
         users, items = self._encode()
         users, items = unit_rows(users), unit_rows(items)
         closed = self.spectral.embed()

@@ -4,23 +4,19 @@ Related: GF-CF (Shen et al., CIKM 2021), BSPM (Choi et al., SIGIR 2023), the fro
 Shen, ACM MM 2023).
 """
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated
+from dataclasses import asdict, replace
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
-from prismrec.graph import BipartiteGraph, content_graph, explaining_factors
 from prismrec.models.base import Grid, ModelConfig, PositiveCount, Recommender
-from prismrec.ops.eigen import Operator, largest_eigenpairs
+from prismrec.nn.spectral_filter import Constants, Content, SpectralFilter
 from prismrec.types import Embeddings, Interactions, Triplets
 
-FACTORS = 128
-"""Width r of the factors of the features."""
 DEGREE_SHARES = (0.03, 0.1, 0.3, 1.0)
 """Values of t to try, as shares of the mean degree of items."""
 CONTENT_WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -29,30 +25,17 @@ EXPLAINED_WEIGHTS = (0.0, 1.0, 3.0)
 """Values of c to try."""
 EXPONENTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Values of h to try."""
-
-
-@dataclass(frozen=True)
-class Constants:
-    """The constants of the spectral filter.
-
-    Attributes:
-        added_degree: t.
-        content_weight: b.
-        explained_weight: c.
-        exponent: h.
-    """
-
-    added_degree: float
-    content_weight: float
-    explained_weight: float
-    exponent: float
+RANKS = (0.5, 1.0, 2.0, 4.0)
+"""Values of r to try, as multiples of d."""
+MIN_GAIN = 0.01
+"""Twice the rank must raise the score by this share."""
 
 
 class SpectralConfig(ModelConfig):
     """Hyperparameters of Spectral.
 
     Constants that are not given are chosen by validation. Without validation, t is a fifth of the mean degree of items,
-    b = 0.1, c = 1 and h = 1.
+    b = 0.1, c = 1, h = 1 and r = d.
     """
 
     added_degree: NonNegativeFloat | None = None
@@ -64,98 +47,10 @@ class SpectralConfig(ModelConfig):
     exponent: float | None = Field(None, ge=-4, le=16)
     """Exponent h of the eigenvalues: 0 is an ideal low-pass filter, larger values stress the strongest directions.
     None: chosen."""
+    rank: PositiveCount | None = None
+    """Rank r of the filter, which is the width of its vectors. None: chosen."""
     neighbours: Annotated[PositiveCount, Grid(5, 10, 20, 40)] = 10
     """Neighbours k per item and modality in the content graph."""
-
-
-class SpectralFilter:
-    """The d largest eigenpairs of M = P + b λ₁ C + c H P H, and the vectors of users and items that follow from them.
-
-    P = R̃ᵀ R̃ with R̃ = (D_u + t)^-½ R (D_i + t)^-½ is the co-occurrence of items, and λ₁ its largest eigenvalue.
-    H = Y Yᵀ is the regression on features.
-
-    Attributes:
-        constants: t, b and h.
-        values: Λ `[d]`, with negative eigenvalues set to 0.
-        vectors: V `[I, d]`.
-    """
-
-    def __init__(
-        self, train: Interactions, content: "Content", constants: Constants, width: int, start: Tensor
-    ) -> None:
-        """Solve the eigenproblem.
-
-        Args:
-            train: R `[U, I]`.
-            content: C and Y, if there are modalities.
-            constants: t, b, c and h.
-            width: d; I if there are fewer items.
-            start: vectors `[I, c]` to start from, on the device that computes.
-        """
-        self.constants = constants
-        self.graph = BipartiteGraph(train, added_degree=constants.added_degree).to(start.device)
-        self.item_degrees = torch.from_numpy(train.item_degrees).to(start)[:, None]  # [I, 1]
-        operator: Operator = self._co_occurrence
-        if content.graph is not None and constants.content_weight:
-            largest, _ = largest_eigenpairs(operator, start[:, :1], 1)  # λ₁ [1]
-            operator = _sum(operator, content.graph, constants.content_weight * largest)
-        if content.factors is not None and constants.explained_weight:
-            operator = _sum(operator, self._explained(content.factors), constants.explained_weight)
-        values, self.vectors = largest_eigenpairs(operator, start, width)
-        self.values = values.clamp(min=0)
-
-    def _co_occurrence(self, x: Tensor) -> Tensor:
-        """P x `[I, c]`."""
-        return self.graph.items_from(self.graph.users_from(x))
-
-    def _explained(self, factors: Tensor) -> Operator:
-        """The map from x `[I, c]` to H P H x, in which Yᵀ P Y `[r, r]` is computed once."""
-        core = factors.T @ self._co_occurrence(factors)  # [r, r]
-        return lambda x: factors @ (core @ (factors.T @ x))
-
-    def with_exponent(self, exponent: float) -> "SpectralFilter":
-        """The same eigenpairs with another h."""
-        other = copy.copy(self)
-        other.constants = replace(self.constants, exponent=exponent)
-        return other
-
-    def components(self) -> tuple[Tensor, Tensor]:
-        """R̃ V `[U, d]` and V Λ^½ `[I, d]`: without content, the principal components of users and items."""
-        return self.graph.users_from(self.vectors), self.vectors * self.values.sqrt()
-
-    def fold_in(self) -> Tensor:
-        """(D_i + t)^-½ V Λ^h `[I, d]`: the vector of a user is the sum of these rows over its items."""
-        degrees = self.item_degrees + self.constants.added_degree
-        scale = torch.where(degrees > 0, degrees, torch.inf).rsqrt()
-        return scale * self.vectors * self.values**self.constants.exponent
-
-    def embed(self) -> Embeddings:
-        """Users R (D_i + t)^-½ V Λ^h `[U, d]` and items (D_i + max(t, 1))^½ V `[I, d]`."""
-        users = self.graph.sum_over_items()(self.fold_in())
-        items = (self.item_degrees + max(self.constants.added_degree, 1.0)).sqrt() * self.vectors
-        return Embeddings(users, items)
-
-
-def _sum(first: Operator, second: Operator, weight: float | Tensor) -> Operator:
-    """The map from x to first(x) + weight · second(x)."""
-    return lambda x: first(x) + weight * second(x)
-
-
-class Content(nn.Module):
-    """What the features say about items; a module, so that it follows `.to()`.
-
-    Attributes:
-        graph: C `[I, I]`; None without modalities.
-        factors: Y `[I, r]`; None without modalities.
-    """
-
-    factors: Tensor | None
-
-    def __init__(self, features: Mapping[str, Tensor], neighbours: int) -> None:
-        """Search for the k neighbours of each item, and decompose the features."""
-        super().__init__()
-        self.graph = content_graph(features.values(), neighbours)
-        self.register_buffer("factors", explaining_factors(features.values(), FACTORS), persistent=False)
 
 
 class Spectral(Recommender):
@@ -179,16 +74,10 @@ class Spectral(Recommender):
         super().__init__(train, features, config)
         self._train = train
         self.content = Content(features, config.neighbours)
-        self.filter = SpectralFilter(
-            train,
-            self.content,
-            self._default_constants(),
-            config.embedding_size,
-            torch.empty(self.num_items, 0),
-        )
+        self.filter = self.solve(self._default_constants(), torch.empty(self.num_items, 0))
         embeddings = self.filter.embed()
-        self.register_buffer("users", embeddings.users)  # [U, d]
-        self.register_buffer("items", embeddings.items)  # [I, d]
+        self.register_buffer("users", embeddings.users.contiguous())  # [U, r]
+        self.register_buffer("items", embeddings.items.contiguous())  # [I, r]
         self.register_buffer("constants", self._stored_constants())  # t, b, c, h [4]
 
     def embed(self) -> Embeddings:
@@ -202,6 +91,7 @@ class Spectral(Recommender):
         names = asdict(self.filter.constants)
         values = dict(zip(names, self.constants.tolist(), strict=True))
         of_content = set() if self.content.graph is not None else {"content_weight", "explained_weight"}
+        values["rank"] = self.users.shape[1]
         return {
             name: value
             for name, value in values.items()
@@ -209,43 +99,42 @@ class Spectral(Recommender):
         }
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
-        """Choose t, then c, then b, each with the best h; an eigenproblem starts from the solution of the last one."""
-        degrees, explained, weights, exponents = self._candidates()
-        if len(degrees) == len(explained) == len(weights) == len(exponents) == 1:
+        """Choose t, then c, then b, then r, each with the best h.
+
+        Each eigenproblem starts from the solution of the last one.
+        """
+        if not self.chosen:
             return
-        best_score = -math.inf
-        start = self.items
-        solved: set[Constants] = set()
-
-        def try_(constants: Constants) -> None:
-            nonlocal best_score, start
-            if constants in solved:
-                return
-            solved.add(constants)
-            found = SpectralFilter(self._train, self.content, constants, self.config.embedding_size, start)
-            start = found.vectors
-            for exponent in exponents:
-                candidate = found.with_exponent(exponent)
-                quality = score(candidate.embed())
-                if quality > best_score:
-                    best_score = quality
-                    self.filter = candidate
-
-        first = replace(self.filter.constants, exponent=0.0)
+        search = _Search(self, score)
+        degrees, explained, weights = self._candidates()
         for degree in degrees:
-            try_(replace(first, added_degree=degree))
-        first = replace(self.filter.constants, exponent=0.0)
+            search.try_constants(replace(search.best.constants, added_degree=degree))
         for weight in explained:
-            try_(replace(first, explained_weight=weight))
-        first = replace(self.filter.constants, exponent=0.0)
+            search.try_constants(replace(search.best.constants, explained_weight=weight))
         for weight in weights:
-            try_(replace(first, content_weight=weight))
+            search.try_constants(replace(search.best.constants, content_weight=weight))
+        if self.config.rank is None:
+            search.choose_rank()
+        self.filter = search.best
         self._store()
+
+    def solve(self, constants: Constants, start: Tensor, rank: int | None = None) -> SpectralFilter:
+        """The filter with these constants and rank r; it has at least d eigenpairs, from which Prism starts.
+
+        Args:
+            constants: t, b, c and h.
+            start: vectors `[I, c]` to start from.
+            rank: r; None is that of the config, or else d.
+        """
+        rank = rank or self.config.rank or self.config.embedding_size
+        width = max(rank, self.config.embedding_size)
+        found = SpectralFilter(self._train, self.content, constants, width, start)
+        return found.using(constants.exponent, min(rank, found.rank))
 
     def _store(self) -> None:
         embeddings = self.filter.embed()
-        self.users.copy_(embeddings.users)
-        self.items.copy_(embeddings.items)
+        self.users = embeddings.users.contiguous()
+        self.items = embeddings.items.contiguous()
         self.constants.copy_(self._stored_constants())
 
     def _default_constants(self) -> Constants:
@@ -256,8 +145,8 @@ class Spectral(Recommender):
         given = {name: getattr(self.config, name) for name in asdict(defaults)}
         return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
-    def _candidates(self) -> tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float]]:
-        """The values to try of t, c, b and h; those of the config have one."""
+    def _candidates(self) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
+        """The values to try of t, c and b; those of the config have one."""
         constants = self.filter.constants
         config = self.config
         has_content = self.content.graph is not None
@@ -267,7 +156,6 @@ class Spectral(Recommender):
             degrees if config.added_degree is None else [constants.added_degree],
             EXPLAINED_WEIGHTS if config.explained_weight is None and has_content else [constants.explained_weight],
             CONTENT_WEIGHTS if config.content_weight is None and has_content else [constants.content_weight],
-            EXPONENTS if config.exponent is None else [constants.exponent],
         )
 
     def _mean_item_degree(self) -> float:
@@ -276,3 +164,64 @@ class Spectral(Recommender):
 
     def _stored_constants(self) -> Tensor:
         return torch.tensor(list(asdict(self.filter.constants).values()), dtype=torch.float64)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
+        """Accept vectors of another rank, which another fit has chosen."""
+        for name in ("users", "items"):
+            stored = state_dict.get(prefix + name)
+            own = getattr(self, name)
+            if stored is not None and stored.ndim == 2 and len(stored) == len(own):
+                setattr(self, name, own.new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class _Search:
+    """A search for the filter whose embeddings have the best score.
+
+    Attributes:
+        best: the best filter so far.
+    """
+
+    def __init__(self, model: Spectral, score: Callable[[Embeddings], float]) -> None:
+        self.best = model.filter
+        self._model = model
+        self._score = score
+        self._best_score = -math.inf
+        self._start = model.filter.vectors
+        self._solved: set[Constants] = set()
+
+    def try_constants(self, constants: Constants) -> None:
+        """Solve one eigenproblem and keep its filter, with the best h, if it is the best."""
+        key = replace(constants, exponent=0.0)
+        if key in self._solved:
+            return
+        self._solved.add(key)
+        found = self._model.solve(constants, self._start)
+        self._start = found.vectors
+        score, candidate = self._with_best_exponent(found, found.rank)
+        if score > self._best_score:
+            self._best_score, self.best = score, candidate
+
+    def choose_rank(self) -> None:
+        """Double r, from d / 2 to 4 d, as long as this raises the score by 1 %."""
+        width = self._model.config.embedding_size
+        solved = self.best  # has the best h for r = d
+        largest = len(solved.vectors)
+        ranks = [min(max(1, int(share * width)), largest) for share in RANKS]
+        score, self.best = self._with_best_exponent(solved, ranks[0])
+        for rank in ranks[1:]:
+            if rank == solved.rank:
+                found_score, found = self._best_score, solved
+            else:
+                wide = self._model.solve(solved.constants, solved.vectors, rank)
+                found_score, found = self._with_best_exponent(wide, wide.rank)
+            if found_score - score < MIN_GAIN * abs(score):
+                return
+            score, self.best = found_score, found
+
+    def _with_best_exponent(self, found: SpectralFilter, rank: int) -> tuple[float, SpectralFilter]:
+        given = self._model.config.exponent
+        candidates = [found.using(exponent, rank) for exponent in (EXPONENTS if given is None else [given])]
+        scores = [self._score(candidate.embed()) for candidate in candidates]
+        best = max(range(len(scores)), key=scores.__getitem__)
+        return scores[best], candidates[best]
