@@ -46,6 +46,8 @@ USUAL = {
     "model": MODELS, "first": MODELS, "source": ["shop"], "second": ["shop"], "data": ["shop"], "run": ["run-a"],
     "runs": ["run-a"], "names": ["ludp-fig5"], "only": ["sum"], "models": ["LUDP"],
     "to": ["table", "mmrec"], "by": ["user", "last", "time", "cold-items"], "ratios": ["8:1:1"],
+    "text": ["title"], "image": ["image", "features"], "text_encoder": ["tfidf"], "image_encoder": ["histograms"],
+    "normalise": ["none", "rows", "standardise"], "file_format": ["safetensors", "parquet"],
     "layout": ["table", "mmrec"], "fill": ["mean", "zero"], "unknown_items": ["refuse", "drop"], "modality": ["image"],
     "npy_order": ["items"], "user": ["u1", "u3"], "columns": ["all", "title", "title,price"], "k": ["1", "3"],
     "unknown": ["popular", "refuse"], "history": ["i1", "i1,i2"], "items": ["i1"], "exclude": ["i1"],
@@ -60,6 +62,7 @@ USUAL = {
 OTHERS = ["1", "2", "shop", "run-a"]
 """Values of all other arguments and options."""
 QUICK = {
+    "features": ["--text-encoder", "tfidf"],
     "train": ["--epochs", "1"],
     "reproduce": ["--data", "shop", "--epochs", "1", "--seeds", "1", "--trials", "0"],
     "tune": ["--epochs", "1", "--trials", "1"],
@@ -91,7 +94,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     words: list[str] = []
     options = [each for each in COMMANDS[path].params if each.param_type_name == "option"]
     for parameter in COMMANDS[path].params:
-        usual = USUAL.get(parameter.name or "", [])
+        usual = USUAL.get(parameter.name or "", OTHERS)
         if parameter.param_type_name == "argument":
             words.append(draw(st.one_of(st.sampled_from(usual), values_of(parameter, path[0]))))
         elif parameter.required:

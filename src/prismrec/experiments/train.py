@@ -68,6 +68,8 @@ def check_modalities(model: type[Recommender], dataset: Dataset) -> None:
     """
     if len(dataset.features) < model.min_modalities:
         expected = f"{model.min_modalities} or more for {model.name}"
+        if not dataset.features:
+            expected += "; `prismrec features` makes them of pictures and texts"
         raise InputError(dataset.name, f"{len(dataset.features)} modalities", expected)
 
 
