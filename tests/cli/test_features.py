@@ -59,3 +59,15 @@ def test_bad_options_are_refused(shop):
         run(shop, "--device", "tpu")
     with pytest.raises(InputError, match="file_format"):
         run(shop, *BUILT_IN, "--file-format", "hdf5")
+
+
+def test_ctrl_c_says_how_to_continue(shop, monkeypatch):
+    from prismrec import content
+
+    def stopped(*words, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(content, "encode", stopped)
+    result = CliRunner().invoke(app, ["features", str(shop)])
+    assert result.exit_code == 130
+    assert "the same command continues" in result.stderr

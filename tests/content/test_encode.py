@@ -16,7 +16,7 @@ from PIL import Image
 
 from prismrec.content import encode, encode_like
 from prismrec.content.modality import Encoded
-from prismrec.data import Dataset, load, load_items
+from prismrec.data import Dataset, load, load_items, write_table
 from prismrec.errors import InputError, ParameterError
 
 from plain_encoders import Lengths, MeanColour, SlowMeanColour
@@ -254,6 +254,20 @@ def test_pictures_that_were_found_by_item_id_are_named_in_the_item_table(folder)
     table = pl.read_csv(folder / "items.csv").with_columns(image=pl.lit("mine.png"))
     table.write_csv(folder / "items.csv")
     assert load(folder).catalog["image"].to_list() == ["mine.png"] * 12
+
+
+def test_a_split_or_converted_data_set_says_how_its_features_were_made(folder, tmp_path):
+    encode(folder, encoders={"text": "tfidf", "image": "histograms"}, normalise="standardise")
+    (folder / "images" / "item-001.png").unlink()
+    encode(folder, image=["images"], encoders={"image": "histograms"}, normalise="standardise")
+    before = load(folder)
+    write_table(before, tmp_path / "split")
+    after = load(tmp_path / "split")
+    assert after.encodings.keys() == {"image", "text"}
+    for name, encoding in before.encodings.items():
+        assert after.encodings[name].manifest.difference(encoding.manifest) is None
+        for array, values in encoding.state.items():
+            assert np.array_equal(after.encodings[name].state[array], values)
 
 
 def test_one_modality_for_each_name(folder):

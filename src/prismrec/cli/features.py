@@ -1,7 +1,7 @@
 """`prismrec features`: make features of the texts, pictures and sounds of a folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,18 +60,14 @@ def features(
     chosen: dict[str, Any] = {"text": text_encoder, "image": image_encoder, "audio": audio_encoder}
     contents: dict[str, Any] = {"text": text or (), "image": image or (), "audio": audio or ()}
     settings: dict[str, Any] = {"normalise": normalise, "file_format": file_format, "device": device}
-    with EncodingLines(quiet=quiet or as_json) as lines:
-        results = encode(
-            source,
-            encoders=cast(Any, {kind: encoder for kind, encoder in chosen.items() if encoder is not None}),
-            name=name,
-            workers=workers,
-            refit=refit,
-            item_column=item_column,
-            progress=lines.report,
-            **contents,
-            **settings,
-        )
+    encoders: dict[Any, Any] = {kind: encoder for kind, encoder in chosen.items() if encoder is not None}
+    settings |= {"name": name, "workers": workers, "refit": refit, "item_column": item_column}
+    try:
+        with EncodingLines(quiet=quiet or as_json) as lines:
+            results = encode(source, encoders=encoders, progress=lines.report, **contents, **settings)
+    except KeyboardInterrupt as error:
+        typer.echo("prismrec: stopped; the same command continues", err=True)
+        raise typer.Exit(130) from error
     if as_json:
         _print_json(results)
         return

@@ -130,7 +130,7 @@ def encode_all(contents: Contents, encoder: Encoder, cache: Cache, workers: int,
         read.append((prepared.piece, prepared.key))
         if prepared.key not in known:
             pending[prepared.key] = prepared
-        if len(pending) == encoder.batch_size:
+        if len(pending) >= encoder.batch_size:
             flush()
     if pending:
         flush()

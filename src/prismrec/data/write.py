@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from prismrec.data.dataset import Dataset
+from prismrec.data.readers.encodings import write_encoding
 from prismrec.data.split import SPLIT_NAMES
 from prismrec.files import new_folder
 from prismrec.types import BoolArray, FloatArray, Vocabulary
@@ -17,7 +18,8 @@ def write_table(dataset: Dataset, out: Path) -> None:
     - `interactions.csv` has the columns user_id, item_id and split.
     - `items.csv` is the catalog, or the item ids alone. It is `items.parquet` if a column has lists, structs or bytes.
     - `users.csv` has the user ids. It is written only if a user has no interaction.
-    - `features/MODALITY.npz` has the arrays ids `[n]` and features `[n, F_m]` of the n items that have the modality.
+    - `features/MODALITY.npz` has the arrays ids `[n]` and features `[n, F_m]` of the n items that have the modality. If
+      `prismrec features` made them, what it says about them is beside it.
 
     Args:
         dataset: what to write.
@@ -40,7 +42,10 @@ def write_table(dataset: Dataset, out: Path) -> None:
         if dataset.features:
             (folder / "features").mkdir()
         for name, values in dataset.features.items():
-            _write_features(folder / "features" / f"{name}.npz", dataset.items, values, dataset.present[name])
+            path = folder / "features" / f"{name}.npz"
+            _write_features(path, dataset.items, values, dataset.present[name])
+            if name in dataset.encodings:
+                write_encoding(path, dataset.encodings[name], values[dataset.present[name]])
 
 
 def write_mmrec(dataset: Dataset, out: Path) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.numpy import load
+import numpy as np
+from safetensors.numpy import load, save
 
 from prismrec.data.readers.boundary import exists, foreign_errors, require_file
 from prismrec.data.readers.raw import RawFeatures
 from prismrec.provenance import ENDINGS, ContentKind, Encoding, FeatureManifest, State, hash_rows
+from prismrec.types import FloatArray
 
 _MANIFEST = "a manifest as `prismrec features` writes it; delete it if the features are from elsewhere"
 _NAMES: dict[ContentKind, str] = {"image": "pictures", "audio": "sounds"}
@@ -69,6 +71,22 @@ def _read_state(path: Path, manifest: FeatureManifest) -> State | None:
     with foreign_errors(path, "a safetensors file"):
         content = path.read_bytes()
         return load(content) if hashlib.sha256(content).hexdigest() == manifest.state else None
+
+
+def write_encoding(features: Path, encoding: Encoding, values: FloatArray) -> None:
+    """Write beside a feature file how its rows `[n, F]` were made.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    state = ""
+    if encoding.state:
+        content = save({name: np.ascontiguousarray(array) for name, array in encoding.state.items()})
+        state = hashlib.sha256(content).hexdigest()
+        state_path(features).parent.mkdir(exist_ok=True)
+        state_path(features).write_bytes(content)
+    manifest = encoding.manifest.model_copy(update={"rows": hash_rows(values), "state": state})
+    manifest_path(features).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 
 
 def encodings_of(features: Mapping[str, RawFeatures]) -> dict[str, Encoding]:
