@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+_MISSING = r"(?i)^(null|none|nan|na|n/a|nil|<na>|#n/a|nat|\\n|undefined)$"
+"""How programs write a missing value."""
+
 
 def number_ids(parts: Sequence[pl.Series | None]) -> pl.Series:
     """The distinct ids of all parts in the order of their numbers.
@@ -23,11 +26,18 @@ def positions(ids: pl.Series, known: pl.Series) -> pl.Series:
 
 
 def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
-    """Notes on ids that are probably one: they differ only in blanks, case, leading zeros, `.0` or Unicode form."""
+    """Notes on ids that are probably one or none.
+
+    They differ only in blanks, case, leading zeros, `.0` or Unicode form, or stand for a missing value.
+    """
     notes = []
     padded = ids.filter(ids.str.contains(r"^\s|\s$"))
     if len(padded):
         notes.append(f"{len(padded):,} {kind} ids begin or end with a space, such as {padded[0]!r}")
+    words = ids.filter(ids.str.contains(_MISSING))
+    if len(words):
+        shown = ", ".join(map(repr, words[:3]))
+        notes.append(f"{kind} ids that may stand for a missing value, but are {kind}s here: {shown}")
     plain = _normal_form(ids).str.strip_chars().str.to_lowercase().str.replace(r"\s+", " ")
     plain = plain.str.replace(r"^(\d+)\.0+$", "$1").str.replace(r"^0+(\d)", "$1")
     alike = plain.is_duplicated()

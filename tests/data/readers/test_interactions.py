@@ -221,6 +221,13 @@ def test_ids_that_look_alike_are_different_and_noted(alike, folder):
     assert any(note.startswith("2 item ids differ from another one only in") for note in dataset.notes)
 
 
+@pytest.mark.parametrize("word", ["NULL", "None", "NaN", "nan", "N/A", "<NA>", "\\N", "NaT"])
+def test_ids_that_are_words_for_a_missing_value_are_noted(word, folder):
+    dataset = load(folder({"interactions.csv": f"user,item\nAnna,7\n{word},8\nNanna,7\n"}))
+    assert len(dataset.users) == 3
+    assert f"user ids that may stand for a missing value, but are users here: {word!r}" in dataset.notes
+
+
 def test_ids_that_differ_in_case_and_from_those_of_features_are_noted(folder):
     source = folder({"interactions.csv": "user,item\nAnna,7\nanna,8\n", "features/a.ids.txt": "007\n8\n"})
     np.save(source / "features" / "a.npy", np.ones((2, 2)))

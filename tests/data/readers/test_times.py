@@ -89,3 +89,15 @@ def test_dates_matter_only_to_a_split_by_time(by, folder):
     assert "interactions.csv: columns not used: time" in dataset.notes
     with pytest.raises(InputError, match="line 2, column 'time': found timestamp 'evening'"):
         load(source, split=SplitSpec(by="last"))
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (["2024-01-02T00:00:00Z", "2024-01-03T00:00:00"], "'2024-01-03T00:00:00' beside '2024-01-02T00:00:00Z'"),
+        (["5", "2024-01-03"], "'2024-01-03' beside '5'"),
+    ],
+)
+def test_two_kinds_of_timestamps_in_one_column_are_shown_side_by_side(values, found, tmp_path):
+    with pytest.raises(InputError, match=f"{found}; expected numbers on all rows, or dates on all rows"):
+        times_of(tmp_path, values)

@@ -39,7 +39,10 @@ def recognise(source: Path, layout: str | None) -> tuple[str, SourceFiles]:
     if not present:
         kind = "" if layout is None else f" in the layout {layout!r}"
         what = f"no interactions{kind}" if folder else f"a file that is no interactions{kind}"
-        raise InputError(source, what, LOOKED_FOR)
+        capitals = _capitals(source) if folder else None
+        if capitals is not None:
+            what += f", but {capitals!r}"
+        raise InputError(source, what, f"{LOOKED_FOR}; capitals matter" if capitals else LOOKED_FOR)
     layouts = list(dict.fromkeys(name for name, _ in present))
     firsts = [files.parts[0][1] for _, files in present]
     if len(layouts) > 1:
@@ -48,6 +51,16 @@ def recognise(source: Path, layout: str | None) -> tuple[str, SourceFiles]:
         raise InputError(source, f"several layouts: {', '.join(layouts)} ({listed})", expected)
     check.only_one(firsts, source, "file of interactions")
     return present[0]
+
+
+def _capitals(folder: Path) -> str | None:
+    """A file that would be read if its name were in small letters."""
+    stems = {"interactions", *_SPLIT_STEMS}
+    for path in entries(folder):
+        name = path.name.lower()
+        if name != path.name and name.partition(".")[0] in stems and name.endswith((*TABLE_ENDINGS, ".gz")):
+            return path.name
+    return None
 
 
 def _by_header(found: dict[str, list[SourceFiles]]) -> dict[str, list[SourceFiles]]:

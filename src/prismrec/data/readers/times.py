@@ -6,6 +6,7 @@ from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError
 
 _EXPECTED = "a number or an ISO date such as 2024-05-31 or 2024-05-31T12:00:00"
+_ONE_KIND = "numbers on all rows, or dates on all rows, with a time zone on all or on none"
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 _MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?$"
 _ZONED = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)? ?(Z|[+-]\d{2}:?\d{2})$"
@@ -31,7 +32,10 @@ def timestamp_column(table: Table, column: str) -> pl.Series:
     bad = ~times.is_finite().fill_null(False)
     if bad.any():
         row = bad.arg_max() or 0
-        raise InputError(table.place(row, column), f"timestamp {raw[row]!r}", _EXPECTED)
+        found = f"timestamp {raw[row]!r}"
+        if raw.dtype == pl.String and not bad.all() and not _parse(raw[row : row + 1]).null_count():
+            raise InputError(table.place(row, column), f"{found} beside {raw.filter(~bad)[0]!r}", _ONE_KIND)
+        raise InputError(table.place(row, column), found, _EXPECTED)
     return times.alias("timestamp")
 
 
