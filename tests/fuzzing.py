@@ -26,7 +26,7 @@ CASES = os.environ.get("PRISMREC_FUZZ_CASES")
 FUZZ = settings(deadline=None, derandomize=CASES is None, suppress_health_check=list(HealthCheck), database=None)
 SECONDS = 60
 MEMORY = 2**30
-_HARMLESS = ("note: ", "prismrec: note: ", "epoch ", "wrote ", "table ")
+_HARMLESS = ("note: ", "prismrec: note: ", "epoch ", "wrote ", "table ", "estimate: ", "trials: ")
 """How lines on standard error begin that are no errors."""
 
 

@@ -68,6 +68,15 @@ def test_a_dry_run_estimates_and_leaves_nothing(shop: Path, tmp_path: Path) -> N
     assert not (tmp_path / "search").exists()
 
 
+def test_a_trial_that_fails_shows_its_error_at_once_and_in_the_table(shop: Path, tmp_path: Path) -> None:
+    words = ["--set", "embedding_size=8", "--set", "hyperedges=4", "--space", "heads=2,3", "--epochs", 1]
+    done = tune("SHT", shop, "--out", tmp_path / "search", *words)
+    error = "SHT: found embedding_size 8 is not a multiple of heads 3; expected hyperparameters that fit together"
+    assert f"trials: one failed: {error}\n" in done.stderr
+    assert "failed" in done.stdout
+    assert "best: heads=2:" in done.stdout
+
+
 def test_an_estimate_says_what_fits() -> None:
     estimate = Estimate(10, 1.0, (2.0, 6.0), (6, 100), 2**30, 5 * 2**30)
     assert estimate.seconds(6, workers=1) == 10 * (1 + 6 * 4)
@@ -77,7 +86,7 @@ def test_an_estimate_says_what_fits() -> None:
         "0:04:10 if each trial takes 6 epochs",
         "1:06:50 if each trial takes 100 epochs",
         "at most 2 of the 10 trials fit in 0:00:50",
-        "1.00 GiB of memory per worker, so 6 workers fit in this machine",
+        "1.00 GiB of memory per worker, enough here for 6 workers",
     ]
     estimate.check_memory(6)
     with pytest.raises(InputError, match=r"workers: found 7, each of which takes about 1.0 GiB.*expected at most 6"):

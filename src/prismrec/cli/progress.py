@@ -184,10 +184,14 @@ class TrialLines(_Line):
     def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
         super().__init__("preparing", quiet=quiet)
         self._metric = settings.metric
+        self._failed = 0
 
     def report(self, progress: "TuneProgress") -> None:
-        """Show how far the search is."""
-        line = f"{progress.done} trials done, {progress.running} running, {progress.left} left"
+        """Show how far the search is, and each trial that fails."""
+        if progress.failed > self._failed:
+            self._failed = progress.failed
+            self._console.print(f"trials: one failed: {progress.error}", markup=False, soft_wrap=True)
+        line = f"trials: {progress.done} done, {progress.running} running, {progress.left} left"
         if progress.failed:
             line += f", {progress.failed} failed"
         if progress.best is not None:
@@ -196,7 +200,7 @@ class TrialLines(_Line):
             line += f"; {timedelta(seconds=round(progress.seconds_left))} left"
         if progress.epoch is not None:
             score = "" if progress.epoch.valid is None else f", {progress.epoch.valid[self._metric]:.4f}"
-            line += f"; trial {progress.number}: epoch {progress.epoch.epoch}{score}"
+            line += f"; number {progress.number}: epoch {progress.epoch.epoch}{score}"
         self._show(line)
 
 

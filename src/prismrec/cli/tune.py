@@ -165,7 +165,7 @@ def _estimate(search: "Search", workers: int, limit: float | None, *, quiet: boo
     found.check_memory(workers)
     if not quiet:
         for line in describe_estimate(found, workers, limit):
-            typer.echo(f"prismrec: {line}", err=True)
+            typer.echo(f"estimate: {line}", err=True)
 
 
 def describe_estimate(estimate: "Estimate", workers: int, limit: float | None) -> list[str]:
@@ -173,17 +173,21 @@ def describe_estimate(estimate: "Estimate", workers: int, limit: float | None) -
     least, most = estimate.epochs
     fastest, slowest = min(estimate.epoch_seconds), max(estimate.epoch_seconds)
     epochs = f"{fastest:.2f} s" if slowest < 1.2 * fastest else f"{fastest:.2f} to {slowest:.2f} s"
-    lines = [f"{estimate.trials} trials, {epochs} per epoch"]
+    lines = [f"{_count(estimate.trials, 'trial')}, {epochs} per epoch"]
     for each in dict.fromkeys((least, most)):
-        lines.append(f"{_duration(estimate.seconds(each, workers))} if each trial takes {each} epochs")
+        lines.append(f"{_duration(estimate.seconds(each, workers))} if each trial takes {_count(each, 'epoch')}")
     if limit is not None:
         fitting = int(estimate.trials * limit / max(estimate.seconds(least, workers), 1e-9))
         if fitting < estimate.trials:
             lines.append(f"at most {fitting} of the {estimate.trials} trials fit in {_duration(limit)}")
     if estimate.peak_bytes is not None and estimate.most_workers is not None:
         memory = f"{estimate.peak_bytes / 2**30:.2f} GiB of memory per worker"
-        lines.append(f"{memory}, so {estimate.most_workers} workers fit in this machine")
+        lines.append(f"{memory}, enough here for {_count(estimate.most_workers, 'worker')}")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:

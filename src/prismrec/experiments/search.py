@@ -36,6 +36,7 @@ class TuneProgress:
         failed: trials that failed.
         running: trials that run, in this process and in others.
         left: trials that have not begun.
+        error: why the last trial that failed did so; None if none did.
         best: the best validation metric so far; None before the first result.
         seconds_left: the estimated time to the end; None before the first result.
         number: the number of the trial whose epoch has just ended in this process; None at other times.
@@ -47,6 +48,7 @@ class TuneProgress:
     failed: int
     running: int
     left: int
+    error: str | None = None
     best: float | None = None
     seconds_left: float | None = None
     number: int | None = None
@@ -189,6 +191,7 @@ class _Progress:
             failed=sum(trial.state == "failed" for trial in trials),
             running=running,
             left=left,
+            error=next((trial.error for trial in reversed(trials) if trial.error is not None), None),
             best=max(values, default=None),
             seconds_left=mean(seconds) * (left + running) / max(running, 1) if seconds else None,
         )
