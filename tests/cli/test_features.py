@@ -10,7 +10,9 @@ from prismrec.cli import app
 from prismrec.data import load
 from prismrec.data.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
+from prismrec.runs import Run
 
+DEFAULTS_USED = {"text": "wordllama", "image": "efficientnet-lite0"}
 BUILT_IN = ["--text-encoder", "tfidf", "--image-encoder", "histograms"]
 
 
@@ -59,6 +61,20 @@ def test_bad_options_are_refused(shop):
         run(shop, "--device", "tpu")
     with pytest.raises(InputError, match="file_format"):
         run(shop, *BUILT_IN, "--file-format", "hdf5")
+
+
+def test_three_commands_lead_from_pictures_and_texts_to_recommendations(shop, tmp_path):
+    """With the default encoders and pretrained weights, as in the README; `serve` is tested in test_travelling.py."""
+    run(shop)
+    out = tmp_path / "run"
+    words = ["train", "LGMRec", str(shop), "--out", str(out), "--epochs", "2", "--set", "embedding_size=8", "--quiet"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    trained = Run.load(out)
+    assert {name: each.manifest.encoder for name, each in trained.encodings.items()} == DEFAULTS_USED
+    assert trained.manifest.modalities == {"image": 1280, "text": 256}
+    assert len(trained.recommend(trained.users.id(0), k=5)) == 5
+    assert len(trained.similar(trained.items.id(0), 3, by="image")) == 3
 
 
 def test_ctrl_c_says_how_to_continue(shop, monkeypatch):
