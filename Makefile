@@ -33,6 +33,6 @@ sanitize: .venv/.test
 	touch $@
 
 .venv/.test: .venv/bin/pip $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,features,hub,audio,serve,index,ray,report,tune,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,features,hub,audio,video,serve,index,ray,report,tune,test,lint]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt musicnn # its metadata asks for TensorFlow 1
 	touch $@ .venv/.demo

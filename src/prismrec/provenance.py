@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from prismrec.errors import InputError
 from prismrec.types import FloatArray
 
-ContentKind = Literal["text", "image", "audio"]
+ContentKind = Literal["text", "image", "audio", "video"]
 Normalisation = Literal["none", "rows", "standardise"]
 State = Mapping[str, npt.NDArray[Any]]
 """Named arrays: what an encoder learned from the items, and the statistics of `standardise`."""
@@ -22,6 +22,7 @@ ENDINGS: dict[ContentKind, tuple[str, ...]] = {
     "text": (),
     "image": (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".mpo", ".png", ".ppm", ".tif", ".tiff", ".webp"),
     "audio": (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"),
+    "video": (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"),
 }
 """Endings of the files of each kind of content."""
 _IDENTITY = ("content", "weights", "width", "preprocessing", "separator", "pooling", "normalisation")

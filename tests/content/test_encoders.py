@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from prismrec.content import encode_contents, encoder_names, make_encoder
+from prismrec.content.registry import require_decoder
 from prismrec.data.demo import Shop, ShopConfig, make_shop
 from prismrec.data.demo.traits import TRAITS, Colour, Kind
 from prismrec.errors import InputError
@@ -154,3 +155,11 @@ def test_encoding_does_not_depend_on_other_contents_of_the_batch(contents):
         together = encoder.encode(some)
         alone = np.concatenate([encoder.encode([each]) for each in some])
         np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-4 * np.abs(alone).max())
+
+
+@pytest.mark.parametrize(("kind", "package"), [("image", "PIL"), ("audio", "soundfile"), ("video", "av")])
+def test_a_missing_decoder_is_named_with_the_command_that_installs_it(kind, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "PIL.Image" if package == "PIL" else package + ".none", raising=False)
+    with pytest.raises(InputError, match=f"decoding of {kind}.*pip install"):
+        require_decoder(kind)

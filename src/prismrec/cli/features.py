@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _TEXT_HELP = "Encode this column of the item table; may be repeated. The columns are joined to one text."
 _IMAGE_HELP = "A column with paths of pictures, or a folder with pictures named by item id; columns may be repeated."
 _AUDIO_HELP = "A column with paths of sounds, or a folder with sounds named by item id; columns may be repeated."
+_VIDEO_HELP = "A column with paths of videos, or a folder with videos named by item id; columns may be repeated."
 _NAME_HELP = "Name of the modality, if one kind of content is encoded; text, image or audio if not given."
 _NORMALISE_HELP = "none, rows (each row has length 1) or standardise (each column has mean 0 and variance 1)."
 _FORMAT_HELP = "safetensors or parquet."
@@ -25,6 +26,7 @@ Columns = list[str] | None
 TextEncoder = Annotated[str | None, typer.Option("--text-encoder", help="wordllama if not given.")]
 ImageEncoder = Annotated[str | None, typer.Option("--image-encoder", help="efficientnet-lite0 if not given.")]
 AudioEncoder = Annotated[str | None, typer.Option("--audio-encoder", help="musicnn if not given.")]
+VideoEncoder = Annotated[str | None, typer.Option("--video-encoder", help="An encoder of images.")]
 FileFormat = Annotated[str, typer.Option("--file-format", help=_FORMAT_HELP)]
 Workers = Annotated[int | None, typer.Option("--workers", help=_WORKERS_HELP, min=1)]
 Folder = Annotated[Path, typer.Argument(help="A folder with an item table.", show_default=False)]
@@ -35,9 +37,11 @@ def features(
     text: Annotated[Columns, typer.Option("--text", help=_TEXT_HELP, show_default=False)] = None,
     image: Annotated[Columns, typer.Option("--image", help=_IMAGE_HELP, show_default=False)] = None,
     audio: Annotated[Columns, typer.Option("--audio", help=_AUDIO_HELP, show_default=False)] = None,
+    video: Annotated[Columns, typer.Option("--video", help=_VIDEO_HELP, show_default=False)] = None,
     text_encoder: TextEncoder = None,
     image_encoder: ImageEncoder = None,
     audio_encoder: AudioEncoder = None,
+    video_encoder: VideoEncoder = None,
     name: Annotated[str | None, typer.Option("--name", help=_NAME_HELP)] = None,
     normalise: Annotated[str, typer.Option("--normalise", help=_NORMALISE_HELP)] = "none",
     file_format: FileFormat = "safetensors",
@@ -48,19 +52,20 @@ def features(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Encode texts, pictures and sounds of the items, and write them to SOURCE/features. `train` finds them there.
+    """Encode texts, pictures, sounds and videos, and write them to SOURCE/features. `train` finds them there.
 
-    Without --text, --image and --audio, it encodes everything that it recognises. An interrupted call continues.
+    Without columns and folders, it encodes everything that it recognises. An interrupted call continues.
     """
     from prismrec.cli.options import check_device_and_precision
     from prismrec.cli.progress import EncodingLines
     from prismrec.content import encode
 
     check_device_and_precision(device, "float32")
-    chosen: dict[str, Any] = {"text": text_encoder, "image": image_encoder, "audio": audio_encoder}
-    contents: dict[str, Any] = {"text": text or (), "image": image or (), "audio": audio or ()}
+    named = {"text": text_encoder, "image": image_encoder, "audio": audio_encoder, "video": video_encoder}
+    columns = {"text": text, "image": image, "audio": audio, "video": video}
+    contents: dict[str, Any] = {kind: each or () for kind, each in columns.items()}
     settings: dict[str, Any] = {"normalise": normalise, "file_format": file_format, "device": device}
-    encoders: dict[Any, Any] = {kind: encoder for kind, encoder in chosen.items() if encoder is not None}
+    encoders: dict[Any, Any] = {kind: encoder for kind, encoder in named.items() if encoder is not None}
     settings |= {"name": name, "workers": workers, "refit": refit, "item_column": item_column}
     try:
         with EncodingLines(quiet=quiet or as_json) as lines:

@@ -23,6 +23,7 @@ _SAMPLE = 1000
 """Cells from which the kind of a column is recognised."""
 _WORDS = r"[\p{Ll}\p{Lo}]{2}|\p{L}{3,}\s+\p{L}"
 """What a text contains, but not an ISBN, a number, a date or a product code."""
+_ALL_ENDINGS = tuple(ending for endings in ENDINGS.values() for ending in endings)
 _URL = r"^\s*(\w+://|www\.)"
 
 
@@ -102,7 +103,7 @@ def find_files(kind: ContentKind, items: Table, folder: Path, given: Sequence[st
     """The pictures or sounds of the items, from a column of paths or a folder of files named by item id.
 
     Args:
-        kind: "image" or "audio".
+        kind: "image", "audio" or "video".
         items: the item table.
         folder: of the source. Paths are relative to it.
         given: columns, or one folder; if empty, they are recognised.
@@ -194,7 +195,7 @@ def _mostly(cells: pl.Series, pattern: str) -> bool:
     return len(cells) > 0 and int(cells.str.contains(pattern).sum()) * 2 >= len(cells)
 
 
-def _names_files(cells: pl.Series, endings: Sequence[str] = (*ENDINGS["image"], *ENDINGS["audio"])) -> bool:
+def _names_files(cells: pl.Series, endings: Sequence[str] = _ALL_ENDINGS) -> bool:
     """Whether most cells are paths of files with these endings, and no URLs."""
     pattern = rf"(?i)^[^\n]*({'|'.join(map(re.escape, endings))})\s*$"
     return _mostly(cells, pattern) and not _mostly(cells, _URL)

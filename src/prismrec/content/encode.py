@@ -26,6 +26,7 @@ def encode(
     text: Sequence[str] = (),
     image: Sequence[str] = (),
     audio: Sequence[str] = (),
+    video: Sequence[str] = (),
     encoders: Mapping[ContentKind, str | Encoder] | None = None,
     name: str | None = None,
     normalise: Normalisation = "none",
@@ -38,13 +39,14 @@ def encode(
 ) -> dict[str, Encoded]:
     """Encode texts, pictures and sounds of the items of a folder to files in its folder `features`.
 
-    Contents that were encoded before come from a cache. Without `text`, `image` and `audio`, everything is encoded.
+    Contents that were encoded before come from a cache. Without columns, everything is encoded.
 
     Args:
         source: a folder with an item table, or a file in it.
         text: columns of the item table, joined to one text.
         image: columns with paths of pictures, or one folder with pictures named by item id.
         audio: columns with paths of sounds, or one folder with sounds named by item id.
+        video: columns with paths of videos, or one folder with videos named by item id.
         encoders: the encoder of each kind of content, by name; `DEFAULTS` has the others.
         name: name of the modality, if one kind is encoded; the kind if not given.
         normalise: "rows" divides each row by its length, "standardise" gives each column mean 0 and variance 1.
@@ -63,13 +65,11 @@ def encode(
     """
     options = EncodeOptions(normalise, file_format, workers or os.cpu_count() or 1, refit, progress)
     folder = source_folder(source)
-    given: dict[ContentKind, Sequence[str]] = {"text": text, "image": image, "audio": audio}
+    given: dict[ContentKind, Sequence[str]] = {"text": text, "image": image, "audio": audio, "video": video}
     found = _find_contents(folder, read_items(folder, item_column), given, encoders or {})
     made = [_encoder_of(contents.kind, encoders or {}, device) for contents in found]
-    return {
-        modality: encode_modality(folder, modality, contents, encoder, options)
-        for modality, contents, encoder in zip(_names(found, name), found, made, strict=True)
-    }
+    names = _names(found, name)
+    return {names[i]: encode_modality(folder, names[i], found[i], made[i], options) for i in range(len(found))}
 
 
 def _names(found: Sequence[Contents], name: str | None) -> list[str]:
@@ -86,10 +86,11 @@ def _names(found: Sequence[Contents], name: str | None) -> list[str]:
 
 def _encoder_of(kind: ContentKind, encoders: Mapping[ContentKind, str | Encoder], device: DeviceName) -> Encoder:
     chosen = encoders.get(kind, DEFAULTS[kind])
-    encoder = make_encoder(chosen, device, kind) if isinstance(chosen, str) else chosen
-    if encoder.modality != kind:
+    needed: ContentKind = "image" if kind == "video" else kind
+    encoder = make_encoder(chosen, device, needed) if isinstance(chosen, str) else chosen
+    if encoder.modality != needed:
         found = f"{encoder.name!r}, which encodes {encoder.modality}"
-        raise ParameterError(f"{kind}_encoder", found, f"an encoder of {kind}")
+        raise ParameterError(f"{kind}_encoder", found, f"an encoder of {needed}")
     return encoder
 
 
@@ -151,7 +152,7 @@ def encode_like(
     for name, source in wanted.items():
         manifest = source.manifest
         contents = _contents_like(folder, items, manifest)
-        encoder = make_encoder(manifest.encoder, device, manifest.content)
+        encoder = _encoder_of(manifest.content, {manifest.content: manifest.encoder}, device)
         options = EncodeOptions(manifest.normalisation, "safetensors", workers or os.cpu_count() or 1, False, progress)
         results[name] = encode_modality(folder, name, contents, encoder, options, source)
     return results

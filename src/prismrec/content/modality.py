@@ -25,6 +25,9 @@ from prismrec.content.output import (
     write_state,
 )
 from prismrec.content.pipeline import Outcome, Progress, encode_all, prepare_all
+from prismrec.content.reading import values_of
+from prismrec.content.registry import require_decoder
+from prismrec.content.videos import VIDEO_POOLING
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import make_folder, write_text
 from prismrec.provenance import Encoding, FeatureManifest, Normalisation, State
@@ -97,6 +100,7 @@ def encode_modality(
     Raises:
         InputError: no content can be encoded, the encoder is not that of `like`, or a file cannot be written.
     """
+    require_decoder(contents.kind)
     files = FeatureFiles(folder / "features", name)
     earlier = refuse_other_files(files)
     for place in (files.folder, files.folder / ".cache", files.state.parent):
@@ -146,7 +150,7 @@ def _fit(
     chosen = with_content[np.linspace(0, len(with_content) - 1, min(len(with_content), _MOST_FITTED)).astype(np.int64)]
     sample = replace(contents, pieces=[contents.pieces[int(item)] for item in chosen])
     prepared = prepare_all(sample, encoder, options.workers, set())
-    encoder.fit(each.value for each in prepared if each.reason is None)
+    encoder.fit(value for each in prepared if each.reason is None for value in values_of(each))
     write_state(files.state, _fitted_state(encoder), description)
     return [f"{encoder.name} was fitted on {len(chosen):,} items"]
 
@@ -205,6 +209,7 @@ def _manifest(
     encoded = {item for item, keys in enumerate(outcome.keys) if keys}
     most = max(map(len, outcome.keys))
     is_text = contents.kind == "text"
+    pooling = "" if is_text else "mean of all files of an item"
     return FeatureManifest(
         modality=name,
         content=contents.kind,
@@ -213,7 +218,7 @@ def _manifest(
         weights=encoder.weights,
         width=encoder.width,
         preprocessing=encoder.preprocessing,
-        pooling="" if is_text else "mean of all files of an item",
+        pooling=f"{VIDEO_POOLING}; {pooling}" if contents.kind == "video" else pooling,
         most_pieces=most,
         normalisation=options.normalise,
         columns=contents.columns,

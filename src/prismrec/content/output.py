@@ -17,7 +17,8 @@ from safetensors.numpy import save_file
 from prismrec.content.cache import Cache
 from prismrec.content.contents import Contents
 from prismrec.content.encoder import MissingContentError
-from prismrec.content.pipeline import Outcome, Piece, rows_of
+from prismrec.content.pipeline import Outcome, rows_of
+from prismrec.content.reading import Piece
 from prismrec.data.readers.boundary import foreign_errors, printable
 from prismrec.data.readers.features import feature_files
 from prismrec.errors import InputError

@@ -1,61 +1,23 @@
 """From contents to cached rows: decoding in threads, encoding in batches, with memory for a few contents only."""
 
-import hashlib
-import stat
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from prismrec.content.cache import Cache
 from prismrec.content.contents import Contents
-from prismrec.content.encoder import Encoder, MissingContentError, UnreadableError
-from prismrec.content.pictures import decode_picture
-from prismrec.content.sounds import decode_sound
-from prismrec.provenance import ContentKind
+from prismrec.content.encoder import Encoder, UnreadableError
+from prismrec.content.reading import Piece, Prepared, read_piece, values_of
 from prismrec.types import FloatArray
 
 _AHEAD = 4
 """Contents that are decoded ahead of the encoder, for each thread."""
-_KEY_BYTES = 16
-LARGEST_FILE = 2**29
-"""Bytes of a file; larger ones are not read."""
-
-
-class Piece(NamedTuple):
-    """A text or a file of an item.
-
-    Attributes:
-        item: the position of the item.
-        content: the text or the path.
-    """
-
-    item: int
-    content: str | Path
-
-
-class Prepared(NamedTuple):
-    """A content on its way to the encoder.
-
-    Attributes:
-        piece: where it is from.
-        key: hash of its content; None if it could not be read.
-        value: what the encoder takes; None if the row is in the cache, or if there is a reason.
-        note: what a user may want to know about how it was decoded.
-        reason: why it cannot be encoded; None if it can.
-    """
-
-    piece: Piece
-    key: bytes | None
-    value: Any = None
-    note: str = ""
-    reason: UnreadableError | None = None
 
 
 class Progress(NamedTuple):
@@ -186,7 +148,7 @@ class _Meter:
 
 def _encode_batch(encoder: Encoder, batch: list[Prepared], cache: Cache) -> None:
     """Encode a batch and cache its rows, or why there are none."""
-    rows = encoder.encode([each.value for each in batch])
+    rows = _mean_rows(encoder, [values_of(each) for each in batch])
     if rows.shape != (len(batch), encoder.width):
         raise ValueError(f"{encoder.name} returned {rows.shape} for {len(batch)} contents of width {encoder.width}")
     kept: list[FloatArray | None] = []
@@ -198,12 +160,20 @@ def _encode_batch(encoder: Encoder, batch: list[Prepared], cache: Cache) -> None
     cache.add([each.key or b"" for each in batch], kept, notes)
 
 
+def _mean_rows(encoder: Encoder, contents: list[list[Any]]) -> FloatArray:
+    """A row for each content: the mean of the rows of its values."""
+    flat = [value for values in contents for value in values]
+    size = encoder.batch_size
+    rows = np.concatenate([encoder.encode(flat[start : start + size]) for start in range(0, len(flat), size)])
+    return mean_of_groups(rows, [len(values) for values in contents])
+
+
 def prepare_all(contents: Contents, encoder: Encoder, workers: int, known: set[bytes]) -> Iterator[Prepared]:
     """Read, decode and prepare all contents in threads, in the order of the items; those in `known` are only read."""
     pieces = (Piece(item, each) for item, parts in enumerate(contents.pieces) for each in parts)
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
         warnings.simplefilter("ignore")  # libraries warn about damaged files, which are reported here
-        yield from _in_order(pool, pieces, lambda piece: _prepare(piece, contents.kind, encoder, known), workers)
+        yield from _in_order(pool, pieces, lambda piece: read_piece(piece, contents.kind, encoder, known), workers)
 
 
 def _in_order(
@@ -223,58 +193,17 @@ def _in_order(
             future.cancel()
 
 
-def _prepare(piece: Piece, kind: ContentKind, encoder: Encoder, known: set[bytes]) -> Prepared:
-    key: bytes | None = None
-    try:
-        data = _read(piece.content)
-        key = hashlib.sha256(data).digest()[:_KEY_BYTES]
-        if key in known:
-            return Prepared(piece, key)
-        content, note = _decode(piece.content, data, kind)
-        return Prepared(piece, key, encoder.prepare(content), note)
-    except UnreadableError as error:
-        return Prepared(piece, None, reason=error)
-
-
-def _read(content: str | Path) -> bytes:
-    """The bytes of a text or of a regular file.
-
-    Raises:
-        MissingContentError: there is no file.
-        UnreadableError: not a regular file, too large, or it may not be read.
-    """
-    if isinstance(content, str):
-        return content.encode("utf-8", "surrogatepass")
-    try:
-        status = content.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("not a regular file")
-        if status.st_size > LARGEST_FILE:
-            raise UnreadableError(f"{status.st_size:,} bytes, more than {LARGEST_FILE:,}")
-        return content.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingContentError("no such file") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UnreadableError(str(reason)) from None
-
-
-def _decode(content: str | Path, data: bytes, kind: ContentKind) -> tuple[Any, str]:
-    if kind == "text":
-        return content, ""
-    if kind == "image":
-        image, note = decode_picture(data)
-        return image, note
-    return decode_sound(data)
-
-
 def rows_of(keys: Sequence[Sequence[bytes]], cache: Cache) -> FloatArray:
     """The mean row of each item `[n, F]`; every item has at least one key."""
     flat = [key for each in keys for key in each]
-    counts = np.array([len(each) for each in keys])
-    rows = cache.rows(flat)
-    if len(flat) == len(keys):
+    return mean_of_groups(cache.rows(flat), [len(each) for each in keys])
+
+
+def mean_of_groups(rows: FloatArray, sizes: Sequence[int]) -> FloatArray:
+    """The means of consecutive rows, of which each group has one or more, float32."""
+    if len(rows) == len(sizes):
         return rows
+    counts = np.array(sizes)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     sums = np.add.reduceat(rows.astype(np.float64), starts, axis=0)  # [n, F]
     means: FloatArray = (sums / counts[:, None]).astype(np.float32)

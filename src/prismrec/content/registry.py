@@ -42,8 +42,33 @@ _HUBS = {
     "transformers": "pip install transformers pillow",
 }
 """Libraries whose models are named LIBRARY:FOLDER or LIBRARY:OWNER/NAME@REVISION."""
-DEFAULTS: dict[ContentKind, str] = {"text": "wordllama", "image": "efficientnet-lite0", "audio": "musicnn"}
+DEFAULTS: dict[ContentKind, str] = {
+    "text": "wordllama",
+    "image": "efficientnet-lite0",
+    "audio": "musicnn",
+    "video": "efficientnet-lite0",
+}
 """The encoder of each kind of content if none is named."""
+
+
+_DECODERS: dict[ContentKind, tuple[str, str]] = {
+    "image": ("PIL.Image", "pip install pillow"),
+    "audio": ("soundfile", "pip install soundfile"),
+    "video": ("av", "pip install av pillow"),
+}
+"""The packages that decode files, and the commands that install them."""
+
+
+def require_decoder(kind: ContentKind) -> None:
+    """Check that files of a kind can be decoded.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    if kind in _DECODERS:
+        package, install = _DECODERS[kind]
+        with required_packages(f"decoding of {kind}", install):
+            import_module(package)
 
 
 def encoder_names() -> list[str]:
@@ -66,11 +91,11 @@ def make_encoder(name: str, device: DeviceName = "auto", modality: ContentKind |
         InputError: the name is unknown, or a package that the encoder needs is missing.
     """
     if name in _HOMES:
-        with required_packages(name, _HOMES[name].install):
+        with required_packages(f"encoder {name}", _HOMES[name].install):
             return _create(_HOMES[name].path, name, device)
     library, _, place = name.partition(":")
     if library in _HUBS:
-        with required_packages(name, _HUBS[library]):
+        with required_packages(f"encoder {name}", _HUBS[library]):
             return _open_model(library, place, name, device, modality)
     for entry in entry_points(group=_ENTRY_POINTS):
         if entry.name == name:
@@ -113,7 +138,7 @@ def _create(path: str, name: str, device: DeviceName) -> Encoder:
 
 
 @contextmanager
-def required_packages(name: str, install: str) -> Iterator[None]:
+def required_packages(where: str, install: str) -> Iterator[None]:
     """Turn the error of a missing package into one line with the command that installs it.
 
     Raises:
@@ -122,4 +147,4 @@ def required_packages(name: str, install: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise InputError(f"encoder {name}", str(error), f"its packages: {install}") from error
+        raise InputError(where, str(error), f"its packages: {install}") from error

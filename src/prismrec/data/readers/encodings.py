@@ -15,7 +15,7 @@ from prismrec.provenance import ENDINGS, ContentKind, Encoding, FeatureManifest,
 from prismrec.types import FloatArray
 
 _MANIFEST = "a manifest as `prismrec features` writes it; delete it if the features are from elsewhere"
-_NAMES: dict[ContentKind, str] = {"image": "pictures", "audio": "sounds"}
+_NAMES: dict[ContentKind, str] = {"image": "pictures", "audio": "sounds", "video": "videos"}
 
 
 def manifest_path(features: Path) -> Path:
