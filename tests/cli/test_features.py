@@ -64,7 +64,7 @@ def test_bad_options_are_refused(shop):
 
 
 def test_three_commands_lead_from_pictures_and_texts_to_recommendations(shop, tmp_path):
-    """With the default encoders and pretrained weights, as in the README; `serve` is tested in test_travelling.py."""
+    """With the default encoders and pretrained weights, as in the README; `serve` is tested in tests/serving."""
     run(shop)
     out = tmp_path / "run"
     words = ["train", "LGMRec", str(shop), "--out", str(out), "--epochs", "2", "--set", "embedding_size=8", "--quiet"]

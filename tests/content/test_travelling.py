@@ -138,19 +138,3 @@ def test_items_without_an_old_column_are_refused(folders, run, tmp_path):
     pl.read_csv(folders[1] / "items.csv").drop("description").write_csv(other / "items.csv")
     with pytest.raises(InputError, match="no column 'description'"):
         encode_like(other, {"text": run.encodings["text"]})
-
-
-def test_a_local_server_finds_the_pictures_of_the_training_data(folders, run, tmp_path, monkeypatch):
-    """`prismrec serve RUN` as in the README, without --data; other addresses show no pictures unless asked."""
-    from prismrec import serving
-
-    shop, _ = folders
-    words = ["train", "MF-BPR", str(shop), "--out", str(tmp_path / "run"), "--epochs", "1", "--quiet"]
-    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
-    served = []
-    monkeypatch.setattr(serving, "serve", served.append)
-    for host in ("127.0.0.1", "0.0.0.0"):
-        serve = ["serve", str(tmp_path / "run"), "--host", host, "--port", "0"]
-        assert CliRunner().invoke(app, serve, catch_exceptions=False).exit_code == 0
-    CliRunner().invoke(app, ["serve", str(run.folder), "--port", "0"], catch_exceptions=False)
-    assert [settings.data for settings in served] == [shop, None, None], "the last run was not read by a command"

@@ -46,7 +46,9 @@ def test_frames_are_at_equal_distances(count):
     assert len(steps) == 0 or np.ptp(steps) < 12
 
 
-@pytest.mark.parametrize(("kind", "codec"), [("mp4", "mpeg4"), ("matroska", "mpeg4"), ("avi", "mpeg4"), ("mov", "mpeg4"), ("webm", "libvpx")])
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("mp4", "mpeg4"), ("matroska", "mpeg4"), ("avi", "mpeg4"), ("mov", "mpeg4"), ("webm", "libvpx")]
+)
 def test_every_container_is_decoded(kind, codec):
     frames, _ = decode_video(video(greys(9), kind, codec), mean)
     assert len(frames) == 9

@@ -2,7 +2,6 @@
 
 from prismrec.runs.check import find_problems
 from prismrec.runs.compare import RunComparison, RunTable, compare_runs
-from prismrec.runs.folder import read_manifest
 from prismrec.runs.index import IndexRecord, SearchRecord, build_index
 from prismrec.runs.lock import locked
 from prismrec.runs.manifest import CustomNames, InitialWeights, Manifest, RowsTaken, parse_manifest
@@ -27,5 +26,4 @@ __all__ = [
     "find_problems",
     "locked",
     "parse_manifest",
-    "read_manifest",
 ]

@@ -18,7 +18,7 @@ from prismrec.provenance import State
 from prismrec.records import EpochRecord
 from prismrec.retrieval import Newcomers
 from prismrec.runs.contents import RunContents
-from prismrec.runs.manifest import Manifest, parse_manifest
+from prismrec.runs.manifest import parse_manifest
 from prismrec.runs.metrics_file import ENCODERS, FEATURES, FILES, NEWCOMERS, OPTIONAL_FILES, check_run
 from prismrec.runs.reading import read_table, read_tensors, read_text
 from prismrec.runs.staging import METRICS_FILE, current, is_finished
@@ -47,20 +47,6 @@ def read_contents(folder: Path) -> RunContents:
             if _identities(folder) == before:
                 return contents
     raise InputError(folder, "a run that other processes keep replacing", "a run directory at rest")
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a run alone, which is read in milliseconds.
-
-    Raises:
-        InputError: the folder has none, or it is damaged.
-    """
-    path = current(folder) / "config.json"
-    text = read_text(path)
-    try:
-        return parse_manifest(text)[0]
-    except ValueError as error:
-        raise InputError(path, str(error).split("\n")[0], "the config.json of a run") from error
 
 
 def _identities(folder: Path) -> list[tuple[str, int, int, int]]:
