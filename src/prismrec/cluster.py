@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,16 @@ Result = TypeVar("Result")
 
 class LostWorkerError(RuntimeError):
     """The process of a worker ended before its task, for example because memory ran out."""
+
+
+def check_ray() -> None:
+    """Refuse to go on without Ray.
+
+    Raises:
+        ParameterError: Ray is not installed.
+    """
+    if find_spec("ray") is None:
+        raise ParameterError("engine", "'ray', which is not installed", "pip install 'prismrec[ray]'")
 
 
 class RayWorkers(Generic[Task, Result]):
@@ -34,11 +45,10 @@ class RayWorkers(Generic[Task, Result]):
         Raises:
             ParameterError: Ray is not installed.
         """
+        check_ray()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError as error:
-            raise ParameterError("engine", "'ray', which is not installed", "pip install 'prismrec[ray]'") from error
+        import ray
+
         self._ray = ray
         self._work = work
         self._most = most

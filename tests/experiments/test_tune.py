@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -281,12 +282,33 @@ def test_half_a_line_at_the_end_of_the_journal_is_dropped_and_other_contents_are
         ({"trials": 0}, "trials: found 0"),
         ({"time_limit": -1.0}, "time_limit: found -1.0"),
         ({"workers": 0}, "workers: found 0"),
+        ({"engine": "slurm"}, "engine: found 'slurm'; expected 'ray' or None"),
     ],
 )
 def test_bad_arguments_leave_nothing(tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         search(tmp_path / "new", **options)
     assert not (tmp_path / "new").exists()
+
+
+def test_missing_extras_are_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("prismrec.cluster.find_spec", lambda name: None)
+        with pytest.raises(ParameterError, match=r"engine: found 'ray', which is not installed.*prismrec\[ray\]"):
+            search(tmp_path / "new", engine="ray")
+    for name in ("search", "journal", "journal_file"):
+        monkeypatch.delitem(sys.modules, f"prismrec.experiments.{name}")
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"found no Optuna; expected pip install 'prismrec\[tune\]'"):
+        search(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError):
+            search(path)
 
 
 def test_data_that_cannot_be_tuned_on_are_refused(tmp_path: Path) -> None:

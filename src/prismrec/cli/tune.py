@@ -37,7 +37,7 @@ from prismrec.errors import InputError
 if TYPE_CHECKING:
     from prismrec.experiments.estimate import Estimate
     from prismrec.experiments.search import Search
-    from prismrec.experiments.tune import TuneResult
+    from prismrec.experiments.tune import Engine, TuneResult
 
 _OUT_HELP = "A new folder for the search, or that of the same search, which continues."
 _SPACE_HELP = "Values as name=a,b,c, a range as name=LOW..HIGH or name=LOW..HIGH:log, or a file; may be repeated."
@@ -45,6 +45,7 @@ _TRIALS_HELP = "Largest number of trials; 50 if not given. A space without more 
 _LIMIT_HELP = "Stop after this time, such as 90s, 30m or 2h. The same command continues."
 _WORKERS_HELP = "Trials at the same time; 1 if not given, or with Ray one per core."
 _ENGINE_HELP = "local, or ray: a Ray cluster, or the cores of this machine."
+_ENGINES: dict[str, "Engine | None"] = {"local": None, "ray": "ray"}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Out = Annotated[Path, typer.Option("--out", help=_OUT_HELP, show_default=False)]
@@ -86,10 +87,11 @@ def tune(
     """Choose the hyperparameters of a model on the validation split; the test split is not used."""
     from prismrec.experiments.space import Space
     from prismrec.experiments.trial import JOURNAL
-    from prismrec.experiments.tune import check_tune_folder, make_search
+    from prismrec.experiments.tune import check_engine, check_tune_folder, make_search
 
-    if engine not in ("local", "ray"):
+    if engine not in _ENGINES:
         raise InputError("--engine", repr(engine), "local or ray")
+    check_engine(_ENGINES[engine])
     limit = None if time_limit is None else parse_duration(time_limit)
     flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision)
     request = read_request(context, (first, second), config_file, set_, flags, options)
@@ -206,7 +208,7 @@ def _run(search: "Search", workers: int | None, engine: str, *, quiet: bool) -> 
         limit_memory()
     try:
         with TrialLines(settings, quiet=quiet) as lines:
-            return run_search(search, "ray" if engine == "ray" else None, workers, lines.report)
+            return run_search(search, _ENGINES[engine], workers, lines.report)
     except KeyboardInterrupt as error:
         typer.echo(f"prismrec: stopped; continue: {shlex.join(['prismrec', *sys.argv[1:]])}", err=True)
         raise typer.Exit(130) from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from prismrec.cluster import check_ray
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import parse_metric
@@ -110,6 +111,7 @@ def run_search(
     """
     if workers is not None and workers < 1:
         raise ParameterError("workers", str(workers), "1 or more")
+    check_engine(engine)
     check_tune_folder(search.folder)
     _make_folder(search.folder)
     with search.open() as journal:
@@ -162,15 +164,27 @@ def make_search(
     return _search_class()(folder, identity, checked, first if first in checked else None, trials or TRIALS, runner)
 
 
+def check_engine(engine: str | None) -> None:
+    """Refuse an engine that is unknown or not installed.
+
+    Raises:
+        ParameterError: it is.
+    """
+    if engine not in (None, "ray"):
+        raise ParameterError("engine", repr(engine), "'ray' or None")
+    if engine == "ray":
+        check_ray()
+
+
 def check_tune_folder(folder: Path) -> None:
     """Refuse a folder that holds something other than a search, before the data are read.
 
     Raises:
         InputError: there is something else.
     """
-    if not folder.exists():
-        return
     try:
+        if not folder.exists():
+            return
         others = [path for path in folder.iterdir() if path.name != LOCK_NAME] if folder.is_dir() else [folder]
         is_other = bool(others) and not (folder / JOURNAL).exists()
     except OSError as error:
