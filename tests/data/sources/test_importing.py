@@ -349,3 +349,11 @@ def test_an_empty_file_is_refused(ratings, tmp_path, file):
     (raw / file).write_bytes(b"")
     with pytest.raises(InputError, match=f"{file}: found an empty file"):
         import_source("ml-1m", raw, tmp_path / "out")
+
+
+def test_unknown_escapes_in_literals_give_no_warning(tmp_path, recwarn):
+    files = public_data.steam()
+    games = files["steam_games.json.gz"].replace(b"u'Ironbound'", b"u'Iron\\|bound'")
+    import_source("steam", write(tmp_path / "raw", files | {"steam_games.json.gz": games}), tmp_path / "out")
+    assert pl.read_parquet(tmp_path / "out/items.parquet")["title"][0] == "Iron\\|bound"
+    assert not recwarn.list

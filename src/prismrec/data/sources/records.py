@@ -116,7 +116,9 @@ def _record(line: bytes, where: str) -> Record:
         elif len(line) > _LONGEST_LITERAL:
             raise InputError(where, f"{len(line):,} bytes", f"a Python literal of at most {_LONGEST_LITERAL:,} bytes")
         else:
-            record = ast.literal_eval(text.strip())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of escapes that Python does not know
+                record = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         raise InputError(where, f"{line[:60]!r}", expected) from None
     if not isinstance(record, dict):
