@@ -4,8 +4,13 @@ import re
 from numbers import Integral, Real
 from pathlib import Path
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Characters that end a line, control a terminal, or cannot be encoded. Messages show them escaped."""
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that end a line, control a terminal, turn the order of others, or cannot be encoded."""
+
+
+def printable(text: str) -> str:
+    """The text in one line, with characters that change how a terminal shows it in the form of Python's escapes."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class InputError(ValueError):
@@ -22,7 +27,7 @@ class InputError(ValueError):
         self.found = found
         self.expected = expected
         message = f"{where}: found {found}; expected {expected}".replace("\n", " ")
-        super().__init__(_UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], message))
+        super().__init__(printable(message))
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
         """What to pickle: workers send errors to the process that started them."""

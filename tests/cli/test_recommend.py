@@ -169,3 +169,27 @@ def test_a_large_k_gives_all_items_that_are_left(tmp_path: Path, k: int) -> None
     run = trained(write_data(tmp_path / "shop", COLUMNS["boolean"]))
     rows = json.loads(call("recommend", run, "--user", "u0", "-k", k, "--json").stdout)["u0"]
     assert len(rows) == ITEMS - len({0, 2, 4, 6, 3})
+
+
+CONTROLS = [
+    "\x1b[31mred",
+    "a\x07bell",
+    "\x9b31mred",
+    "a\x08b",
+    "a\rb",
+    "\u202egpj.exe",
+    "\u2066isolated",
+    "a\u2028b",
+    "a\nb",
+]
+
+
+def test_control_characters_in_titles_are_shown_escaped_and_kept_in_data(tmp_path: Path) -> None:
+    run = trained(write_data(tmp_path / "shop", pl.Series(CONTROLS)))
+    table = call("recommend", run, "--user", "u0", "-k", ITEMS, "--columns", "extra").stdout
+    assert [character for character in table if ascii(character) != repr(character) and ord(character) < 0x2500] == []
+    assert not any(ord(character) < 32 for character in table.replace("\n", ""))
+    data = call("recommend", run, "--user", "u0", "-k", ITEMS, "--columns", "extra", "--json").stdout
+    shown = {row["extra"] for row in json.loads(data)["u0"]}
+    assert shown <= set(CONTROLS)
+    assert len(shown) == 4

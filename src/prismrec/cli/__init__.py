@@ -30,7 +30,7 @@ from prismrec.cli import (
     update,
 )
 from prismrec.cli.options import Version, describe_error
-from prismrec.errors import InputError
+from prismrec.errors import InputError, printable
 from prismrec.process import request_large_pages, retain_freed_memory
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ app.add_typer(data.app, name="data")
 
 def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
     """A warning as one line, without the place in the code."""
-    return f"prismrec: note: {message}\n"
+    return f"prismrec: note: {printable(str(message))}\n"
 
 
 def main() -> None:

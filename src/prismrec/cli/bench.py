@@ -70,12 +70,13 @@ def _report(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]"
 
 def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from prismrec.cli.tables import literal
 
     console, train = Console(), dataset.train
     title = (
-        f"{escape(dataset.name)}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
+        f"{literal(dataset.name)}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
     )
     table = Table("model", "seconds per epoch", "per evaluation", "peak MB so far", title=title, title_justify="left")
     for timing in timings:

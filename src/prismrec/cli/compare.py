@@ -81,21 +81,22 @@ def _report(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -
 
 def _show(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from prismrec.cli.tables import literal
 
     console = Console()
     title = f"{table.split}, {table.num_users:,} users; differences to {folders[0]}"
-    shown = Table("run", "model", "metric", title=escape(title), title_justify="left")
+    shown = Table("run", "model", "metric", title=literal(title), title_justify="left")
     for header in ("value", "difference", "95 % interval", "t-test p", "Wilcoxon p"):
         shown.add_column(header, justify="right")
     for metric, value in table.means[0].items():
-        shown.add_row(escape(str(folders[0])), escape(runs[0].manifest.model), metric, f"{value:.4f}", *[""] * 4)
+        shown.add_row(literal(str(folders[0])), literal(runs[0].manifest.model), metric, f"{value:.4f}", *[""] * 4)
     for each in table.comparisons:
         low, high = each.tests.interval
         shown.add_row(
-            escape(str(folders[each.run])),
-            escape(runs[each.run].manifest.model),
+            literal(str(folders[each.run])),
+            literal(runs[each.run].manifest.model),
             each.metric,
             f"{table.means[each.run][each.metric]:.4f}",
             f"{each.tests.difference:+.4f}",

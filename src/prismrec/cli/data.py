@@ -206,10 +206,11 @@ def show(summary: Summary) -> None:
 
 
 def _count_table(summary: Summary) -> "Table":
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", title=escape(summary.name), title_justify="left")
+    from prismrec.cli.tables import literal
+
+    table = Table("", title=literal(summary.name), title_justify="left")
     for header in ("interactions", "users", "items"):
         table.add_column(header, justify="right")
     for name, part in summary.splits.items():
@@ -220,12 +221,13 @@ def _count_table(summary: Summary) -> "Table":
 
 
 def _modality_table(modalities: dict[str, ModalitySummary]) -> "Table":
-    from rich.markup import escape
     from rich.table import Table
+
+    from prismrec.cli.tables import literal
 
     table = Table("modality", "width", "items that lack it")
     for name, part in modalities.items():
-        table.add_row(escape(name), f"{part.width:,}", f"{part.missing:,}")
+        table.add_row(literal(name), f"{part.width:,}", f"{part.missing:,}")
     return table
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prismrec.cli.output import csv_ready, json_ready, write_table
-from prismrec.errors import InputError
+from prismrec.errors import InputError, printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,7 @@ def print_notes(run: "Run", lists: "Lists", owners: "pl.Series") -> None:
 
 def note_on_stderr(text: str) -> None:
     """Print a note that is not part of the output."""
-    typer.echo(f"note: {text}", err=True)
+    typer.echo(f"note: {printable(text)}", err=True)
 
 
 def write_or_print(table: "pl.DataFrame", out: Path | None, *, raw_csv: bool, as_json: bool, plain: bool) -> None:
@@ -100,16 +100,17 @@ def _safe_csv(table: "pl.DataFrame", *, raw_csv: bool) -> "pl.DataFrame":
 def show(table: "pl.DataFrame") -> None:
     """Print lists for people, one table for each value of the first column."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from prismrec.cli.tables import literal
 
     console = Console()
     owner, *columns = table.columns
     title = "similar to" if owner == "similar_to" else "for history" if owner == "history" else "for"
     for (name,), rows in table.partition_by(owner, as_dict=True, maintain_order=True).items():
-        shown = Table(title=escape(f"{title} {name}"), title_justify="left")
+        shown = Table(title=literal(f"{title} {name}"), title_justify="left")
         for column in columns:
-            shown.add_column(escape(column), overflow="fold", no_wrap=column == "item" and not console.is_terminal)
+            shown.add_column(literal(column), overflow="fold", no_wrap=column == "item" and not console.is_terminal)
         for row in rows.select(columns).iter_rows():
-            shown.add_row(*[f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in row])
+            shown.add_row(*[f"{value:.4f}" if isinstance(value, float) else literal(str(value)) for value in row])
         console.print(shown)

@@ -86,8 +86,9 @@ def _show_all(described: dict[str, dict[str, Any]]) -> None:
 
 def _show_one(facts: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from prismrec.cli.tables import literal
 
     console = Console(highlight=False)
     console.print(f"[bold]{facts['name']}[/bold] ({facts['paper']})")
@@ -98,5 +99,5 @@ def _show_one(facts: dict[str, Any]) -> None:
     for name, field in facts["hyperparameters"].items():
         grid = ", ".join(map(str, field["grid"]))
         cells = [str(field["default"]), field["limits"], grid, field["meaning"]]
-        table.add_row(name, *[escape(cell) for cell in cells])
+        table.add_row(name, *[literal(cell) for cell in cells])
     console.print(table)

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
 
+from prismrec.cli.tables import literal
 from prismrec.records import EpochRecord, Settings
 from prismrec.training import Callback, EpochEnd, TrainingStart
 
@@ -75,7 +75,7 @@ class EpochLines(Callback):
             line += f"  valid {self._settings.metric} {score:.4f} (best {self._best[0]:.4f} at {self._best[1]})"
         self._last = line
         if self._status:
-            self._status.update(escape(line))
+            self._status.update(literal(line))
         elif self._show in ("auto", "every"):
             self._print(line)
 
@@ -111,7 +111,7 @@ class _Line:
 
     def _show(self, line: str) -> None:
         if self._status:
-            self._status.update(escape(line))
+            self._status.update(literal(line))
         elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
             self._console.print(line, markup=False, soft_wrap=True)

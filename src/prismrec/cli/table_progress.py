@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
 
+from prismrec.cli.tables import literal
 from prismrec.experiments.tables.reproduce import Progress, Watcher
 from prismrec.records import Settings
 from prismrec.training import Callback, EpochEnd
@@ -80,7 +80,7 @@ class TableLines(Watcher):
     def line(self, text: str) -> None:
         """Show one line."""
         if self._status:
-            self._status.update(escape(text))
+            self._status.update(literal(text))
         elif not self._quiet:
             self._console.print(text, markup=False, soft_wrap=True)
 
