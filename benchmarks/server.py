@@ -11,6 +11,7 @@ in the body. All connections are kept alive.
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import shutil
@@ -136,16 +137,29 @@ class Load:
 
 
 def wrk(port: int, connections: int, seconds: int, body: Callable[[], bytes], folder: Path) -> str:
-    """Requests per second, latency in milliseconds and the number of errors, from wrk with one thread."""
+    """Requests per second, latency and errors from wrk with one thread, and the CPU time of the server per request."""
     bodies = folder / "bodies"
     bodies.write_bytes(b"\n".join([body() for _ in range(BODIES)]) + b"\n")
     script = folder / "requests.lua"
     script.write_text(WRK.replace("PATH", str(bodies)))
     words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}"]
+    before = cpu_seconds(folder / "log")
     output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    used = cpu_seconds(folder / "log") - before
     requests, microseconds, p50, p99, errors = [int(word) for word in re.search(r"RESULT (.*)", output)[1].split()]
     rate = 1e6 * requests / microseconds
-    return f"{rate:8.0f} requests/s   p50 {p50 / 1000:6.2f} ms   p99 {p99 / 1000:6.2f} ms   {errors} errors"
+    cpu = f"{1000 * used / requests:.2f} CPU ms per request"
+    return f"{rate:8.0f} requests/s   p50 {p50 / 1000:6.2f} ms   p99 {p99 / 1000:6.2f} ms   {errors} errors   {cpu}"
+
+
+def cpu_seconds(log: Path) -> float:
+    """User and system time of the worker processes so far (Linux)."""
+    workers = {int(number) for number in re.findall(r'"event": "loaded", "pid": (\d+)', log.read_text())}
+    ticks = 0
+    for worker in workers:
+        fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def client(port: int, load: Load, wanted: int, body: Callable[[], bytes]) -> None:

@@ -210,9 +210,12 @@ def _in_threads(job: _Job, blocks: list[slice], use: Callable[[slice, Ranking], 
             results[number] = use(blocks[number], ranker.rank(blocks[number]))
 
     try:
-        with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(work) for _ in range(min(threads, len(blocks)))]:
-                done.result()
+        if len(blocks) == 1:  # starting a thread would take longer than ranking a few users
+            work()
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for done in [pool.submit(work) for _ in range(min(threads, len(blocks)))]:
+                    done.result()
     finally:
         torch.set_num_threads(threads)
     return [results[number] for number in range(len(blocks))]
