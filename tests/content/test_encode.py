@@ -238,7 +238,7 @@ def test_nothing_to_encode_is_refused(tmp_path):
 def test_no_readable_picture_is_refused_with_the_first_reason(folder):
     for path in (folder / "images").iterdir():
         path.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match=r"no image in images/ that can be encoded \(not a picture"):
         encode_pictures(folder)
     assert not (folder / "features" / "image.manifest.json").exists()
 

@@ -52,7 +52,7 @@ class Contents:
         """Where the content is, for people."""
         if self.folder:
             return f"{self.folder}/"
-        return check.listed(self.columns).replace("'", "")
+        return f"column{'s' * (len(self.columns) > 1)} {check.listed(self.columns)}"
 
 
 def read_items(folder: Path, item_column: str | None = None) -> Table:
