@@ -96,6 +96,7 @@ def _show_one(facts: dict[str, Any]) -> None:
     console.print(f"modalities: {facts['modalities']}", markup=False)
     console.print(f"cost of a step: {facts['cost']}", markup=False)
     table = Table("hyperparameter", "default", "limits", "grid", "meaning")
+    table.columns[0].no_wrap = True
     for name, field in facts["hyperparameters"].items():
         grid = ", ".join(map(str, field["grid"]))
         cells = [str(field["default"]), field["limits"], grid, field["meaning"]]

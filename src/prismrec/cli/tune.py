@@ -176,7 +176,9 @@ def describe_estimate(estimate: "Estimate", workers: int, limit: float | None) -
     fastest, slowest = min(estimate.epoch_seconds), max(estimate.epoch_seconds)
     epochs = f"{fastest:.2f} s" if slowest < 1.2 * fastest else f"{fastest:.2f} to {slowest:.2f} s"
     lines = [f"{_count(estimate.trials, 'trial')}, {epochs} per epoch"]
-    for each in dict.fromkeys((least, most)):
+    if not slowest:  # a model without weights
+        lines = [f"{_count(estimate.trials, 'trial')}, {estimate.start_seconds:.2f} s each"]
+    for each in dict.fromkeys((least, most)) if slowest else ():
         lines.append(f"{_duration(estimate.seconds(each, workers))} if each trial takes {_count(each, 'epoch')}")
     if limit is not None:
         fitting = int(estimate.trials * limit / max(estimate.seconds(least, workers), 1e-9))
@@ -258,6 +260,7 @@ def _print_trials(search: "Search", result: "TuneResult") -> None:
     table = Table("trial", *result.settings, f"valid {metric}", "epoch", "seconds", title_justify="left")
     for column in table.columns:
         column.justify = "right"
+        column.overflow = "fold"
     failed = [trial for trial in result.trials if trial.error is not None]
     if failed:
         table.add_column("error")
