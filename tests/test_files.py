@@ -149,6 +149,21 @@ def test_a_folder_at_the_path_of_a_file_is_one_input_error(tmp_path: Path) -> No
     assert names(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_or_a_link_to_a_device_is_refused_and_stays(tmp_path: Path) -> None:
+    """As root, renaming a file over /dev/null would replace it for all programs."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)
+    for path in (pipe, link):
+        before = path.lstat()
+        with pytest.raises(InputError, match="found a folder, a device or a pipe"):
+            write_text(path, "text")
+        assert path.lstat() == before
+    with pytest.raises(InputError, match="found a folder, a device or a pipe"):
+        write_text(Path("/dev/prismrec-test"), "text")
+
+
 @needs_permissions
 def test_a_folder_without_permission_is_one_input_error(tmp_path: Path) -> None:
     closed = tmp_path / "closed"

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polars.exceptions import PolarsError
@@ -27,8 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
     the temporary file is gone.
 
     Raises:
-        InputError: the file cannot be written, for example because its folder is missing or the disk is full.
+        InputError: the file cannot be written, for example because its folder is missing or the disk is full, or `path`
+            is a folder, a device or a pipe.
     """
+    _require_replaceable(path)
     try:
         with _private_folder(path) as folder:
             temporary = folder / "file"
@@ -150,6 +152,14 @@ def remove_temporary_files(folder: Path) -> None:
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuse devices: root would replace /dev/null, or the link /dev/stdout, for all programs."""
+    with suppress(OSError):  # names that are too long, and folders that cannot be read, fail when they are written to
+        is_other = path.exists() and not path.is_file()
+        if is_other or path.parent.resolve() == Path("/dev"):
+            raise InputError(path, "a folder, a device or a pipe", "a file that can be written")
 
 
 @contextmanager
