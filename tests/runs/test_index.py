@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import prismrec
+from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
 from prismrec.records import Settings
@@ -20,6 +21,7 @@ from prismrec.retrieval.indexed_search import IndexedSearch
 from prismrec.retrieval.similar import MODEL, SCORE
 from prismrec.runs import Run, build_index, bulk, find_problems, locked
 from prismrec.runs import index as index_of_runs
+from prismrec.types import Interactions, Vocabulary
 
 pytest.importorskip("faiss", reason="faiss is not installed: pip install faiss-cpu")
 
@@ -148,6 +150,22 @@ def test_what_cannot_be_built_is_refused(folder: Path) -> None:
     with locked(folder), pytest.raises(InputError, match="another process"):
         build_index(run)
     assert not (folder / "index").exists()
+
+
+@pytest.mark.parametrize(("users", "items"), [(1, 2), (2, 1), (3, 3)])
+@pytest.mark.filterwarnings("error")
+def test_the_smallest_runs_can_be_indexed(tmp_path: Path, users: int, items: int) -> None:
+    pairs = Interactions.from_pairs(*np.divmod(np.arange(users * items), items), users, items)
+    nothing = Interactions.from_pairs([], [], users, items)
+    ids = [
+        Vocabulary([f"{kind}{number}" for number in range(count)], kind) for kind, count in (("u", users), ("i", items))
+    ]
+    data = Dataset("tiny", pairs, nothing, nothing, {}, {}, *ids)
+    folder = tmp_path / "run"
+    prismrec.train("most-popular", data, settings=Settings(epochs=1), out=folder)
+    record = build_index(Run.load(folder))
+    assert record.score.recall == record.similar.recall == 1
+    assert find_problems(folder) == []
 
 
 def test_the_command_reports_the_recall(folder: Path) -> None:

@@ -138,12 +138,13 @@ def tune(index: ItemIndex, items: Tensor, queries: Tensor, target: float) -> Qua
     Args:
         index: of the items.
         items: `[I, d]`.
-        queries: 2 or more `[n, d]`. One half chooses the number of lists, the other measures the recall.
+        queries: `[n, d]`. One half chooses the number of lists, the other measures the recall.
         target: the recall to reach, at `JUDGED_AT` items.
     """
     exact = ExactSearch(items)
     search = IndexedSearch(index, items, exact)
-    chosen, judged = queries[::2], queries[1::2]
+    chosen = queries[::2]
+    judged = queries[1::2] if len(queries) > 1 else queries
     k = min(JUDGED_AT, len(items))
     truth = _best(exact, chosen, k)
     least = min(-(-_ITEMS_PER_BEST * k * index.count // len(items)), index.count)
