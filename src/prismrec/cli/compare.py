@@ -80,12 +80,10 @@ def _report(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -
 
 
 def _show(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from prismrec.cli.tables import literal
+    from prismrec.cli.tables import literal, print_table
 
-    console = Console()
     title = f"{table.split}, {table.num_users:,} users; differences to {folders[0]}"
     shown = Table("run", "model", "metric", title=literal(title), title_justify="left")
     for header in ("value", "difference", "95 % interval", "t-test p", "Wilcoxon p"):
@@ -104,6 +102,6 @@ def _show(folders: Sequence[Path], runs: "Sequence[Run]", table: "RunTable") -> 
             f"{each.t_p_holm:.2g}",
             f"{each.wilcoxon_p_holm:.2g}",
         )
-    console.print(shown)
+    print_table(shown)
     count = len(table.comparisons)
-    console.print(f"p-values are two-sided and adjusted for {count} comparisons (Holm).", soft_wrap=True)
+    typer.echo(f"p-values are two-sided and adjusted for {count} comparisons (Holm).")

@@ -251,10 +251,9 @@ def _describe_value(value: object) -> str:
 
 def _print_trials(search: "Search", result: "TuneResult") -> None:
     """All trials, the best ones first."""
-    from rich.console import Console
     from rich.table import Table
 
-    from prismrec.cli.tables import literal
+    from prismrec.cli.tables import literal, print_table
 
     metric = search.runner.settings.metric
     table = Table("trial", *result.settings, f"valid {metric}", "epoch", "seconds", title_justify="left")
@@ -270,4 +269,4 @@ def _print_trials(search: "Search", result: "TuneResult") -> None:
         seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
         row = [str(trial.number), *shown, value, "" if trial.epochs is None else str(trial.epochs), seconds]
         table.add_row(*[literal(cell) for cell in row], *([literal(trial.error or "")] if failed else []))
-    Console().print(table)
+    print_table(table)
