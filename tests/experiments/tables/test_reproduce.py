@@ -168,12 +168,12 @@ def test_a_killed_table_keeps_its_finished_cells(shop: Dataset, tmp_path: Path) 
     command = [sys.executable, "-m", "prismrec", "reproduce", *map(str, words), "--device", "cpu", "--patience", "150"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(out.glob("cells/*/cell.json"))) < 2:
+    while time.monotonic() < deadline and len(list(out.glob("cells/*/cell.json"))) < 1:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/cell.json")}
-    assert 2 <= len(kept) < 4
+    assert 1 <= len(kept) < 4
     assert not (out / "ludp-fig3" / "results.json").exists()
     subprocess.run(command, check=True, capture_output=True)
     after = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/cell.json")}
