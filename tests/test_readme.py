@@ -128,6 +128,11 @@ def test_the_training_page_lists_shared_hyperparameters_and_settings() -> None:
         assert f"| `{name}` | {shown} |" in text, name
 
 
+def test_the_readme_lists_every_page_of_docs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"[docs/{page.name}]" not in text] == []
+
+
 def test_model_pages_are_up_to_date() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "make_models.py"))
     made = script["pages"]()
