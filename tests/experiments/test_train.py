@@ -176,6 +176,6 @@ def test_items_that_lack_a_modality_are_nan_for_models_that_tell_them_apart_and_
 def test_what_a_model_chooses_is_in_its_metrics(shop: Dataset, tmp_path: Path) -> None:
     prismrec.train("Spectral", shop, {"exponent": 1.5}, out=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["chosen"].keys() == {"added_degree", "content_weight", "explained_weight"}
+    assert metrics["chosen"].keys() == {"added_degree", "content_weight", "explained_weight", "rank"}
     again = prismrec.train("Spectral", shop, {"exponent": 1.5, **metrics["chosen"]})
     assert again.evaluate("test")["recall@20"] == pytest.approx(metrics["test"]["recall@20"], rel=1e-3)

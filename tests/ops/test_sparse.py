@@ -203,7 +203,7 @@ def test_the_sampled_product_does_not_copy_rows() -> None:
 
 def test_a_matrix_too_large_for_32_bit_indices_is_refused() -> None:
     with pytest.raises(ValueError, match="32-bit"):
-        SparseMatrix(csr_matrix((2**31, 1)))
+        SparseMatrix(csr_matrix((1, 2**31)))  # a tall one takes 16 GiB
 
 
 def test_a_matrix_is_not_saved_with_the_weights_and_follows_the_model_to_another_type() -> None:
