@@ -58,6 +58,8 @@ KINDS = ["folder", "pipe", "dangling", "loop", "device", "empty", "nothing"]
 def damaged_json(draw: st.DrawFn, content: bytes) -> bytes:
     """JSON in which one value is of another type or missing."""
     tree = json.loads(content)
+    if not isinstance(tree, dict | list) or not tree:  # an earlier accident left nothing to damage
+        return content
     node: Any = tree
     while True:
         key = draw(st.sampled_from(list(node) if isinstance(node, dict) else list(range(len(node)))))
@@ -74,6 +76,8 @@ def damaged_json(draw: st.DrawFn, content: bytes) -> bytes:
 def damaged_table(draw: st.DrawFn, content: bytes) -> bytes:
     """A Parquet file with swapped, missing, repeated or other columns, types and rows."""
     frame = pl.read_parquet(content)
+    if not frame.columns:
+        return content
     column = draw(st.sampled_from(frame.columns))
     other = draw(st.sampled_from(frame.columns))
     accident = draw(st.sampled_from(["swap", "drop", "rename", "type", "null", "head", "double", "reverse", "values"]))
@@ -105,6 +109,8 @@ def damaged_table(draw: st.DrawFn, content: bytes) -> bytes:
 def damaged_tensors(draw: st.DrawFn, content: bytes) -> bytes:
     """A safetensors file with another shape, type or name, or with NaN."""
     tensors = load(content)
+    if not tensors:
+        return content
     name = draw(st.sampled_from(sorted(tensors)))
     array = tensors.pop(name)
     accident = draw(st.sampled_from(["drop", "rename", "half", "int", "flat", "short", "narrow", "nan", "huge"]))
