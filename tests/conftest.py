@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +19,19 @@ torch.set_num_threads(1)
 # An example may take long on a busy machine; hypothesis would call that a failure.
 settings.register_profile("any-speed", settings.default, deadline=None)
 settings.load_profile("any-speed")
+
+
+@pytest.fixture(autouse=True)
+def memory_limit() -> Iterator[None]:
+    """Commands limit the memory of their process, which is the process of the tests if these call them."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 @pytest.fixture(params=["compiled", "plain"])
