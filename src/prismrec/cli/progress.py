@@ -90,13 +90,12 @@ class EpochLines(Callback):
         self._console.print(line, markup=False, soft_wrap=True)
 
 
-class _Line:
-    """One line about a long work: live on a terminal, now and then elsewhere; a context, so that it ends with it."""
+class LiveStatus:
+    """A line that is live on a terminal; a context, so that it ends with it."""
 
-    def __init__(self, label: str, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False, quiet=quiet)
-        self._status = Status(label, console=self._console) if self._console.is_terminal and not quiet else None
-        self._printed = time.monotonic()
+    def __init__(self, label: str, console: Console, *, live: bool = True) -> None:
+        self._console = console
+        self._status = Status(label, console=console) if console.is_terminal and live else None
 
     def __enter__(self) -> Self:
         if self._status:
@@ -108,6 +107,14 @@ class _Line:
     ) -> None:
         if self._status:
             self._status.stop()
+
+
+class _Line(LiveStatus):
+    """One line about long work: live on a terminal, now and then elsewhere."""
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        super().__init__(label, Console(stderr=True, highlight=False, quiet=quiet), live=not quiet)
+        self._printed = time.monotonic()
 
     def _show(self, line: str) -> None:
         if self._status:

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.status import Status
 
+from prismrec.cli.progress import LiveStatus
 from prismrec.cli.tables import literal
 from prismrec.experiments.tables.reproduce import Progress, Watcher
 from prismrec.records import Settings
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10
 
 
-class TableLines(Watcher):
-    """Cells done, running and left, and the time they may take; a context, so that the live line ends."""
+class TableLines(LiveStatus, Watcher):
+    """Cells done, running and left, and the time they may take."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
         """Create the display.
@@ -30,23 +29,11 @@ class TableLines(Watcher):
             name: of the table.
             quiet: print errors only.
         """
-        self._console = Console(stderr=True, highlight=False)
+        super().__init__(name, Console(stderr=True, highlight=False), live=not quiet)
         self._name = f"table {name}"
         self._quiet = quiet
-        self._status = Status(name, console=self._console) if self._console.is_terminal and not quiet else None
         self._head = ""
         self._searched = 0.0
-
-    def __enter__(self) -> "TableLines":
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._status:
-            self._status.stop()
 
     def progress(self, progress: Progress) -> None:
         """Show how many cells are done."""
