@@ -32,7 +32,7 @@ class NewItems:
         features: modality → float32 `[n, F_m]`; a row of NaN for an item that lacks the modality.
         catalog: `item_id`, then the columns of the item table; row i describes item i. None without an item table.
         notes: what was counted and left out while reading.
-        encodings: modality → how `prismrec features` made it, for those that it made.
+        encodings: modality → how `prismrec features` made it; modalities of other origin are absent.
     """
 
     source: Path

@@ -33,7 +33,7 @@ class Dataset:
         origin: where the command line read the data, and how.
         folder: the folder of the data set, an absolute path, if it was read from one. Paths in the item table, such as
             those of pictures, are relative to it.
-        encodings: modality → how `prismrec features` made it, for those that it made.
+        encodings: modality → how `prismrec features` made it; modalities of other origin are absent.
 
     Raises:
         ValueError: the parts do not fit together.

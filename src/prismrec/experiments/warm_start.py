@@ -133,7 +133,7 @@ def find_source(record: InitialWeights, kind: type[Recommender], init: Run | Pat
 
 
 def ids_of_weights(run: Run) -> tuple[Vocabulary, Vocabulary]:
-    """The users and items that the weights of a run have rows for: all but those that an update added."""
+    """The users and items with rows in the weights of a run. Updates add users and items without rows."""
     sizes = run.manifest.weights_of or (len(run.users), len(run.items))
     return Vocabulary(run.users.ids[: sizes[0]], "user"), Vocabulary(run.items.ids[: sizes[1]], "item")
 

@@ -126,7 +126,7 @@ class _Pool(NamedTuple):
     A new item may be in both parts.
     """
 
-    items: Int64Array  # -1 where there is none
+    items: Int64Array  # -1 pads shorter lists
     scores: FloatArray
     new: int  # the width of the first part
     has_all_new: BoolArray  # [n]; whether no further new item exists

@@ -46,7 +46,7 @@ class ExactSearch:
         self._items = items
         self._largest = largest_entry("item", items)
         self._numbers: Int64Array | None = None  # of the rows, if these are not all items
-        self._row_of = np.empty(0, dtype=np.int32)  # of each item; -1 for those that are not searched
+        self._row_of = np.empty(0, dtype=np.int32)  # of each item; -1 if it is not searched
 
     def __len__(self) -> int:
         return len(self._items)

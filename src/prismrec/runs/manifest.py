@@ -88,7 +88,7 @@ class Manifest(BaseModel):
     modalities: dict[str, int]
     """Width of each modality."""
     encodings: dict[str, FeatureManifest] = {}
-    """How the features of a modality were made, for those that `prismrec features` made."""
+    """How `prismrec features` made the features of a modality."""
     versions: dict[str, str]
     """Versions of prismrec, Python and the libraries, and whether the kernels were compiled."""
     origin: DataOrigin | None = None

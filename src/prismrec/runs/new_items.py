@@ -160,7 +160,7 @@ def _matching_scale(embeddings: Embeddings, hidden: Numbers, predicted: Tensor) 
 
 
 def _best_scores(users: Tensor, items: Tensor) -> Tensor:
-    """The highest scores of each user, best first, `[n, 20]`; -inf where there are fewer items."""
+    """The highest scores of each user, best first, `[n, 20]`; padded with -inf."""
     return rank(Embeddings(users, items), np.arange(len(users)), _LENGTH).scores
 
 

@@ -1,4 +1,4 @@
-"""The choice of how a run embeds new users and items, by how well it would embed some of those that it knows."""
+"""The choice of how a run embeds new users and items, tested on known users and items as if they were new."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product

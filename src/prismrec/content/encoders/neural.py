@@ -13,7 +13,7 @@ from prismrec.ops.device import DeviceName, pick_device
 from prismrec.types import FloatArray
 
 _GPU_BATCH = 256
-"""Contents in a batch on a GPU, until its memory is too small for so many."""
+"""Contents in a batch on a GPU; batches shrink if its memory is too small."""
 
 
 class NeuralEncoder(Encoder):

@@ -90,7 +90,7 @@ def write_encoding(features: Path, encoding: Encoding, values: FloatArray) -> No
 
 
 def encodings_of(features: Mapping[str, RawFeatures]) -> dict[str, Encoding]:
-    """How each modality was made, for those that `prismrec features` made."""
+    """How `prismrec features` made each modality; modalities of other origin are absent."""
     return {name: each.encoding for name, each in features.items() if each.encoding is not None}
 
 

@@ -88,7 +88,7 @@ def _paths_used(files: SourceFiles, items: Table | None, users: Table | None, fe
 
 
 def feature_paths(folder: Path) -> set[Path]:
-    """The feature files in a folder, with what describes them; also those that the user left out."""
+    """The feature files in a folder and their descriptions, including modalities that the user left out."""
     if not exists(folder):
         return set()
     options = ReadOptions()

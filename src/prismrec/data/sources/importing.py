@@ -130,7 +130,7 @@ def _nothing_left(content: Content, log: _Log) -> InputError:
 def _select(
     parts: Iterator[Rows], source: Source, options: ImportOptions, log: _Log, progress: Progress
 ) -> Iterator[pl.DataFrame]:
-    """Check interactions, and pass on those that meet the conditions. The log is complete when the iterator ends."""
+    """Check interactions and drop the ones that the options exclude. The log is complete when the iterator ends."""
     conditions = _conditions(source, options)
     counts = [0] * (len(conditions) + 1)
     for rows in parts:

@@ -31,7 +31,7 @@ def chooser(
     *,
     finished_only: bool = False,
 ) -> Choose:
-    """How a table chooses hyperparameters: those that prismrec knows for the data, else by `tune`, else the defaults.
+    """How a table chooses hyperparameters: the known settings for the data, else by `tune`, else the defaults.
 
     Args:
         table: the table.
