@@ -42,6 +42,12 @@ def test_the_choice_does_not_depend_on_the_test_split(source: Source, shop: Data
     assert first.values == second.values
 
 
+def test_a_model_that_chooses_by_itself_is_not_searched(source: Source, tmp_path: Path) -> None:
+    chosen = chooser(table(), tmp_path, 4, OPTIONS)("Spectral", source)
+    assert chosen.values == {}
+    assert not (tmp_path / "tuning").exists()
+
+
 def test_a_search_is_not_repeated(source: Source, tmp_path: Path) -> None:
     searched = table(spaces=SPACE)
     reports: list[tuple[str, int]] = []

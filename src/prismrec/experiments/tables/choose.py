@@ -14,6 +14,7 @@ from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Source
 from prismrec.experiments.tune import BEST, tune
 from prismrec.models import find_model
+from prismrec.models.base import Recommender
 
 if TYPE_CHECKING:
     from prismrec.experiments.search import TuneProgress
@@ -65,6 +66,8 @@ def _search(
     finished_only: bool,
 ) -> Chosen:
     space = table.spaces.get(model)
+    if not space and find_model(model).select is not Recommender.select:
+        return Chosen({}, "defaults; each training chooses the others on validation")
     if not trials or not (space or grid_of(find_model(model).Config)):
         return Chosen({}, "defaults")
     settings = make_settings(table, 0, options)
