@@ -90,6 +90,8 @@ def test_a_table_of_ones_own_is_a_file(tmp_path: Path) -> None:
         ("paper: {short: Mine, cite: me, data: {}}", "paper: nothing", "one of lgmrec"),
         ("rows:\n", "rows: 3\nrows2:\n", "rows"),
         ("name: mine", "name: [", "mine.yaml"),
+        ("rows:", "hide: [0, 1]\nrows:", "hide.1"),
+        ("rows:", "hide: [0, 0.001]\nrows:", "twice"),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_name_and_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:

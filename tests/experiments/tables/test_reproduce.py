@@ -18,7 +18,7 @@ from prismrec.experiments.tables import cells
 from prismrec.experiments.tables.cells import Cell
 from prismrec.experiments.tables.plan import Chosen, Options, make_entry
 from prismrec.experiments.tables.reproduce import Progress, Watcher
-from prismrec.experiments.tables.sources import Source, as_source
+from prismrec.experiments.tables.sources import Source, as_source, hide_features
 from prismrec.experiments.train import make_config, train
 from prismrec.records import Settings
 from prismrec.runs.lock import locked
@@ -253,6 +253,31 @@ def test_rows_that_the_data_cannot_serve_say_so(shop: Dataset, tmp_path: Path) -
     bare = dataclasses.replace(shop, features={}, present={})
     outcome = run(table(), as_source(bare, table()), tmp_path)
     assert [row.reason for row in outcome.rows] == ["", "", "demo has no features"]
+
+
+def test_hidden_features_are_drawn_for_each_seed_and_models_without_features_are_trained_once(
+    source: Source, tmp_path: Path
+) -> None:
+    hiding = table(reference="VBPR, 0% hidden", claims=[], hide=[0, 0.5])
+    log = Log()
+    outcome = run(hiding, source, tmp_path, log, seeds=2)
+    labels = [f"{label}, {share}% hidden" for label in ("popular", "MF", "VBPR") for share in (0, 50)]
+    assert [row.label for row in outcome.rows] == labels
+    assert len(log.trained) == 8, "with two seeds, one training of most-popular and MF, and two of VBPR"
+    mf, hidden_mf, vbpr, hidden_vbpr = outcome.rows[2:]
+    assert hidden_mf.cells == mf.cells
+    assert {cell.fingerprint for cell in vbpr.cells} == {source.dataset.fingerprint}
+    assert [cell.fingerprint for cell in hidden_vbpr.cells] == [
+        hide_features(source.dataset, 0.5, seed).fingerprint for seed in (0, 1)
+    ]
+    assert mf.command
+    assert not hidden_vbpr.command, "no command hides features"
+
+
+def test_a_narrowed_table_keeps_the_smallest_and_the_largest_share(source: Source, tmp_path: Path) -> None:
+    hiding = table(reference=None, claims=[], hide=[0, 0.1, 0.5, 0.9])
+    outcome = run(hiding, source, tmp_path, models=("VBPR",), sweep_values=2)
+    assert [row.at for row in outcome.rows] == [0, 0.9]
 
 
 def test_the_epoch_does_not_depend_on_the_test_split(shop: Dataset, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.tables.examples import table
-from prismrec.data import Dataset, SplitSpec, write_table
+from prismrec.data import Dataset, SplitSpec, load, write_table
 from prismrec.errors import InputError
 from prismrec.experiments.tables.schema import match_modality
-from prismrec.experiments.tables.sources import as_source, find_sources, split_again, with_modality
+from prismrec.experiments.tables.sources import as_source, find_sources, hide_features, split_again, with_modality
 
 
 def test_data_are_those_of_the_paper_if_all_counts_agree(shop: Dataset) -> None:
@@ -74,6 +75,47 @@ def test_a_single_modality_makes_other_data(shop: Dataset) -> None:
     image = with_modality(shop, "image")
     assert list(image.features) == ["image"]
     assert image.fingerprint != shop.fingerprint
+
+
+def test_hidden_features_are_absent_and_look_like_features_that_were_never_there(shop: Dataset, tmp_path: Path) -> None:
+    hidden = hide_features(shop, 0.3, 0)
+    write_table(shop, tmp_path / "shop")
+    for name in shop.features:
+        path = tmp_path / "shop" / "features" / f"{name}.npz"
+        with np.load(path) as file:
+            kept = np.isin(file["ids"], np.array(shop.items.ids.to_list())[hidden.present[name]])
+            np.savez(path, ids=file["ids"][kept], features=file["features"][kept])
+    read = load(tmp_path / "shop")
+    assert read.fingerprint == hidden.fingerprint
+
+
+def test_each_modality_is_hidden_for_other_items_and_each_seed_hides_others(shop: Dataset) -> None:
+    hidden = hide_features(shop, 0.5, 0)
+    counts = {name: int((~present).sum()) for name, present in hidden.present.items()}
+    assert counts == dict.fromkeys(shop.features, 20)
+    first, second = hidden.present.values()
+    assert (first != second).any()
+    other = hide_features(shop, 0.5, 1)
+    assert any((other.present[name] != present).any() for name, present in hidden.present.items())
+
+
+def test_a_larger_share_hides_the_items_of_a_smaller_one(shop: Dataset) -> None:
+    few, many = hide_features(shop, 0.1, 0), hide_features(shop, 0.9, 0)
+    for name in shop.features:
+        assert not (many.present[name] & ~few.present[name]).any()
+        assert many.present[name].sum() == 4
+
+
+def test_only_items_with_the_modality_lose_it_and_one_keeps_it(shop: Dataset) -> None:
+    name = next(iter(shop.features))
+    present = np.zeros(40, dtype=np.bool_)
+    present[[3, 7]] = True
+    sparse = replace(shop, features={name: shop.features[name]}, present={name: present})
+    for share, left in ((0.5, 1), (0.99, 1), (0.2, 2)):
+        kept = hide_features(sparse, share, 0).present[name]
+        assert kept.sum() == left
+        assert not (kept & ~present).any()
+    assert hide_features(sparse, 0, 0) is sparse
 
 
 @pytest.mark.parametrize(

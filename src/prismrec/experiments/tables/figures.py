@@ -158,6 +158,22 @@ def _lines(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
     return figure
 
 
+def _hidden(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
+    """One line per model over the share of items that have lost each modality."""
+    metric = outcome.decisive
+    figure = _figure(7, 3.2)
+    axes = figure.subplots()
+    for n, panel in enumerate(dict.fromkeys(row.panel for row in rows)):
+        shown = [row for row in rows if row.panel == panel and metric in row.metrics]
+        shares = [float(row.at or 0) for row in shown]
+        values = [row.metrics[metric].mean for row in shown]
+        colour = COLOURS[n % len(COLOURS)]
+        axes.errorbar(shares, values, yerr=_errors(shown, metric), fmt="o-", color=colour, markersize=4, label=panel)
+    axes.set(xlabel="share of items that have lost each modality", ylabel=metric)
+    figure.legend(loc="outside right upper", fontsize=8)
+    return figure
+
+
 def _short(value: float | str | None) -> str:
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
@@ -271,6 +287,7 @@ _DRAWINGS: Mapping[str, tuple[str, Callable[[Outcome, Sequence[RowOutcome]], "Fi
     "bars": ("Results", _bars),
     "groups": ("Groups of users", _groups),
     "lines": ("Hyperparameters", _lines),
+    "hidden": ("Missing modalities", _hidden),
     "gradients": ("Opposed gradients", _gradients),
     "map": ("Users and items", _map),
     "hyperedges": ("Hyperedges", _hyperedges),

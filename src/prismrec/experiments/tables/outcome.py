@@ -190,7 +190,7 @@ def published_for(entry: Entry, table: Table) -> tuple[Published, ...]:
         source = f"{table.paper.short}, {table.place}"
         title = table.paper.data[key].title
         found.append(Published(source=source, data=title, same=key == entry.source.published, values=by_metric))
-    if not row.config and row.modality is None and entry.source.published is not None:
+    if row.is_plain and entry.source.published is not None:
         title = table.paper.data[entry.source.published].title
         found += _elsewhere(row.model, title, table, counts(entry.source.dataset))
     return tuple(found)
@@ -205,7 +205,7 @@ def _elsewhere(model: str, title: str, table: Table, size: tuple[int, int, int])
         for row in other.rows:
             for key, values in row.published.items():
                 data = other.paper.data[key]
-                if row.model == model and not row.config and row.modality is None and data.title == title:
+                if row.model == model and row.is_plain and data.title == title:
                     by_metric = {m: v for m, v in zip(other.metrics, values, strict=True) if v is not None}
                     source = f"{other.paper.short}, {other.place}"
                     same = data.is_same(*size)

@@ -11,7 +11,7 @@ from prismrec.evaluation import parse_metric
 from prismrec.experiments.tables.cells import CUTOFFS, Cell
 from prismrec.experiments.tables.library import known_settings
 from prismrec.experiments.tables.schema import Row, Table, match_modality
-from prismrec.experiments.tables.sources import Source, with_modality
+from prismrec.experiments.tables.sources import Source, hide_features, with_modality
 from prismrec.experiments.train import make_config
 from prismrec.models import find_model
 from prismrec.records import Settings
@@ -27,7 +27,7 @@ class Options:
         seeds: number of seeds; None for that of the table.
         epochs: largest number of epochs; None for the default.
         patience: early stopping; None for that of the table.
-        sweep_values: largest number of values of each sweep; None for all.
+        sweep_values: largest number of rows of each series; None for all.
         device: auto, cpu or cuda.
     """
 
@@ -93,14 +93,13 @@ def _check_known(parameter: str, names: Collection[str], known: Sequence[str]) -
 
 
 def _thinned(table: Table, values: int | None) -> tuple[Row, ...]:
-    """All rows, with at most some values of each sweep: the first and the last among them."""
+    """All rows, with at most some of each series: the first and the last among them."""
     if values is None:
         return table.all_rows
-    rows = list(table.rows)
-    for sweep in table.sweeps:
-        swept = sweep.rows()
-        count = min(values, len(swept))
-        rows += [swept[round(n * (len(swept) - 1) / max(count - 1, 1))] for n in range(count)]
+    rows = list(table.single_rows)
+    for series in table.series:
+        count = min(values, len(series))
+        rows += [series[round(n * (len(series) - 1) / max(count - 1, 1))] for n in range(count)]
     return tuple(rows)
 
 
@@ -133,8 +132,17 @@ def make_entry(
     config = make_config(row.model, {**settings.values, **row.config})
     own_cutoffs = {parse_metric(metric)[1] for metric in table.ranking_metrics}
     cutoffs = tuple(sorted({*CUTOFFS, *own_cutoffs}))
+    # Hidden features change nothing for other models: their rows share one training.
+    share = row.hide if kind.takes_features else 0.0
     cells = tuple(
-        Cell(kind.name, config, make_settings(table, seed, options), dataset, table.probe, cutoffs)
+        Cell(
+            kind.name,
+            config,
+            make_settings(table, seed, options),
+            hide_features(dataset, share, seed),
+            table.probe,
+            cutoffs,
+        )
         for seed in range(options.seeds or table.seeds)
     )
     return Entry(row, source, cells, settings=settings)
@@ -154,8 +162,8 @@ def make_settings(table: Table, seed: int, options: Options) -> Settings:
 
 
 def train_command(entry: Entry) -> str:
-    """The command line that trains the first seed of a row; empty if it is not run."""
-    if not entry.cells:
+    """The command line that trains the first seed of a row; empty if it is not run, or on hidden features."""
+    if not entry.cells or entry.row.hide:
         return ""
     cell = entry.cells[0]
     defaults = Settings()

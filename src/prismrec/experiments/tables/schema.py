@@ -14,7 +14,8 @@ from prismrec.experiments.train import make_config
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 Label = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=80)]
-Display = Literal["table", "bars", "groups", "lines", "gradients", "hyperedges", "map"]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Display = Literal["table", "bars", "groups", "lines", "hidden", "gradients", "hyperedges", "map"]
 MODALITIES: Mapping[str, frozenset[str]] = {
     "visual": frozenset({"visual", "image", "images", "picture", "pictures", "vision", "poster", "v"}),
     "acoustic": frozenset({"acoustic", "audio", "sound", "music", "a"}),
@@ -76,6 +77,8 @@ class Row(BaseModel):
     """Use this modality alone: visual, acoustic, textual, or the name of a modality."""
     without_features: bool = False
     """Run it on data without features too, although the model can use them."""
+    hide: Share = 0.0
+    """The share of items that lose each modality, drawn for each seed and modality."""
     panel: str | None = None
     """The panel of a figure."""
     at: float | str | None = None
@@ -87,6 +90,16 @@ class Row(BaseModel):
     def _names_what_exists(self) -> "Row":
         make_config(self.model, self.config)
         return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the model without a variant, on all of the data."""
+        return not self.config and self.modality is None and not self.hide
+
+    def hiding(self, share: float) -> "Row":
+        """The row on data in which a share of the items loses each modality."""
+        changes = {"label": f"{self.label}, {share:.0%} hidden", "hide": share, "panel": self.label, "at": share}
+        return self.model_copy(update={**changes, "published": {} if share else self.published})
 
 
 class Sweep(BaseModel):
@@ -165,6 +178,9 @@ class Table(BaseModel):
     """The row with which the tests compare the others."""
     rows: tuple[Row, ...] = ()
     """The rows."""
+    hide: tuple[Share, ...] = ()
+    """Each row is repeated for each of these shares of items that lose each modality. Its label becomes, for example,
+    "VBPR, 30% hidden"."""
     sweeps: tuple[Sweep, ...] = ()
     """Further rows, in which one hyperparameter varies."""
     spaces: dict[str, dict[str, Any]] = {}
@@ -175,9 +191,20 @@ class Table(BaseModel):
     """What differs in this table, a sentence each."""
 
     @cached_property
+    def series(self) -> list[list[Row]]:
+        """The rows that differ in one value: those of each sweep, and of each row with hidden features."""
+        hidden = [[row.hiding(share) for share in self.hide] for row in self.rows] if self.hide else []
+        return [*hidden, *[sweep.rows() for sweep in self.sweeps]]
+
+    @property
+    def single_rows(self) -> tuple[Row, ...]:
+        """The rows that belong to no series."""
+        return () if self.hide else self.rows
+
+    @cached_property
     def all_rows(self) -> tuple[Row, ...]:
-        """The rows and those of the sweeps."""
-        return self.rows + tuple(row for sweep in self.sweeps for row in sweep.rows())
+        """All rows."""
+        return (*self.single_rows, *[row for series in self.series for row in series])
 
     @property
     def decisive(self) -> str:

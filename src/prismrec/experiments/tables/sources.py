@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,34 @@ def with_modality(dataset: Dataset, modality: str) -> Dataset:
     """The data set with one of its modalities."""
     features = {modality: dataset.features[modality]}
     return replace(dataset, features=features, present={modality: dataset.present[modality]})
+
+
+@lru_cache(maxsize=64)  # the rows of a table share it
+def hide_features(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The data set in which some items have lost each modality, as if the features had never been computed.
+
+    The items are drawn for each modality on its own, from those that have it. At least one item keeps it. Items that
+    lose it are filled with the mean of those that keep it, like all items that lack a modality. With one seed, a larger
+    share hides the items of a smaller one and more.
+
+    Args:
+        dataset: the data set.
+        share: of the items with the modality, from 0 to 1.
+        seed: of the draw.
+    """
+    if not share:
+        return dataset
+    features, present = {}, {}
+    for position, (name, values) in enumerate(dataset.features.items()):
+        having = np.flatnonzero(dataset.present[name])
+        order = np.random.default_rng([seed, position]).permutation(having)
+        kept = dataset.present[name].copy()
+        kept[order[: min(round(share * len(order)), len(order) - 1)]] = False
+        mean = values[kept].mean(axis=0, dtype=np.float64).astype(np.float32)
+        features[name] = np.where(kept[:, None], values, mean)
+        present[name] = kept
+    notes = (*dataset.notes, f"{share:.0%} of the items have lost each modality (seed {seed})")
+    return replace(dataset, features=features, present=present, notes=notes)
 
 
 def _as_source(dataset: Dataset, table: Table) -> Source:
