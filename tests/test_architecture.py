@@ -19,7 +19,7 @@ ALLOWED = {
     "cluster": {"errors"},
     "files": {"errors"},
     "types": {"errors"},
-    "provenance": {"errors", "types"},
+    "provenance": {"errors", "records", "types"},
     "ops": {"errors", "types"},
     "data": BASE,
     "content": BASE | {"data", "ops"},

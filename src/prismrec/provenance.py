@@ -11,10 +11,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from prismrec.errors import InputError
+from prismrec.records import Normalisation
 from prismrec.types import FloatArray
 
 ContentKind = Literal["text", "image", "audio", "video"]
-Normalisation = Literal["none", "rows", "standardise"]
 State = Mapping[str, npt.NDArray[Any]]
 """Named arrays: what an encoder learned from the items, and the statistics of `standardise`."""
 

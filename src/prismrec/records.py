@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+Normalisation = Literal["none", "rows", "standardise"]
+
 
 class Settings(BaseModel):
     """How to run a training; the hyperparameters of a model are in its config."""
@@ -29,6 +31,9 @@ class Settings(BaseModel):
     """Precision of products with constant features, in models that have them. `bf16` rounds features, their weights and
     gradients to 8 bits of mantissa for the product. That halves the memory of features and is faster on processors with
     bfloat16 units. All other computations are in float32."""
+    normalise: Normalisation = "none"
+    """What happens to the features of each modality before the model gets them. `rows` divides each row by its length,
+    `standardise` gives each column mean 0 and variance 1."""
 
 
 class DataOrigin(BaseModel):

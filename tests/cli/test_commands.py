@@ -157,6 +157,7 @@ def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--patience", "²"), "--patience: found '²'"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--device", "tpu"), "--device: found 'tpu'"),
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--precision", "int8"), "--precision: found 'int8'"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--normalise", "z"), "--normalise: found 'z'"),
         (
             ("train", "LightGCN", "{shop}", "--out", "{tmp}/x", "--precision", "bf16"),
             "no products of constant features",

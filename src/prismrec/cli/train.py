@@ -16,6 +16,7 @@ from prismrec.cli.training import (
     Epochs,
     First,
     Metric,
+    Normalise,
     Patience,
     Precision,
     Second,
@@ -58,6 +59,7 @@ def train(
     metric: Metric = "recall@20",
     device: Device = "auto",
     precision: Precision = "float32",
+    normalise: Normalise = "none",
     resume: Resume = False,
     overwrite: Overwrite = False,
     init: Init = None,
@@ -71,7 +73,7 @@ def train(
     from prismrec.experiments.run_folder import check_out
     from prismrec.experiments.train import make_config
 
-    flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision)
+    flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision, normalise)
     request = read_request(context, (first, second), config_file, set_, flags, options)
     config = make_config(request.model, request.config)
     if quiet:

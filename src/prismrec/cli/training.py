@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.options import check_device_and_precision, complete_model
+from prismrec.cli.options import check_device_and_precision, check_normalisation, complete_model
 from prismrec.cli.source import DataOptions
 from prismrec.errors import InputError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_HELP = "Stop after this many validations without improvement; auto if not given."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
+_NORMALISE_HELP = "Scale of features for the model: none, rows (length 1) or standardise (mean 0, variance 1)."
 
 _CONFIG_HELP = "A .yaml or .json file with model, source, options, config, settings, init; or the config.json of a run."
 
@@ -39,6 +40,7 @@ ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs bet
 Metric = Annotated[str, typer.Option("--metric", help="The validation metric that chooses the epoch.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help=_PRECISION_HELP)]
+Normalise = Annotated[str, typer.Option("--normalise", help=_NORMALISE_HELP)]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False, metavar="FILE")]
 
 
@@ -179,7 +181,14 @@ def parse_value(text: str) -> object:
 
 
 def make_settings(
-    seed: int, epochs: int | None, patience: str | None, validate_every: int, metric: str, device: str, precision: str
+    seed: int,
+    epochs: int | None,
+    patience: str | None,
+    validate_every: int,
+    metric: str,
+    device: str,
+    precision: str,
+    normalise: str,
 ) -> "Settings":
     """The settings of the training.
 
@@ -189,12 +198,14 @@ def make_settings(
     from prismrec.records import Settings
 
     check_device_and_precision(device, precision)
+    check_normalisation(normalise)
     values: dict[str, object] = {
         "seed": seed,
         "validate_every": validate_every,
         "metric": metric,
         "device": device,
         "precision": precision,
+        "normalise": normalise,
     }
     if epochs is not None:
         values["epochs"] = epochs

@@ -22,6 +22,7 @@ from prismrec.cli.training import (
     Epochs,
     First,
     Metric,
+    Normalise,
     Patience,
     Precision,
     Second,
@@ -79,6 +80,7 @@ def tune(
     metric: Metric = "recall@20",
     device: Device = "auto",
     precision: Precision = "float32",
+    normalise: Normalise = "none",
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -93,7 +95,7 @@ def tune(
         raise InputError("--engine", repr(engine), "local or ray")
     check_engine(_ENGINES[engine])
     limit = None if time_limit is None else parse_duration(time_limit)
-    flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision)
+    flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision, normalise)
     request = read_request(context, (first, second), config_file, set_, flags, options)
     if request.file.init or request.file.started_from:
         raise InputError(f"{config_file}, init", "a run to start from", "none: each trial starts from random weights")

@@ -15,7 +15,8 @@ from prismrec.data.readers.features import feature_files
 from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError, ParameterError
 from prismrec.ops.device import DeviceName
-from prismrec.provenance import ContentKind, Encoding, FeatureManifest, Normalisation
+from prismrec.provenance import ContentKind, Encoding, FeatureManifest
+from prismrec.records import Normalisation
 
 KINDS: tuple[ContentKind, ...] = get_args(ContentKind)
 

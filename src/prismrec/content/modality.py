@@ -30,7 +30,8 @@ from prismrec.content.registry import require_decoder
 from prismrec.content.videos import VIDEO_POOLING
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import make_folder, write_text
-from prismrec.provenance import Encoding, FeatureManifest, Normalisation, State
+from prismrec.provenance import Encoding, FeatureManifest, State
+from prismrec.records import Normalisation
 
 _MOST_FITTED = 20_000
 """Items that an encoder is fitted on; of more, evenly spaced ones."""
@@ -112,7 +113,7 @@ def encode_modality(
         _refuse_mixture(encoder, like.manifest)
     with Cache(files.folder / ".cache" / f"{_identity(encoder)}.sqlite", encoder.width) as cache:
         outcome = encode_all(contents, encoder, cache, options.workers, _report(name, options))
-        rows = Rows(outcome.keys, cache, encoder.width)
+        rows = Rows(outcome.keys, cache)
         if not len(rows):
             raise _nothing_encoded(folder, contents, outcome)
         statistics = _normalise(rows, options.normalise, like)

@@ -19,6 +19,7 @@ from prismrec.content.contents import Contents
 from prismrec.content.encoder import MissingContentError
 from prismrec.content.pipeline import Outcome, rows_of
 from prismrec.content.reading import Piece
+from prismrec.data.normalise import column_statistics, divide_by_length
 from prismrec.data.readers.boundary import foreign_errors, printable
 from prismrec.data.readers.features import feature_files
 from prismrec.errors import InputError
@@ -60,10 +61,9 @@ class FeatureFiles:
 class Rows:
     """The rows of the items that have any, from the cache, in blocks, with a normalisation."""
 
-    def __init__(self, keys: Sequence[Sequence[bytes]], cache: Cache, width: int) -> None:
+    def __init__(self, keys: Sequence[Sequence[bytes]], cache: Cache) -> None:
         self._keys = [each for each in keys if each]
         self._cache = cache
-        self._width = width
         self._shift: FloatArray | None = None
         self._scale: FloatArray | None = None
         self._unit = False
@@ -78,8 +78,7 @@ class Rows:
             if self._shift is not None and self._scale is not None:
                 block = (block - self._shift) * self._scale
             if self._unit:
-                lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
-                block = (block / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+                block = divide_by_length(block)
             yield block
 
     def divide_by_length(self) -> None:
@@ -93,18 +92,8 @@ class Rows:
 
     def statistics(self) -> State:
         """The shift and the scale that give each column mean 0 and variance 1; constant columns become 0."""
-        total = np.zeros(self._width)
-        squares = np.zeros(self._width)
-        first = next(self.blocks())[0].astype(np.float64)  # against cancellation
-        for block in self.blocks():
-            centred = block.astype(np.float64) - first
-            total += centred.sum(axis=0)
-            squares += (centred**2).sum(axis=0)
-        mean = total / len(self)
-        deviation = np.sqrt(np.maximum(squares / len(self) - mean**2, 0))
-        is_constant = deviation <= np.abs(first + mean) * 1e-6
-        scale = np.where(is_constant, 0, 1 / np.where(is_constant, 1, deviation))
-        return {"shift": (first + mean).astype(np.float32), "scale": scale.astype(np.float32)}
+        shift, scale = column_statistics(self.blocks)
+        return {"shift": shift, "scale": scale}
 
 
 def write_rows(path: Path, ids: pl.Series, rows: Rows, width: int, file_format: FileFormat) -> str:

@@ -14,11 +14,12 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import ValidationMetric
 from prismrec.experiments.arguments import check_arguments, check_modes
 from prismrec.experiments.environment import make_manifest
+from prismrec.experiments.features import features_for
 from prismrec.experiments.run_folder import find_new, find_resumed, saved_epochs
 from prismrec.experiments.validation import make_validation, name_metric
 from prismrec.experiments.warm_start import Source, WarmStart, find_source
 from prismrec.experiments.weights import check_disk, limited_weights, memory_errors
-from prismrec.models import REGISTRY, ModelConfig, Recommender, find_model
+from prismrec.models import ModelConfig, Recommender, find_model
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.waiting import adaptive_waiting
 from prismrec.records import Settings
@@ -93,15 +94,7 @@ def build_model(
     """
     kind = find_model(model)
     check_modalities(kind, dataset)
-    if kind.takes_features and not dataset.features:
-        warnings.warn(f"{dataset.name} has no modalities: {kind.name} learns from interactions alone", stacklevel=2)
-    features = _features(dataset, mark_missing=kind.accepts_missing)
-    if settings.precision == "bf16":
-        if not kind.bf16_features:
-            able = ", ".join(other.name for other in REGISTRY.values() if other.bf16_features)
-            found = f"bf16 for {kind.name}, which has no products of constant features"
-            raise ParameterError("precision", found, f"float32, or one of {able}")
-        features = {modality: matrix.bfloat16() for modality, matrix in features.items()}
+    features = features_for(kind, dataset, settings)
     with preserve_rng(), adaptive_waiting():
         torch.manual_seed(settings.seed)
         try:
@@ -111,18 +104,6 @@ def build_model(
             raise
         except ValueError as error:  # how a model refuses a combination of config and data
             raise InputError(kind.name, str(error), "a config that fits the data") from error
-
-
-def _features(dataset: Dataset, *, mark_missing: bool) -> dict[str, torch.Tensor]:
-    """The feature matrices `[I, F_m]`; rows of items that lack the modality are NaN if asked for, else filled."""
-    features = {modality: torch.from_numpy(matrix) for modality, matrix in dataset.features.items()}
-    if not mark_missing:
-        return features
-    for modality, present in dataset.present.items():
-        if not present.all():
-            missing = torch.from_numpy(~present)[:, None]  # [I, 1]
-            features[modality] = features[modality].masked_fill(missing, torch.nan)
-    return features
 
 
 @flush_denormals()  # before the model is built, because threads inherit the mode when they start

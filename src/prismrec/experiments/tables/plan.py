@@ -14,7 +14,7 @@ from prismrec.experiments.tables.schema import Row, Table, match_modality
 from prismrec.experiments.tables.sources import Source, hide_features, with_modality
 from prismrec.experiments.train import make_config
 from prismrec.models import find_model
-from prismrec.records import Settings
+from prismrec.records import Normalisation, Settings
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Options:
         patience: early stopping; None for that of the table.
         sweep_values: largest number of rows of each series; None for all.
         device: auto, cpu or cuda.
+        normalise: what happens to features before a model gets them, as in `Settings`.
     """
 
     models: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Options:
     patience: int | str | None = None
     sweep_values: int | None = None
     device: str = "auto"
+    normalise: Normalisation = "none"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ def make_settings(table: Table, seed: int, options: Options) -> Settings:
         "patience": table.patience if options.patience is None else options.patience,
         "metric": table.choose,
         "device": options.device,
+        "normalise": options.normalise,
     }
     if options.epochs is not None:
         values["epochs"] = options.epochs
@@ -168,7 +171,7 @@ def train_command(entry: Entry) -> str:
     cell = entry.cells[0]
     defaults = Settings()
     words = ["prismrec", "train", cell.model, f"DATA/{entry.source.name}", "--out", "RUN", "--seed", "0"]
-    for name in ("patience", "metric", "epochs"):
+    for name in ("patience", "metric", "epochs", "normalise"):
         value = getattr(cell.settings, name)
         words += [f"--{name}", str(value)] if value != getattr(defaults, name) else []
     words += ["--by", entry.source.split] if entry.source.split else []
