@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prismrec.experiments.search import TuneProgress
     from prismrec.runs.bulk import Progress
 
-_SECONDS_BETWEEN_LINES = 10
+SECONDS_BETWEEN_LINES = 10
 """Time between two lines where standard error is not a terminal."""
 
 Show = Literal["auto", "last", "every", "nothing"]
@@ -119,7 +119,7 @@ class _Line(LiveStatus):
     def _show(self, line: str) -> None:
         if self._status:
             self._status.update(literal(line))
-        elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
+        elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
             self._console.print(line, markup=False, soft_wrap=True)
 

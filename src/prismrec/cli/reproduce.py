@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,10 @@ import typer
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
+    from prismrec.experiments.tables.choose import Report, Searches
+    from prismrec.experiments.tables.forecast import Forecast
     from prismrec.experiments.tables.outcome import Outcome
-    from prismrec.experiments.tables.plan import Options
+    from prismrec.experiments.tables.plan import Choose, Options
     from prismrec.experiments.tables.schema import Table
     from prismrec.experiments.tables.sources import Missing, Source
 
@@ -22,6 +25,7 @@ _QUICK_HELP = "A first look: a tiny example shop, two epochs, one seed, at most 
 _ONLY_HELP = "Compute only the row with this label; may be repeated."
 _TRIALS_HELP = "Settings to try per model and data set, if prismrec knows none; 0 takes the defaults."
 _FINISHED_HELP = "Train nothing; report what is finished."
+_DRY_HELP = "Say what is finished and left, estimate time and memory, and end."
 _LIST_HELP = "List all names and end."
 
 Names = Annotated[list[str] | None, typer.Argument(help=_NAME_HELP, metavar="[NAME]...", show_default=False)]
@@ -37,6 +41,7 @@ Patience = Annotated[str | None, typer.Option("--patience", help="As in `prismre
 Trials = Annotated[int, typer.Option("--trials", help=_TRIALS_HELP, min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Finished = Annotated[bool, typer.Option("--finished", help=_FINISHED_HELP)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help=_DRY_HELP)]
 List = Annotated[bool, typer.Option("--list", help=_LIST_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
 
@@ -54,14 +59,13 @@ def reproduce(
     trials: Trials = 20,
     device: Device = "auto",
     finished: Finished = False,
+    dry_run: DryRun = False,
     list_: List = False,
     as_json: AsJson = False,
 ) -> None:
     """Compute a table or figure of a paper and write it beside the published numbers; repeat a command to resume."""
     from prismrec.cli.options import check_device_and_precision
-    from prismrec.cli.training import parse_patience
     from prismrec.experiments.tables.library import read_table
-    from prismrec.experiments.tables.plan import Options
     from prismrec.experiments.tables.report import check_packages
 
     if list_:
@@ -69,11 +73,41 @@ def reproduce(
         return
     if not names:
         raise InputError("NAME", "none", "a name from `prismrec reproduce --list`")
-    if quick and data:
-        raise InputError("--quick", "--data too", "one of them")
+    _refuse_both("--quick", quick, "--data", data)
+    _refuse_both("--dry-run", dry_run, "--finished", finished)
     check_device_and_precision(device, "float32")
     check_packages()
-    options = Options(
+    options = _make_options(models, only, seeds, epochs, patience, device, quick=quick)
+    run = _Run(out, options, 0 if quick else trials, quiet=as_json)
+    tables = [read_table(name) for name in dict.fromkeys(names)]
+    tasks = run.prepare(tables, data or [], quick=quick)
+    if not finished:
+        forecasts = run.forecast(tasks, measured=dry_run or not quick)
+        if dry_run:
+            _print_forecasts(forecasts, as_json=as_json)
+            return
+    outcomes = [run.compute(task, finished=finished) for task in tasks]
+    if as_json:
+        _print_json(outcomes)
+    if any(row.error for outcome in outcomes for row in outcome.rows):
+        raise typer.Exit(1)
+
+
+def _make_options(
+    models: list[str] | None,
+    only: list[str] | None,
+    seeds: int | None,
+    epochs: int | None,
+    patience: str | None,
+    device: str,
+    *,
+    quick: bool,
+) -> "Options":
+    """What narrows or changes the tables."""
+    from prismrec.cli.training import parse_patience
+    from prismrec.experiments.tables.plan import Options
+
+    return Options(
         models=tuple(models or ()),
         only=tuple(only or ()),
         seeds=1 if quick and seeds is None else seeds,
@@ -82,58 +116,110 @@ def reproduce(
         sweep_values=2 if quick else None,
         device=device,
     )
-    tables = [read_table(name) for name in dict.fromkeys(names)]
-    outcomes = [
-        _run(table, data or [], out, options, 0 if quick else trials, quick=quick, finished=finished, quiet=as_json)
-        for table in tables
-    ]
-    if as_json:
-        _print_json(outcomes)
-    if any(row.error for outcome in outcomes for row in outcome.rows):
-        raise typer.Exit(1)
 
 
-def _run(
-    table: "Table",
-    data: Sequence[str],
-    out: Path,
-    options: "Options",
-    trials: int,
-    *,
-    quick: bool,
-    finished: bool,
-    quiet: bool,
-) -> "Outcome":
-    from prismrec.cli.table_progress import TableLines
-    from prismrec.experiments.tables.choose import chooser
-    from prismrec.experiments.tables.reproduce import reproduce as compute
-    from prismrec.experiments.tables.write import check_folder, write_outcome
+def _refuse_both(first: str, one: object, second: str, other: object) -> None:
+    if one and other:
+        raise InputError(first, f"{second} too", "one of them")
 
-    sources, missing = _sources(table, data, quick=quick)
-    folder = out / table.name
-    check_folder(folder)
-    for each in missing:
-        typer.echo(f"prismrec: {table.name} without {each.name}, which is missing: {each.where}", err=True)
-    try:
-        with TableLines(table.name, quiet=quiet) as lines:
-            outcome = compute(
-                table,
-                sources,
-                out,
-                options,
-                chooser(table, out, trials, options, lines.search, finished_only=finished),
-                missing=missing,
-                command=_command(),
-                finished_only=finished,
-                watcher=lines,
-            )
-    except KeyboardInterrupt as error:
-        typer.echo("prismrec: interrupted; finished trainings are kept: repeat the command to continue", err=True)
-        raise typer.Exit(130) from error
-    write_outcome(outcome, folder)
-    if not quiet:
-        _show(outcome, folder)
-    return outcome
+
+@dataclass(frozen=True)
+class _Task:
+    """A table with its data."""
+
+    table: "Table"
+    sources: "Sequence[Source]"
+    missing: "Sequence[Missing]"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How the command computes tables."""
+
+    out: Path
+    options: "Options"
+    trials: int
+    quiet: bool
+
+    def prepare(self, tables: "Sequence[Table]", data: Sequence[str], *, quick: bool) -> list[_Task]:
+        """Read the data of all tables, and check the folders of their results."""
+        from prismrec.experiments.tables.sources import Reader, as_source, find_sources, quick_data
+        from prismrec.experiments.tables.write import check_folder
+
+        tasks = []
+        reader = Reader()
+        for table in tables:
+            if quick:
+                tasks.append(_Task(table, [as_source(quick_data(), table)], ()))
+            else:
+                tasks.append(_Task(table, *find_sources(table, data, reader)))
+            check_folder(self.out / table.name)
+            for each in tasks[-1].missing:
+                typer.echo(f"prismrec: {table.name} without {each.name}, which is missing: {each.where}", err=True)
+        return tasks
+
+    def forecast(self, tasks: Sequence[_Task], *, measured: bool) -> "list[Forecast]":
+        """Say what the tables will take, all of them before the first one starts."""
+        from prismrec.cli.table_forecast import print_forecast
+        from prismrec.cli.table_progress import TableLines
+        from prismrec.experiments.tables.forecast import forecast
+        from prismrec.experiments.tables.plan import make_settings
+        from prismrec.memory import limit_memory
+        from prismrec.ops.device import pick_device
+
+        if pick_device(make_settings(tasks[0].table, 0, self.options).device).type == "cpu":
+            limit_memory()
+        found = []
+        for task in tasks:
+            choose = self._choose(task.table, "preview")
+            with TableLines(task.table.name, quiet=self.quiet) as lines:
+                found.append(
+                    forecast(
+                        task.table,
+                        task.sources,
+                        self.out,
+                        self.options,
+                        choose,
+                        measured=measured,
+                        tell=lines.measuring,
+                    )
+                )
+            if not self.quiet:
+                print_forecast(found[-1])
+        return found
+
+    def compute(self, task: _Task, *, finished: bool) -> "Outcome":
+        """Compute a table and write its files."""
+        from prismrec.cli.table_progress import TableLines
+        from prismrec.experiments.tables.reproduce import reproduce as compute
+        from prismrec.experiments.tables.write import write_outcome
+
+        try:
+            with TableLines(task.table.name, quiet=self.quiet) as lines:
+                outcome = compute(
+                    task.table,
+                    task.sources,
+                    self.out,
+                    self.options,
+                    self._choose(task.table, "finished" if finished else "run", lines.search),
+                    missing=task.missing,
+                    command=_command(),
+                    finished_only=finished,
+                    watcher=lines,
+                )
+        except KeyboardInterrupt as error:
+            typer.echo("prismrec: interrupted; finished trainings are kept: repeat the command to continue", err=True)
+            raise typer.Exit(130) from error
+        folder = self.out / task.table.name
+        write_outcome(outcome, folder)
+        if not self.quiet:
+            _show(outcome, folder)
+        return outcome
+
+    def _choose(self, table: "Table", searches: "Searches", report: "Report | None" = None) -> "Choose":
+        from prismrec.experiments.tables.choose import chooser
+
+        return chooser(table, self.out, self.trials, self.options, report, searches=searches)
 
 
 def _print_json(outcomes: Sequence["Outcome"]) -> None:
@@ -142,12 +228,14 @@ def _print_json(outcomes: Sequence["Outcome"]) -> None:
     typer.echo(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
 
 
-def _sources(table: "Table", data: Sequence[str], *, quick: bool) -> tuple[list["Source"], Sequence["Missing"]]:
-    from prismrec.experiments.tables.sources import as_source, find_sources, quick_data
+def _print_forecasts(forecasts: "Sequence[Forecast]", *, as_json: bool) -> None:
+    from prismrec.cli.table_forecast import print_json, print_loads
 
-    if quick:
-        return [as_source(quick_data(), table)], ()
-    return find_sources(table, data)
+    if as_json:
+        print_json(forecasts)
+        return
+    for each in forecasts:
+        print_loads(each)
 
 
 def _command() -> str:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from prismrec.cli.progress import LiveStatus
+from prismrec.cli.progress import SECONDS_BETWEEN_LINES, LiveStatus
 from prismrec.cli.tables import literal
-from prismrec.experiments.tables.reproduce import Progress, Watcher
+from prismrec.experiments.tables.work import Progress, Watcher
 from prismrec.records import Settings
 from prismrec.training import Callback, EpochEnd
 
 if TYPE_CHECKING:
     from prismrec.experiments.search import TuneProgress
-
-_SECONDS_BETWEEN_LINES = 10
 
 
 class TableLines(LiveStatus, Watcher):
@@ -45,10 +43,14 @@ class TableLines(LiveStatus, Watcher):
         self._head = f"{self._name}: {', '.join(parts)}"
         self.line(f"{self._head}; now {progress.running}" if progress.running else self._head)
 
+    def measuring(self, what: str) -> None:
+        """Show what is measured for the estimate."""
+        self.line(f"{self._name}: {what}")
+
     def search(self, what: str, progress: "TuneProgress") -> None:
         """Show a search for hyperparameters: each step on a terminal, one now and then elsewhere."""
         now = time.monotonic()
-        if self._status is None and progress.left and now - self._searched < _SECONDS_BETWEEN_LINES:
+        if self._status is None and progress.left and now - self._searched < SECONDS_BETWEEN_LINES:
             return
         self._searched = now
         text = f"choosing hyperparameters of {what}: {progress.done} trials done, {progress.left} left"
@@ -89,7 +91,7 @@ class _Epochs(Callback):
     def on_epoch(self, epoch: EpochEnd) -> None:
         """Show one epoch."""
         now = time.monotonic()
-        if not self._live and now - self._shown < _SECONDS_BETWEEN_LINES:
+        if not self._live and now - self._shown < SECONDS_BETWEEN_LINES:
             return
         self._shown = now
         record = epoch.record

@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +32,7 @@ from prismrec.cli.training import (
     parse_value,
     read_request,
 )
+from prismrec.cli.words import count, duration
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -177,27 +177,19 @@ def describe_estimate(estimate: "Estimate", workers: int, limit: float | None) -
     least, most = estimate.epochs
     fastest, slowest = min(estimate.epoch_seconds), max(estimate.epoch_seconds)
     epochs = f"{fastest:.2f} s" if slowest < 1.2 * fastest else f"{fastest:.2f} to {slowest:.2f} s"
-    lines = [f"{_count(estimate.trials, 'trial')}, {epochs} per epoch"]
+    lines = [f"{count(estimate.trials, 'trial')}, {epochs} per epoch"]
     if not slowest:  # a model without weights
-        lines = [f"{_count(estimate.trials, 'trial')}, {estimate.start_seconds:.2f} s each"]
+        lines = [f"{count(estimate.trials, 'trial')}, {estimate.start_seconds:.2f} s each"]
     for each in dict.fromkeys((least, most)) if slowest else ():
-        lines.append(f"{_duration(estimate.seconds(each, workers))} if each trial takes {_count(each, 'epoch')}")
+        lines.append(f"{duration(estimate.seconds(each, workers))} if each trial takes {count(each, 'epoch')}")
     if limit is not None:
         fitting = int(estimate.trials * limit / max(estimate.seconds(least, workers), 1e-9))
         if fitting < estimate.trials:
-            lines.append(f"at most {fitting} of the {estimate.trials} trials fit in {_duration(limit)}")
+            lines.append(f"at most {fitting} of the {estimate.trials} trials fit in {duration(limit)}")
     if estimate.peak_bytes is not None and estimate.most_workers is not None:
         memory = f"{estimate.peak_bytes / 2**30:.2f} GiB of memory per worker"
-        lines.append(f"{memory}, enough here for {_count(estimate.most_workers, 'worker')}")
+        lines.append(f"{memory}, enough here for {count(estimate.most_workers, 'worker')}")
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=max(round(seconds), 1)))
 
 
 def _run(search: "Search", workers: int | None, engine: str, *, quiet: bool) -> "TuneResult":

@@ -141,3 +141,11 @@ def peak_bytes() -> int | None:
         return None
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), None)
+
+
+def reset_peak() -> None:
+    """Let the peak memory of this process begin anew; only Linux can, and not always."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return

@@ -90,6 +90,11 @@ class Search:
         )
 
     @property
+    def size(self) -> int:
+        """The number of trials."""
+        return self.most if self.space.size is None else min(self.most, self.space.size)
+
+    @property
     def is_out_of_time(self) -> bool:
         """Whether the time limit has passed."""
         return self.runner.deadline is not None and time.time() >= self.runner.deadline

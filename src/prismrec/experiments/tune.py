@@ -124,6 +124,28 @@ def run_search(
     return result
 
 
+def stored_result(search: "Search") -> tuple[TuneResult | None, int]:
+    """What a search has found so far, and the number of trials that are left; runs nothing.
+
+    Args:
+        search: from `make_search`.
+
+    Returns:
+        The result of the trials that have ended, or None if the search has not begun or no trial has ended; and the
+        number of the others.
+
+    Raises:
+        InputError: the folder holds another search, the journal cannot be read, or all trials failed.
+    """
+    if not (search.folder / JOURNAL).exists():
+        return None, search.size
+    journal = search.open()
+    ended = [trial for trial in journal.trials() if trial.state != "running"]
+    if not ended:
+        return None, search.size
+    return _result(search, journal.path, ended), max(search.size - len(ended), 0)
+
+
 def make_search(
     model: str | type[Recommender],
     dataset: Dataset,

@@ -5,9 +5,10 @@ from typing import Any
 
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.plan import Chosen, Options
-from prismrec.experiments.tables.reproduce import Watcher, reproduce
+from prismrec.experiments.tables.reproduce import reproduce
 from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Source
+from prismrec.experiments.tables.work import Watcher
 
 PAPER = {
     "short": "Paper (2026)",

@@ -65,10 +65,10 @@ def test_a_search_is_not_repeated(source: Source, tmp_path: Path) -> None:
 def test_finished_searches_alone_are_taken_if_asked_for(source: Source, tmp_path: Path) -> None:
     searched = table(spaces=SPACE)
     with pytest.raises(InputError, match="--finished"):
-        chooser(searched, tmp_path, 4, OPTIONS, finished_only=True)("MF-BPR", source)
+        chooser(searched, tmp_path, 4, OPTIONS, searches="finished")("MF-BPR", source)
     assert list(tmp_path.iterdir()) == []
     first = chooser(searched, tmp_path, 4, OPTIONS)("MF-BPR", source)
-    assert chooser(searched, tmp_path, 4, OPTIONS, finished_only=True)("MF-BPR", source) == first
+    assert chooser(searched, tmp_path, 4, OPTIONS, searches="finished")("MF-BPR", source) == first
 
 
 def test_without_trials_or_a_grid_the_defaults_are_taken(source: Source, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from prismrec.evaluation import evaluate
 from prismrec.experiments.tables import cells
 from prismrec.experiments.tables.cells import Cell
 from prismrec.experiments.tables.plan import Chosen, Options, make_entry
-from prismrec.experiments.tables.reproduce import Progress, Watcher
 from prismrec.experiments.tables.sources import Source, as_source, hide_features
+from prismrec.experiments.tables.work import Progress, Watcher
 from prismrec.experiments.train import make_config, train
 from prismrec.records import Settings
 from prismrec.runs.lock import locked

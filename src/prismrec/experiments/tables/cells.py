@@ -20,16 +20,17 @@ from safetensors.numpy import load_file, save_file
 from prismrec.data import Dataset
 from prismrec.errors import InputError
 from prismrec.evaluation import Evaluation, evaluate
-from prismrec.experiments.bench import peak_bytes
+from prismrec.experiments.bench import peak_bytes, reset_peak
 from prismrec.experiments.environment import make_manifest
 from prismrec.experiments.tables.code import code_of
 from prismrec.experiments.tables.probes import PROBES, Probe
 from prismrec.experiments.train import build_model
 from prismrec.experiments.validation import make_validation
+from prismrec.experiments.weights import memory_errors
 from prismrec.files import new_folder, write_text
 from prismrec.models import ModelConfig, Recommender
 from prismrec.records import EpochRecord, Settings
-from prismrec.runs.lock import locked
+from prismrec.runs.lock import BusyError, locked
 from prismrec.stopping import find_ending
 from prismrec.training import Callback, CheckpointFolder, Trained, fit
 
@@ -140,6 +141,23 @@ def find_result(cell: Cell, folder: Path) -> Result | None:
         raise InputError(path, str(error), f"a finished cell; delete {path.parent} to compute it again") from error
 
 
+def is_running(cell: Cell, folder: Path) -> bool:
+    """Whether another process computes a cell now."""
+    unfinished = _unfinished(cell, folder)
+    if not unfinished.exists():
+        return False
+    try:
+        with locked(unfinished):
+            return False
+    except BusyError:
+        return True
+
+
+def _unfinished(cell: Cell, folder: Path) -> Path:
+    """The folder of the lock and the checkpoint of a cell."""
+    return folder / f"{cell.key}{_UNFINISHED}"
+
+
 def read_users(key: str, folder: Path) -> dict[str, Values]:
     """The metrics of each evaluated user by name `[n]`, and their numbers as "users".
 
@@ -165,8 +183,8 @@ def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Res
         BusyError: another process computes the cell.
         InputError: the model refuses the data or the config, or a file cannot be written.
     """
-    unfinished = folder / f"{cell.key}{_UNFINISHED}"
-    with locked(unfinished):
+    unfinished = _unfinished(cell, folder)
+    with locked(unfinished), memory_errors(cell.model):
         # Another process may have finished it before this one got the lock.
         result = find_result(cell, folder) or _compute(cell, folder, unfinished, callbacks)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -176,7 +194,7 @@ def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Res
 def _compute(cell: Cell, folder: Path, unfinished: Path, callbacks: Sequence[Callback]) -> Result:
     earlier = _seconds_so_far(unfinished)
     start = time.perf_counter()
-    _reset_peak()
+    reset_peak()
     model = build_model(cell.model, cell.dataset, cell.config, cell.settings)
     probe = PROBES[cell.probe](model, cell.dataset, unfinished) if cell.probe else None
     validate = make_validation(cell.dataset, cell.settings, None)
@@ -273,11 +291,3 @@ def _seconds_so_far(folder: Path) -> float:
         return float(path.read_text(encoding="ascii")) if path.exists() else 0.0
     except ValueError:
         return 0.0
-
-
-def _reset_peak() -> None:
-    """Let the peak memory of the process begin anew, on systems that can."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return

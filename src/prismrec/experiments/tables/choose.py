@@ -4,15 +4,14 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prismrec.errors import InputError
 from prismrec.experiments.space import grid_of
-from prismrec.experiments.tables.plan import Chosen, Options, known_choice, make_settings
-from prismrec.experiments.tables.reproduce import Choose
+from prismrec.experiments.tables.plan import Choose, Chosen, Options, known_choice, make_settings
 from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Source
-from prismrec.experiments.tune import BEST, tune
+from prismrec.experiments.tune import make_search, run_search, stored_result
 from prismrec.models import find_model
 from prismrec.models.base import Recommender
 
@@ -23,6 +22,10 @@ Report = Callable[[str, "TuneProgress"], None]
 """Called with the model and the data that a search is about, and how far it is."""
 
 
+Searches = Literal["run", "finished", "preview"]
+"""What to do about searches that are not finished: run them, refuse the model, or count the trials that are left."""
+
+
 def chooser(
     table: Table,
     out: Path,
@@ -30,7 +33,7 @@ def chooser(
     options: Options,
     report: Report | None = None,
     *,
-    finished_only: bool = False,
+    searches: Searches = "run",
 ) -> Choose:
     """How a table chooses hyperparameters: the known settings for the data, else by `tune`, else the defaults.
 
@@ -40,7 +43,7 @@ def chooser(
         trials: number of settings to try per model and data set; 0 takes the defaults.
         options: of the table.
         report: called during a search with what it is about.
-        finished_only: take the results of finished searches, and refuse to search.
+        searches: what to do about searches that are not finished.
     """
     made: dict[tuple[str, str], Chosen] = {}
 
@@ -49,7 +52,7 @@ def chooser(
         place = (name, source.dataset.fingerprint)
         if place not in made:
             known = known_choice(name, source)
-            made[place] = known or _search(table, name, source, out, trials, options, report, finished_only)
+            made[place] = known or _search(table, name, source, out, trials, options, report, searches)
         return made[place]
 
     return choose
@@ -63,7 +66,7 @@ def _search(
     trials: int,
     options: Options,
     report: Report | None,
-    finished_only: bool,
+    searches: Searches,
 ) -> Chosen:
     space = table.spaces.get(model)
     if not space and find_model(model).select is not Recommender.select:
@@ -71,11 +74,17 @@ def _search(
     if not trials or not (space or grid_of(find_model(model).Config)):
         return Chosen({}, "defaults")
     settings = make_settings(table, 0, options)
-    search = f"{source.dataset.fingerprint} {settings.model_dump_json()} {space}"
-    folder = out / "tuning" / f"{model}-{hashlib.sha256(search.encode()).hexdigest()[:12]}"
-    if finished_only and not (folder / BEST).exists():
+    identity = f"{source.dataset.fingerprint} {settings.model_dump_json()} {space}"
+    folder = out / "tuning" / f"{model}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    search = make_search(model, source.dataset, space, folder, None, settings, trials)
+    if searches == "run":
+        tell = None if report is None else partial(report, f"{model} on {source.name}")
+        run_search(search, report=tell)
+    result, left = stored_result(search)
+    if searches == "finished" and result is None:
         raise InputError(f"hyperparameters of {model}", "no finished search", "the command without --finished")
-    tell = None if report is None else partial(report, f"{model} on {source.name}")
-    result = tune(model, source.dataset, space, folder=folder, settings=settings, trials=trials, report=tell)
+    if result is None or (searches == "preview" and left):
+        return Chosen({}, "defaults", trials=left)
     done = sum(trial.state == "done" for trial in result.trials)
-    return Chosen(result.config, f"prismrec tune: {done} trials, validation {settings.metric} {result.value:.4f}")
+    chosen_by = f"prismrec tune: {done} trials, validation {settings.metric} {result.value:.4f}"
+    return Chosen(result.config, chosen_by)

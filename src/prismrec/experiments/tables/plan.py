@@ -2,11 +2,13 @@
 
 import json
 import shlex
+import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from prismrec.errors import ParameterError
+from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import parse_metric
 from prismrec.experiments.tables.cells import CUTOFFS, Cell
 from prismrec.experiments.tables.library import known_settings
@@ -51,6 +53,7 @@ class Entry:
         source: the data set.
         cells: its trainings, one per seed; none if it is not run.
         reason: why it is not run; empty if it is.
+        error: why its hyperparameters could not be chosen; empty if they were.
         settings: hyperparameters that were chosen on validation, and where they come from.
     """
 
@@ -58,15 +61,27 @@ class Entry:
     source: Source
     cells: tuple[Cell, ...] = ()
     reason: str = ""
+    error: str = ""
     settings: "Chosen" = field(default_factory=lambda: Chosen({}, ""))
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Hyperparameters of a model, and how they were chosen."""
+    """Hyperparameters of a model, and how they were chosen.
+
+    Attributes:
+        values: the hyperparameters that differ from the defaults.
+        source: how they were chosen.
+        trials: the trials to run before they are chosen; 0 if they are.
+    """
 
     values: Mapping[str, Any]
     source: str
+    trials: int = 0
+
+
+Choose = Callable[[str, Source], Chosen]
+"""Finds the hyperparameters of a model for a data set on its validation split."""
 
 
 def chosen_rows(table: Table, options: Options) -> tuple[Row, ...]:
@@ -105,9 +120,37 @@ def _thinned(table: Table, values: int | None) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def make_entry(
-    table: Table, row: Row, source: Source, options: Options, choose: Callable[[str, Source], Chosen]
-) -> Entry:
+def make_entries(table: Table, sources: Sequence[Source], options: Options, choose: Choose) -> list[Entry]:
+    """The trainings of all rows on all data sets. A row whose hyperparameters cannot be chosen has an error instead.
+
+    Args:
+        table: the table.
+        sources: the data sets.
+        options: what to leave out or to change.
+        choose: finds the hyperparameters of a model.
+
+    Raises:
+        ParameterError: an option names a row or a model that the table does not have.
+    """
+    entries = []
+    for source in sources:
+        for row in chosen_rows(table, options):
+            try:
+                entries.append(make_entry(table, row, source, options, choose))
+            except Exception as error:  # a failed search leaves the other rows alone
+                entries.append(Entry(row, source, error=describe_error(error)))
+    return entries
+
+
+def describe_error(error: Exception) -> str:
+    """An error in one line, with its place unless it is about the input."""
+    if isinstance(error, InputError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def make_entry(table: Table, row: Row, source: Source, options: Options, choose: Choose) -> Entry:
     """The trainings of one row on one data set.
 
     Args:

@@ -1,7 +1,7 @@
 """The data sets on which a table is computed: found, loaded, split."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 
 from prismrec.data import Dataset, SplitSpec, load
 from prismrec.data.pairs import Pairs
-from prismrec.data.split import TEST, TRAIN, VALID, split_labels
+from prismrec.data.split import TEST, TRAIN, VALID, Protocol, split_labels
 from prismrec.errors import InputError
 from prismrec.experiments.tables.library import counts
 from prismrec.experiments.tables.schema import Paper, Table
@@ -46,15 +46,31 @@ class Missing:
     where: str
 
 
-def find_sources(
-    table: Table, given: Sequence[str], read: Callable[[Path], Dataset] | None = None
-) -> tuple[list[Source], list[Missing]]:
+class Reader:
+    """Reads data sets, each of them once per split."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[Path, Protocol | None], Dataset] = {}
+
+    def __call__(self, path: Path, split: Protocol | None) -> Dataset:
+        """The data set in a folder.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        place = (path.resolve(), split)
+        if place not in self._read:
+            self._read[place] = load(path, split=None if split is None else SplitSpec(by=split))
+        return self._read[place]
+
+
+def find_sources(table: Table, given: Sequence[str], read: Reader | None = None) -> tuple[list[Source], list[Missing]]:
     """The data sets of a table.
 
     Args:
         table: the table.
         given: folders, or names of folders in that of PRISMREC_DATA. None at all means the data sets of the paper.
-        read: reads a folder; None reads it as the table says.
+        read: reads the folders; tables with a common one share data sets.
 
     Returns:
         The data sets that were found, and those of the paper that were not.
@@ -63,9 +79,9 @@ def find_sources(
         InputError: a given folder does not exist or cannot be read, two have the same name, or no data set of the
             paper was found.
     """
-    read = read or (lambda path: load(path, split=None if table.split is None else SplitSpec(by=table.split)))
+    read = read or Reader()
     if given:
-        sources = [_as_source(read(_given_path(each)), table) for each in given]
+        sources = [_as_source(read(_given_path(each), table.split), table) for each in given]
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             raise InputError("--data", f"two data sets with one name: {', '.join(names)}", "folders of different names")
@@ -76,7 +92,7 @@ def find_sources(
         if folder is None:
             missing.append(Missing(name, data.title, data.where))
         else:
-            found.append(_as_source(read(folder), table))
+            found.append(_as_source(read(folder, table.split), table))
     if not found:
         wanted = "; ".join(f"{each.name} ({each.title}): {each.where}" for each in missing)
         place = os.environ.get(VARIABLE)
