@@ -59,6 +59,21 @@ def test_what_is_finished_is_reported_without_training(tmp_path: Path) -> None:
     assert reasons == {"attention": "not computed yet", "sum": "", "concatenation": "not computed yet"}
 
 
+def test_a_dry_run_says_what_is_left_and_ends(tmp_path: Path) -> None:
+    words = ["ludp-fig5", "lgmrec-fig5", "--quick", "--out", tmp_path, "--device", "cpu"]
+    result = reproduce(*words, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "table ludp-fig5: 3 trainings: 0 finished, 3 left" in result.stderr
+    assert "table lgmrec-fig5: 1 training: 0 finished, 1 left" in result.stderr
+    assert "GiB of memory per process, enough here for" in result.stderr
+    assert "LUDP" in result.stdout
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert reproduce("ludp-fig5", *words[2:], "--only", "sum").exit_code == 0
+    found = json.loads(reproduce(*words, "--dry-run", "--json").stdout)
+    assert [(each["table"], each["loads"][0]["finished"]) for each in found] == [("ludp-fig5", 1), ("lgmrec-fig5", 0)]
+    assert found[0]["seconds"][0] > 0
+
+
 def test_a_folder_of_something_else_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "ludp-fig5").mkdir()
     (tmp_path / "ludp-fig5" / "thesis.tex").touch()
@@ -92,6 +107,7 @@ rows:
         ((), "NAME"),
         (("nothing",), "NAME"),
         (("ludp-fig5", "--quick", "--data", "x"), "--quick"),
+        (("ludp-fig5", "--dry-run", "--finished"), "--dry-run"),
         (("ludp-fig5", "--data", "/absent"), "--data"),
         (("ludp-fig5", "--quick", "--only", "nothing"), "only"),
         (("ludp-fig5", "--quick", "--device", "abacus"), "--device"),

@@ -31,7 +31,7 @@ class TableLines(LiveStatus, Watcher):
         self._name = f"table {name}"
         self._quiet = quiet
         self._head = ""
-        self._searched = 0.0
+        self._shown = 0.0
 
     def progress(self, progress: Progress) -> None:
         """Show how many cells are done."""
@@ -45,17 +45,21 @@ class TableLines(LiveStatus, Watcher):
 
     def measuring(self, what: str) -> None:
         """Show what is measured for the estimate."""
-        self.line(f"{self._name}: {what}")
+        self._now_and_then(f"measuring {what}")
 
     def search(self, what: str, progress: "TuneProgress") -> None:
-        """Show a search for hyperparameters: each step on a terminal, one now and then elsewhere."""
-        now = time.monotonic()
-        if self._status is None and progress.left and now - self._searched < SECONDS_BETWEEN_LINES:
-            return
-        self._searched = now
+        """Show a search for hyperparameters."""
         text = f"choosing hyperparameters of {what}: {progress.done} trials done, {progress.left} left"
         if progress.seconds_left is not None:
             text += f", about {timedelta(seconds=round(progress.seconds_left))} left"
+        self._now_and_then(text, at_once=not progress.left)
+
+    def _now_and_then(self, text: str, *, at_once: bool = False) -> None:
+        """Show each step on a terminal, one now and then elsewhere."""
+        now = time.monotonic()
+        if self._status is None and not at_once and now - self._shown < SECONDS_BETWEEN_LINES:
+            return
+        self._shown = now
         self.line(f"{self._name}: {text}")
 
     def failed(self, label: str, error: str) -> None:

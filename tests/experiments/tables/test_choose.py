@@ -88,3 +88,11 @@ def test_a_table_without_a_space_searches_the_grid_of_the_model(source: Source, 
     grid = grid_of(find_model("LightGCN").Config)
     assert grid
     assert set(chooser(table(), tmp_path, 2, OPTIONS)("LightGCN", source).values) >= set(grid)
+
+
+def test_what_a_smaller_search_found_is_reported_without_more_trials(source: Source, tmp_path: Path) -> None:
+    """`--finished` trains nothing, whatever the number of trials is now."""
+    searched = table(spaces=SPACE)
+    chosen = chooser(searched, tmp_path, 2, OPTIONS)("MF-BPR", source)
+    assert "2 trials" in chosen.source
+    assert chooser(searched, tmp_path, 4, OPTIONS, searches="finished")("MF-BPR", source) == chosen

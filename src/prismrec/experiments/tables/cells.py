@@ -36,6 +36,9 @@ from prismrec.training import Callback, CheckpointFolder, Trained, fit
 
 FORMAT = 1
 """Part of the key of a cell. A change of what a cell contains raises it."""
+_LATER = {"normalise": "none"}
+"""Settings that came after `FORMAT`, with values that change nothing: they are left out of keys, so that earlier cells
+keep theirs."""
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
 CUTOFFS = (5, 10, 20, 50)
 _FILE, _USERS, _UNFINISHED = "cell.json", "users.safetensors", ".unfinished"
@@ -112,13 +115,14 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """SHA-256 (hex) of what determines the result, except the device."""
+        settings = self.settings.model_dump(mode="json", exclude={"device"})
         content = {
             "format": FORMAT,
             "prismrec": version("prismrec"),
             "code": code_of(self.model),
             "model": self.model,
             "config": self.config.model_dump(mode="json"),
-            "settings": self.settings.model_dump(mode="json", exclude={"device"}),
+            "settings": {name: value for name, value in settings.items() if _LATER.get(name) != value},
             "data": self.dataset.fingerprint,
             "probe": self.probe,
             "cutoffs": self.cutoffs,

@@ -92,7 +92,7 @@ def forecast(
 ) -> Forecast:
     """Count what is left of a table, and estimate its time and memory.
 
-    A model with finished trainings takes as long as these. Of the others, two epochs are trained.
+    A model with finished trainings takes as long as these. Of the others, up to six epochs are trained.
 
     Args:
         table: the table.
@@ -142,7 +142,7 @@ def _load(group: Sequence[Entry], work: Work, tell: Tell | None, *, measured: bo
         return _like(results, load)
     if measured and load.left:
         if tell is not None:
-            tell(f"measuring two epochs of {load.model} on {load.data}")
+            tell(f"{load.model} on {load.data}")
         return _measured(pending, work.labels, load)
     return load
 
