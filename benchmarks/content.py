@@ -2,19 +2,21 @@
 
     python benchmarks/content.py broken --work /tmp/content --pictures 10000
     python benchmarks/content.py kills --work /tmp/content --kills 20
-    python benchmarks/content.py normalise --work /tmp/content
+    python benchmarks/content.py normalise --work /tmp/content --folder shop --users 1000
     python benchmarks/content.py speed --work /tmp/content --folder shop -- --text title --text-encoder wordllama
 
 `broken` makes small pictures, breaks 3 % of them in ten ways, encodes all with the built-in encoder, and counts which
 broken ones the report lists. `kills` encodes 2,000 pictures, kills the process at random moments, and compares its
-files with those of an uninterrupted encoding. `normalise` encodes the demo shop with the packaged encoders, trains
-models on its features as they are, as rows of length 1 and standardised, and reports recall@20. `speed` runs `prismrec
-features` on a copy of a folder, without the features in it. Each prints JSON.
+files with those of an uninterrupted encoding. `normalise` trains models on the features of a data set as they are, as
+rows of length 1 and standardised, and reports recall@20; a repeated command leaves out what is in `--work`. `speed`
+runs `prismrec features` on a copy of a folder, without the features in it. Each prints JSON.
 """
 
 import argparse
 import csv
+import dataclasses
 import io
+import itertools
 import json
 import os
 import random
@@ -29,11 +31,16 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
 from measured import Command, run_command
 from PIL import Image
+
+from prismrec.data import Dataset
+from prismrec.provenance import Normalisation
+from prismrec.types import Interactions, Vocabulary
 
 SHARE = 0.03
 Break = Callable[[Path, bytes, bytes], None]
@@ -164,21 +171,57 @@ def _files(folder: Path) -> dict[str, bytes]:
 def normalise(args: argparse.Namespace) -> None:
     """Train models on features with each normalisation."""
     from prismrec import Settings, load, train
-    from prismrec.content import encode
-    from prismrec.data.demo import write_shop
 
-    folder = args.work / "normalise"
-    shutil.rmtree(folder, ignore_errors=True)
-    write_shop(folder, features=False)
-    for normalisation in ("none", "rows", "standardise"):
-        encode(folder, normalise=normalisation)
-        dataset = load(folder)
-        for model in args.models:
-            for seed in range(args.seeds):
-                settings = Settings(seed=seed, patience=20)
-                run = train(model, dataset, settings=settings)
-                scores = {split: round(run.evaluate(split)["recall@20"], 4) for split in ("valid", "test")}
-                print(json.dumps({"model": model, "normalise": normalisation, "seed": seed, **scores}), flush=True)
+    dataset = load(args.folder)
+    if args.users:
+        dataset = some_users(dataset, args.users)
+    args.work.mkdir(parents=True, exist_ok=True)
+    done = args.work / f"normalise-{dataset.name}.jsonl"
+    known = [json.loads(line) for line in done.read_text().splitlines()] if done.exists() else []
+    for seed, model, how in itertools.product(range(args.seeds), args.models, get_args(Normalisation)):
+        run_of = {"data": dataset.name, "users": len(dataset.users), "model": model, "normalise": how, "seed": seed}
+        if any(line.items() >= run_of.items() for line in known):
+            continue
+        settings = Settings(seed=seed, patience=args.patience, epochs=args.epochs)
+        start = time.process_time()
+        run = train(model, normalised(dataset, how), settings=settings)
+        scores = {split: round(run.evaluate(split)["recall@20"], 4) for split in ("valid", "test")}
+        line = {**run_of, **scores, "best epoch": run.best_epoch, "CPU seconds": round(time.process_time() - start)}
+        with done.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+def some_users(dataset: Dataset, count: int) -> Dataset:
+    """The data set with the interactions of some users, drawn at random."""
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.permutation(len(dataset.users))[:count])
+    number = np.full(len(dataset.users), -1)
+    number[chosen] = np.arange(count)
+
+    def part(pairs: Interactions) -> Interactions:
+        kept = number[pairs.users] >= 0
+        return Interactions.from_pairs(number[pairs.users[kept]], pairs.items[kept], count, len(dataset.items))
+
+    users = Vocabulary(dataset.users.ids.gather(chosen), "user")
+    splits = {name: part(getattr(dataset, name)) for name in ("train", "valid", "test")}
+    return dataclasses.replace(dataset, users=users, **splits)
+
+
+def normalised(dataset: Dataset, how: Normalisation) -> Dataset:
+    """The data set with normalised features, as `prismrec features --normalise` makes them of the same contents."""
+    features = {}
+    for name, values in dataset.features.items():
+        present = dataset.present[name]
+        rows = values[present].astype(np.float64)
+        if how == "rows":
+            rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        elif how == "standardise":
+            deviation = rows.std(axis=0)
+            rows = (rows - rows.mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
+        features[name] = np.tile(rows.mean(axis=0), (len(values), 1)).astype(np.float32)
+        features[name][present] = rows
+    return dataclasses.replace(dataset, features=features)
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -213,8 +256,12 @@ def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--kills", type=int, default=20)
         sub.add_argument("--encoder", default="histograms")
     elif command is normalise:
-        sub.add_argument("--models", nargs="*", default=["VBPR", "LGMRec", "LATTICE"])
-        sub.add_argument("--seeds", type=int, default=2)
+        sub.add_argument("--folder", type=Path, required=True, help="a data set with features that are not normalised")
+        sub.add_argument("--models", nargs="*", default=["VBPR", "LATTICE", "BM3", "Prism"])
+        sub.add_argument("--users", type=int, help="take the interactions of this number of users, drawn at random")
+        sub.add_argument("--seeds", type=int, default=1)
+        sub.add_argument("--patience", type=int, default=20)
+        sub.add_argument("--epochs", type=int, default=1000)
     else:
         sub.add_argument("--folder", type=Path, required=True, help="a folder with an item table")
         sub.add_argument("options", nargs="*", help="options of `prismrec features`, after --")

@@ -88,6 +88,12 @@ def test_convert_to_mmrec_and_back_keeps_the_split(source, tmp_path):
     np.testing.assert_array_equal(after.features["image"], before.features["image"])
 
 
+def test_convert_to_mmrec_says_what_the_layout_has_no_place_for(source, tmp_path):
+    shown = run("convert", source, "--to", "mmrec", "--out", tmp_path / "mmrec")
+    assert "! image: the layout does not say which items lack it" in shown
+    assert "how features were made" not in shown, "that is not known of these"
+
+
 def test_split_prints_the_notes_of_the_reader(source, tmp_path):
     shown = run("split", source, "--out", tmp_path / "out")
     assert "- image: 1 of 10 items lack it" in shown

@@ -81,7 +81,16 @@ def convert(
         write_table(dataset, out)
     else:
         write_mmrec(dataset, out)
+        for note in _lost_in_mmrec(dataset):
+            typer.echo(f"! {note}")
     _report_written(dataset, out)
+
+
+def _lost_in_mmrec(dataset: "Dataset") -> list[str]:
+    """What the MMRec layout has no place for."""
+    filled = [name for name, present in dataset.present.items() if not present.all()]
+    lost = [f"{name}: the layout does not say which items lack it" for name in filled]
+    return lost + [f"{name}: the layout does not say how features were made" for name in dataset.encodings]
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", 
         items=Vocabulary(items, "item"),
         catalog=_aligned_catalog(raw.catalog, items),
         encodings=encodings_of(raw.features),
+        imported=raw.imported,
         notes=tuple(map(printable, notes)),
     )
 

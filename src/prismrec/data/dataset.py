@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
+from prismrec.data.import_record import ImportRecord
 from prismrec.provenance import Encoding
 from prismrec.records import DataOrigin
 from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
@@ -34,6 +35,7 @@ class Dataset:
         folder: the folder of the data set, an absolute path, if it was read from one. Paths in the item table, such as
             those of pictures, are relative to it.
         encodings: modality → how `prismrec features` made it; modalities of other origin are absent.
+        imported: where a data set comes from that `prismrec data import` wrote; None for others.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -52,6 +54,7 @@ class Dataset:
     origin: DataOrigin | None = None
     folder: str | None = None
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
+    imported: ImportRecord | None = None
 
     def __post_init__(self) -> None:
         size = (len(self.users), len(self.items))

@@ -1,8 +1,8 @@
 """Where an imported data set comes from: `import.json` beside its tables."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from prismrec.data.readers.boundary import exists, printable
@@ -54,18 +54,38 @@ class ImportRecord:
         content = {"format": _FORMAT, **asdict(self)}
         (folder / FILE).write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
+    def describe(self) -> list[str]:
+        """Notes that say where the data set comes from."""
+        steps = [f"{step.name}: {step.interactions:,}" for step in self.steps]
+        notes = [f"imported from {self.title} ({self.source}); interactions: {'; '.join(steps)}"]
+        return [printable(note) for note in [*notes, *map(str, self.notes)]]
 
-def notes_on_import(folder: Path) -> list[str] | None:
-    """Notes that say where a data set comes from; None if no import wrote it."""
+    def continued(self, step: str, interactions: int, users: int, items: int, notes: Iterable[str]) -> "ImportRecord":
+        """The record of a copy that may have been filtered or split.
+
+        Args:
+            step: what was done.
+            interactions: number of interactions in the copy.
+            users: number of its users.
+            items: number of its items.
+            notes: of reading the original, which repeat those of the record.
+        """
+        described = self.describe()
+        new = tuple(note for note in notes if note not in described)
+        steps = (*self.steps, Step(step, interactions))
+        return replace(self, steps=steps, users=users, items=items, notes=(*self.notes, *new))
+
+
+def read_import(folder: Path) -> ImportRecord | None:
+    """What `import.json` in a folder says; None if no import wrote the folder."""
     path = folder / FILE
     if not exists(path) or not path.is_file():
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
+        if content.pop("format") != _FORMAT:
             return None
-        steps = [f"{step['name']}: {step['interactions']:,}" for step in content["steps"]]
-        notes = [f"imported from {content['title']} ({content['source']}); interactions: {'; '.join(steps)}"]
-        return [printable(note) for note in [*notes, *map(str, content["notes"])]]
-    except (OSError, ValueError, TypeError, KeyError):
+        steps = tuple(Step(str(step["name"]), int(step["interactions"])) for step in content.pop("steps"))
+        return ImportRecord(**content, steps=steps)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None  # another program's file; it is listed among the files that are not read

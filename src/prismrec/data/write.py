@@ -20,6 +20,7 @@ def write_table(dataset: Dataset, out: Path) -> None:
     - `users.csv` has the user ids. It is written only if a user has no interaction.
     - `features/MODALITY.npz` has the arrays ids `[n]` and features `[n, F_m]` of the n items that have the modality. If
       `prismrec features` made them, what it says about them is beside it.
+    - `import.json`, if the data set was imported, says where it comes from.
 
     Args:
         dataset: what to write.
@@ -46,6 +47,7 @@ def write_table(dataset: Dataset, out: Path) -> None:
             _write_features(path, dataset.items, values, dataset.present[name])
             if name in dataset.encodings:
                 write_encoding(path, dataset.encodings[name], values[dataset.present[name]])
+        _write_import(dataset, folder, "written as a table")
 
 
 def write_mmrec(dataset: Dataset, out: Path) -> None:
@@ -54,8 +56,9 @@ def write_mmrec(dataset: Dataset, out: Path) -> None:
     - `NAME.inter` has the columns userID, itemID (numbers) and x_label (0 train, 1 valid, 2 test).
     - `MODALITY_feat.npy` has the features `[I, F_m]`.
     - `u_id_mapping.csv` and `i_id_mapping.csv` map ids to numbers.
+    - `import.json`, if the data set was imported, says where it comes from.
 
-    The layout does not record which features were filled. Without features, a reader learns from `i_id_mapping.csv`
+    The layout does not record which features were filled, or how features were made. Without features, a reader learns from `i_id_mapping.csv`
     alone that there are items after the last one with an interaction.
 
     Args:
@@ -72,6 +75,7 @@ def write_mmrec(dataset: Dataset, out: Path) -> None:
             np.save(folder / f"{name}_feat.npy", values)
         _write_mapping(folder / "u_id_mapping.csv", "user", dataset.users)
         _write_mapping(folder / "i_id_mapping.csv", "item", dataset.items)
+        _write_import(dataset, folder, "written in the MMRec layout")
 
 
 def _pair_table(dataset: Dataset) -> pl.DataFrame:
@@ -94,6 +98,15 @@ def _write_catalog(dataset: Dataset, folder: Path) -> None:
         catalog.write_parquet(folder / "items.parquet")
     else:
         catalog.write_csv(folder / "items.csv")
+
+
+def _write_import(dataset: Dataset, folder: Path, step: str) -> None:
+    """Write `import.json` with this copy as a further step."""
+    if dataset.imported is None:
+        return
+    count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
+    record = dataset.imported.continued(step, count, len(dataset.users), len(dataset.items), dataset.notes)
+    record.write(folder)
 
 
 def _write_features(path: Path, items: Vocabulary, values: FloatArray, present: BoolArray) -> None:

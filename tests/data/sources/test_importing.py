@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from prismrec.data import SplitSpec, load
-from prismrec.data.import_record import notes_on_import
+from prismrec.data import SplitSpec, load, write_mmrec, write_table
+from prismrec.data.import_record import read_import
 from prismrec.data.sources import ImportOptions, import_source
 from prismrec.errors import InputError, ParameterError
 
@@ -291,11 +291,32 @@ def test_an_output_folder_with_content_is_refused(ratings, tmp_path):
         import_source("ml-1m", raw, raw)
 
 
+@pytest.mark.parametrize("write_copy", [write_table, write_mmrec])
+def test_a_copy_says_where_the_data_come_from_and_what_was_done_to_them(ratings, tmp_path, write_copy):
+    raw, _ = ratings
+    import_source("ml-1m", raw, tmp_path / "out", ImportOptions(min_rating=2))
+    original = record(tmp_path / "out")
+    write_copy(load(tmp_path / "out", k_core=3), tmp_path / "copy")
+    copy, read = record(tmp_path / "copy"), load(tmp_path / "copy")
+    for name in ("source", "title", "licence", "page", "files", "options"):
+        assert copy[name] == original[name]
+    assert copy["steps"][:-1] == original["steps"]
+    assert copy["steps"][-1]["interactions"] == len(read.train) + len(read.valid) + len(read.test)
+    assert copy["users"] == len(read.users)
+    assert [note for note in copy["notes"] if note.startswith("3-core")]
+    assert any(note.startswith(f"imported from {original['title']} (ml-1m)") for note in read.notes)
+    assert not any("import.json" in note for note in read.notes)
+    again = tmp_path / "again"
+    write_table(read, again)
+    assert sum(note.startswith("split: ") and "random within each user" in note for note in record(again)["notes"]) == 1
+    assert len(record(again)["steps"]) == len(original["steps"]) + 2
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "other"}', '{"format": "prismrec import 1"}'])
 def test_an_import_json_of_another_program_is_only_listed(tmp_path, content):
     (tmp_path / "interactions.csv").write_text("user,item\na,b\na,c\n")
     (tmp_path / "import.json").write_text(content)
-    assert notes_on_import(tmp_path) is None
+    assert read_import(tmp_path) is None
     assert "files not read: 'import.json'" in load(tmp_path).notes
 
 

@@ -1,5 +1,7 @@
 """The MMRec layout: `NAME.inter` with row numbers for ids, and `MODALITY_feat.npy` beside it."""
 
+from prismrec.data.import_record import FILE as IMPORT_FILE
+from prismrec.data.import_record import read_import
 from prismrec.data.readers.features import unread
 from prismrec.data.readers.interactions import read_interactions
 from prismrec.data.readers.numbered import FEATURES_HINT, feature_paths, with_features
@@ -18,6 +20,9 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     interactions = read_interactions(files, options, numbered=True)
     paths = feature_paths(folder)
     used = {path for _, path in files.parts} | set(paths) | {folder / name for name in _MAPPINGS}
-    notes = (*interactions.notes, *unread(folder, used, FEATURES_HINT))
-    raw = RawData(name=files.name, path=files.path, pairs=interactions.pairs, notes=notes)
+    imported = read_import(folder)
+    described = [] if imported is None else imported.describe()
+    used |= set() if imported is None else {folder / IMPORT_FILE}
+    notes = (*described, *interactions.notes, *unread(folder, used, FEATURES_HINT))
+    raw = RawData(name=files.name, path=files.path, pairs=interactions.pairs, notes=notes, imported=imported)
     return with_features(raw, folder, paths, interactions.place, options)

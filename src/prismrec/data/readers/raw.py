@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
+from prismrec.data.import_record import ImportRecord
 from prismrec.data.split import Protocol
 from prismrec.errors import InputError, ParameterError
 from prismrec.provenance import Encoding
@@ -203,6 +204,7 @@ class RawData:
         items: ids of items that exist without a pair; None if all items have one.
         catalog: `item_id` (distinct) and other columns.
         notes: what the reader counted and decided, one sentence each.
+        imported: where an imported data set comes from; None for others.
     """
 
     name: str
@@ -213,6 +215,7 @@ class RawData:
     items: pl.Series | None = None
     catalog: pl.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    imported: ImportRecord | None = None
 
 
 def require_unicode_name(path: Path, name: str) -> None:

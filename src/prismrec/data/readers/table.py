@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prismrec.data import check
 from prismrec.data.import_record import FILE as IMPORT_FILE
-from prismrec.data.import_record import notes_on_import
+from prismrec.data.import_record import read_import
 from prismrec.data.readers.boundary import exists
 from prismrec.data.readers.columns import id_column, require_column
 from prismrec.data.readers.encodings import encodings_of, paths_beside
@@ -47,9 +47,9 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     features = read_features(sources_in(folder / "features", options, items), folder, options.modalities)
     all_features = features if options.modalities is None else None
     used = _paths_used(files, items, users, folder / "features")
-    imported = notes_on_import(folder)
+    imported = read_import(folder)
     if imported is not None:
-        notes = [*imported, *notes]
+        notes = [*imported.describe(), *notes]
         used.add(folder / IMPORT_FILE)
     return RawData(
         name=files.name,
@@ -60,6 +60,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         items=None if items is None else items.frame["item_id"],
         catalog=None if items is None else with_pictures(items.frame, folder, encodings_of(features)),
         notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT, all_features)),
+        imported=imported,
     )
 
 
