@@ -47,6 +47,7 @@ def agreement(rows: np.ndarray, values: list) -> float:
         ("tfidf", Kind, 3),
         ("wordllama", Kind, 4),
         ("wordllama", Colour, 1.5),
+        ("minilm", Kind, 4),
         ("efficientnet-lite0", Kind, 5),
     ],
 )
@@ -87,8 +88,9 @@ def test_principal_directions_are_those_of_the_singular_value_decomposition(cont
     np.testing.assert_allclose(np.abs(rows), np.abs(expected), atol=1e-4)
 
 
-def test_words_of_similar_meaning_are_similar_to_wordllama():
-    rows = make_encoder("wordllama").encode(TEXTS)
+@pytest.mark.parametrize("name", ["wordllama", "minilm"])
+def test_words_of_similar_meaning_are_similar(name):
+    rows = make_encoder(name).encode(TEXTS)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     similarity = unit @ unit.T
     assert similarity[0, 1] > max(similarity[0, 2], similarity[0, 3], similarity[1, 2]) + 0.2
