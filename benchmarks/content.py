@@ -3,13 +3,15 @@
     python benchmarks/content.py broken --work /tmp/content --pictures 10000
     python benchmarks/content.py kills --work /tmp/content --kills 20
     python benchmarks/content.py normalise --work /tmp/content --folder shop --users 1000
+    python benchmarks/content.py memory --work /tmp/content --items 1000000
     python benchmarks/content.py speed --work /tmp/content --folder shop -- --text title --text-encoder wordllama
 
 `broken` makes small pictures, breaks 3 % of them in ten ways, encodes all with the built-in encoder, and counts which
 broken ones the report lists. `kills` encodes 2,000 pictures, kills the process at random moments, and compares its
 files with those of an uninterrupted encoding. `normalise` trains models on the features of a data set as they are, as
-rows of length 1 and standardised, and reports recall@20; a repeated command leaves out what is in `--work`. `speed`
-runs `prismrec features` on a copy of a folder, without the features in it. Each prints JSON.
+rows of length 1 and standardised, and reports recall@20; a repeated command leaves out what is in `--work`. `memory`
+encodes short texts with the built-in encoder and reports the peak memory of the command. `speed` runs `prismrec
+features` on a copy of a folder, without the features in it. Each prints JSON.
 """
 
 import argparse
@@ -39,7 +41,7 @@ from measured import Command, run_command
 from PIL import Image
 
 from prismrec.data import Dataset
-from prismrec.provenance import Normalisation
+from prismrec.records import Normalisation
 from prismrec.types import Interactions, Vocabulary
 
 SHARE = 0.03
@@ -182,9 +184,9 @@ def normalise(args: argparse.Namespace) -> None:
         run_of = {"data": dataset.name, "users": len(dataset.users), "model": model, "normalise": how, "seed": seed}
         if any(line.items() >= run_of.items() for line in known):
             continue
-        settings = Settings(seed=seed, patience=args.patience, epochs=args.epochs)
+        settings = Settings(seed=seed, patience=args.patience, epochs=args.epochs, normalise=how)
         start = time.process_time()
-        run = train(model, normalised(dataset, how), settings=settings)
+        run = train(model, dataset, settings=settings)
         scores = {split: round(run.evaluate(split)["recall@20"], 4) for split in ("valid", "test")}
         line = {**run_of, **scores, "best epoch": run.best_epoch, "CPU seconds": round(time.process_time() - start)}
         with done.open("a") as file:
@@ -208,20 +210,22 @@ def some_users(dataset: Dataset, count: int) -> Dataset:
     return dataclasses.replace(dataset, users=users, **splits)
 
 
-def normalised(dataset: Dataset, how: Normalisation) -> Dataset:
-    """The data set with normalised features, as `prismrec features --normalise` makes them of the same contents."""
-    features = {}
-    for name, values in dataset.features.items():
-        present = dataset.present[name]
-        rows = values[present].astype(np.float64)
-        if how == "rows":
-            rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        elif how == "standardise":
-            deviation = rows.std(axis=0)
-            rows = (rows - rows.mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
-        features[name] = np.tile(rows.mean(axis=0), (len(values), 1)).astype(np.float32)
-        features[name][present] = rows
-    return dataclasses.replace(dataset, features=features)
+def memory(args: argparse.Namespace) -> None:
+    """Encode a number of short texts."""
+    folder = args.work / f"texts-{args.items}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    words = np.array(["red", "green", "blue", "small", "large", "mug", "lamp", "plate", "chair", "table"])
+    rng = np.random.default_rng(0)
+    with (folder / "items.csv").open("w") as file:
+        file.write("item_id,title\n")
+        for number in range(args.items):
+            file.write(f"i{number},{' '.join(words[rng.integers(0, len(words), 4)])} number {number}\n")
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "prismrec", "features", "--text-encoder", "tfidf", "--text", "title", "-q"]
+    subprocess.run([*command, str(folder)], check=True, capture_output=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    print(json.dumps({"items": args.items, "peak MB": peak, "seconds": round(time.perf_counter() - start, 1)}))
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -262,10 +266,12 @@ def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--seeds", type=int, default=1)
         sub.add_argument("--patience", type=int, default=20)
         sub.add_argument("--epochs", type=int, default=1000)
+    elif command is memory:
+        sub.add_argument("--items", type=int, default=100_000)
     else:
         sub.add_argument("--folder", type=Path, required=True, help="a folder with an item table")
         sub.add_argument("options", nargs="*", help="options of `prismrec features`, after --")
 
 
 if __name__ == "__main__":
-    run_command(__doc__, (broken, kills, normalise, speed), add_options)
+    run_command(__doc__, (broken, kills, normalise, memory, speed), add_options)

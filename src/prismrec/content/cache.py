@@ -1,6 +1,7 @@
 """Encoded rows by the hash of their content, so that no content is encoded twice."""
 
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,10 @@ _SECONDS_TO_WAIT = 60.0
 
 
 class Cache:
-    """The rows of one encoder on disk: key → row and note. Each `add` is written as a whole or not at all."""
+    """The rows of one encoder on disk: key → row and note. Each `add` is written as a whole or not at all.
+
+    Several threads may use it.
+    """
 
     def __init__(self, path: Path, width: int) -> None:
         """Open the cache, or create it.
@@ -32,8 +36,9 @@ class Cache:
         """
         self._path = path
         self._width = width
+        self._lock = threading.Lock()
         with self._errors():
-            self._database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT)
+            self._database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(
@@ -48,10 +53,11 @@ class Cache:
     ) -> None:
         self._database.close()
 
-    def keys(self) -> set[bytes]:
-        """The keys of all rows."""
-        with self._errors():
-            return {key for (key,) in self._database.execute("SELECT key FROM rows")}
+    def __contains__(self, key: object) -> bool:
+        """Whether a content with this key was encoded, or gave no features."""
+        with self._lock, self._errors():
+            found = self._database.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone()
+        return found is not None
 
     def add(self, keys: Sequence[bytes], rows: Sequence[FloatArray | None], notes: Sequence[str]) -> None:
         """Write the rows of a batch in one transaction.
@@ -63,7 +69,7 @@ class Cache:
         """
         values = [b"" if row is None else row.astype("<f4").tobytes() for row in rows]
         entries = list(zip(keys, values, notes, strict=True))
-        with self._errors(), self._database:
+        with self._lock, self._errors(), self._database:
             self._database.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?, ?)", entries)
 
     def rows(self, keys: Sequence[bytes]) -> FloatArray:
@@ -89,7 +95,7 @@ class Cache:
             some = keys[start : start + _KEYS_AT_ONCE]
             marks = ", ".join("?" * len(some))
             statement = f"SELECT key, {columns} FROM rows WHERE key IN ({marks})"  # our own words
-            with self._errors():
+            with self._lock, self._errors():
                 found += self._database.execute(statement, some)
         return found
 

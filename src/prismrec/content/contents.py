@@ -1,9 +1,11 @@
 """What there is to encode: the texts, pictures and sounds of the items of a folder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -19,6 +21,8 @@ from prismrec.provenance import ENDINGS, ContentKind
 
 SEPARATOR = ". "
 """Between the columns of a text."""
+_ITEMS_AT_ONCE = 4096
+"""Items whose contents are in memory."""
 _SAMPLE = 1000
 """Cells from which the kind of a column is recognised."""
 _WORDS = r"[\p{Ll}\p{Lo}]{2}|\p{L}{3,}\s+\p{L}"
@@ -55,6 +59,43 @@ class Contents:
         return f"column{'s' * (len(self.columns) > 1)} {check.listed(self.columns)}"
 
 
+class _Pieces(Sequence[Sequence[str | Path]]):
+    """The texts or files of each item, made of the cells of some columns when they are asked for."""
+
+    def __init__(
+        self, columns: list[pl.Series], make: Callable[[list[pl.Series]], Sequence[Sequence[str | Path]]]
+    ) -> None:
+        self._columns = columns
+        self._make = make
+        self._first = 0
+        self._made: Sequence[Sequence[str | Path]] = ()
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __getitem__(self, item: Any) -> Any:
+        """The pieces of one item. Those of its neighbours are kept, because items are asked for in order."""
+        if not 0 <= item < len(self):
+            raise IndexError(item)
+        if not self._first <= item < self._first + len(self._made):
+            self._first = item - item % _ITEMS_AT_ONCE
+            self._made = self._make([column[self._first : self._first + _ITEMS_AT_ONCE] for column in self._columns])
+        return self._made[item - self._first]
+
+
+def _texts_of(columns: list[pl.Series]) -> list[list[str]]:
+    """The text of each item: its cells, joined; none if all are empty."""
+    parts = [_as_text(column) for column in columns]
+    joined = [SEPARATOR.join(filter(None, cells)) for cells in zip(*parts, strict=True)]
+    return [[text] if text else [] for text in joined]
+
+
+def _files_of(folder: Path, columns: list[pl.Series]) -> list[list[Path]]:
+    """The files that the cells of each item name."""
+    cells = [[_paths_in(cell) for cell in column.to_list()] for column in columns]
+    return [[folder / path for paths in row for path in paths] for row in zip(*cells, strict=True)]
+
+
 def read_items(folder: Path, item_column: str | None = None) -> Table:
     """The item table of a folder, with the ids in column `item_id`.
 
@@ -81,9 +122,8 @@ def find_texts(items: Table, columns: Sequence[str]) -> Contents | None:
     chosen = tuple(columns) or tuple(text_columns(items.frame))
     if not chosen:
         return None
-    parts = [_as_text(items.frame[name]) for name in chosen]
-    joined = [SEPARATOR.join(filter(None, cells)) for cells in zip(*parts, strict=True)]
-    return Contents("text", items.frame["item_id"], [[text] if text else [] for text in joined], chosen)
+    pieces = _Pieces([items.frame[name] for name in chosen], _texts_of)
+    return Contents("text", items.frame["item_id"], pieces, chosen)
 
 
 def text_columns(frame: pl.DataFrame) -> list[str]:
@@ -121,8 +161,7 @@ def find_files(kind: ContentKind, items: Table, folder: Path, given: Sequence[st
         return None
     columns = [name for name in given if name in items.frame.columns]
     if len(columns) == len(given):
-        cells = [[_paths_in(cell) for cell in items.frame[name].to_list()] for name in columns]
-        pieces = [[folder / path for paths in row for path in paths] for row in zip(*cells, strict=True)]
+        pieces = _Pieces([items.frame[name] for name in columns], partial(_files_of, folder))
         return Contents(kind, items.frame["item_id"], pieces, tuple(columns))
     place = folder / given[0]
     if len(given) > 1 or not place.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import polars as pl
 
 from prismrec.content.cache import Cache
 from prismrec.content.contents import SEPARATOR, Contents
@@ -113,13 +114,13 @@ def encode_modality(
         _refuse_mixture(encoder, like.manifest)
     with Cache(files.folder / ".cache" / f"{_identity(encoder)}.sqlite", encoder.width) as cache:
         outcome = encode_all(contents, encoder, cache, options.workers, _report(name, options))
-        rows = Rows(outcome.keys, cache)
+        rows = Rows(outcome.keys, len(contents.ids), cache)
         if not len(rows):
             raise _nothing_encoded(folder, contents, outcome)
         statistics = _normalise(rows, options.normalise, like)
         state = {**_fitted_state(encoder), **statistics}
         learned = write_state(files.state, state, _description(encoder, contents)) if state else ""
-        present = contents.ids.filter([bool(keys) for keys in outcome.keys])
+        present = contents.ids.filter(pl.Series(outcome.keys.counts(len(contents.ids)) > 0))
         path = files.rows(options.file_format)
         digest = write_rows(path, present, rows, encoder.width, options.file_format)
     write_report(files.report, contents, outcome, folder)
@@ -207,8 +208,9 @@ def _manifest(
     name: str, contents: Contents, encoder: Encoder, options: EncodeOptions, outcome: Outcome, digest: str, learned: str
 ) -> FeatureManifest:
     unreadable = {piece.item for piece, reason in outcome.problems if not isinstance(reason, MissingContentError)}
-    encoded = {item for item, keys in enumerate(outcome.keys) if keys}
-    most = max(map(len, outcome.keys))
+    counts = outcome.keys.counts(len(contents.ids))  # [I]
+    encoded = int((counts > 0).sum())
+    without = sum(not counts[item] for item in unreadable)
     is_text = contents.kind == "text"
     pooling = "" if is_text else "mean of all files of an item"
     return FeatureManifest(
@@ -220,15 +222,15 @@ def _manifest(
         width=encoder.width,
         preprocessing=encoder.preprocessing,
         pooling=f"{VIDEO_POOLING}; {pooling}" if contents.kind == "video" else pooling,
-        most_pieces=most,
+        most_pieces=int(counts.max()),
         normalisation=options.normalise,
         columns=contents.columns,
         separator=SEPARATOR if is_text else "",
         folder=contents.folder,
         items=len(contents.ids),
-        encoded=len(encoded),
-        missing=len(contents.ids) - len(encoded | unreadable),
-        unreadable=len(unreadable - encoded),
+        encoded=encoded,
+        missing=len(contents.ids) - encoded - without,
+        unreadable=without,
         rows=digest,
         state=learned,
         prismrec=version("prismrec"),

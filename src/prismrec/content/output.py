@@ -4,8 +4,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 from prismrec.content.cache import Cache
 from prismrec.content.contents import Contents
 from prismrec.content.encoder import MissingContentError
+from prismrec.content.keys import Keys
 from prismrec.content.pipeline import Outcome, rows_of
 from prismrec.content.reading import Piece
 from prismrec.data.normalise import column_statistics, divide_by_length
@@ -61,20 +63,22 @@ class FeatureFiles:
 class Rows:
     """The rows of the items that have any, from the cache, in blocks, with a normalisation."""
 
-    def __init__(self, keys: Sequence[Sequence[bytes]], cache: Cache) -> None:
-        self._keys = [each for each in keys if each]
+    def __init__(self, keys: Keys, num_items: int, cache: Cache) -> None:
+        self._keys = keys
         self._cache = cache
+        self._count = int((keys.counts(num_items) > 0).sum())
         self._shift: FloatArray | None = None
         self._scale: FloatArray | None = None
         self._unit = False
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     def blocks(self) -> Iterator[FloatArray]:
         """The rows, a few thousand at once, float32 `[n, F]`."""
-        for start in range(0, len(self._keys), _ROWS_AT_ONCE):
-            block = rows_of(self._keys[start : start + _ROWS_AT_ONCE], self._cache)
+        groups = self._keys.groups()
+        while some := list(islice(groups, _ROWS_AT_ONCE)):
+            block = rows_of(some, self._cache)
             if self._shift is not None and self._scale is not None:
                 block = (block - self._shift) * self._scale
             if self._unit:
@@ -118,12 +122,12 @@ def write_rows(path: Path, ids: pl.Series, rows: Rows, width: int, file_format: 
 
 def _write_safetensors(path: Path, ids: pl.Series, blocks: Iterable[FloatArray], width: int) -> None:
     """Write block by block; the library would need all rows in memory."""
-    listed = json.dumps(ids.to_list(), ensure_ascii=False).encode()
     size = 4 * len(ids) * width
+    length = sum(map(len, _json_of(ids)))
     header = json.dumps(
         {
             "features": {"dtype": "F32", "shape": [len(ids), width], "data_offsets": [0, size]},
-            "ids": {"dtype": "U8", "shape": [len(listed)], "data_offsets": [size, size + len(listed)]},
+            "ids": {"dtype": "U8", "shape": [length], "data_offsets": [size, size + length]},
         }
     ).encode()
     header += b" " * (-len(header) % 8)
@@ -132,7 +136,17 @@ def _write_safetensors(path: Path, ids: pl.Series, blocks: Iterable[FloatArray],
         file.write(header)
         for block in blocks:
             file.write(block.data)
-        file.write(listed)
+        for part in _json_of(ids):
+            file.write(part)
+
+
+def _json_of(ids: pl.Series) -> Iterator[bytes]:
+    """A list of ids as JSON, in parts."""
+    yield b"["
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        part = json.dumps(ids[start : start + _ROWS_AT_ONCE].to_list(), ensure_ascii=False)[1:-1]
+        yield f"{', ' if start else ''}{part}".encode()
+    yield b"]"
 
 
 def _write_parquet(path: Path, ids: pl.Series, blocks: Iterable[FloatArray], width: int) -> None:

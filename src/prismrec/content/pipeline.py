@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 from prismrec.content.cache import Cache
 from prismrec.content.contents import Contents
 from prismrec.content.encoder import Encoder, UnreadableError
+from prismrec.content.keys import Key, Keys
 from prismrec.content.reading import Piece, Prepared, read_piece, values_of
 from prismrec.types import FloatArray
 
@@ -54,13 +55,13 @@ class Outcome:
     """What became of the pieces.
 
     Attributes:
-        keys: for each item the keys of its rows in the cache.
+        keys: the keys of the rows of each item in the cache.
         problems: item position, content and reason, in the order of the items.
         notes: item position, content and note, in the order of the items.
         encoded: number of contents that were encoded and not taken from the cache.
     """
 
-    keys: Sequence[Sequence[bytes]]
+    keys: Keys
     problems: Sequence[tuple[Piece, UnreadableError]]
     notes: Sequence[tuple[Piece, str]]
     encoded: int
@@ -72,51 +73,52 @@ def encode_all(contents: Contents, encoder: Encoder, cache: Cache, workers: int,
     The batches are a function of the contents that the cache lacks at a multiple of the batch size, so that a job that
     was killed continues with the same batches.
     """
-    known = cache.keys()
     pending: dict[bytes, Prepared] = {}
     problems: list[tuple[Piece, UnreadableError]] = []
-    read: list[tuple[Piece, bytes]] = []
+    read = Keys()
     meter = _Meter(sum(map(len, contents.pieces)), report)
 
     def flush() -> None:
         _encode_batch(encoder, list(pending.values()), cache)
-        known.update(pending)
         meter.encoded += len(pending)
         pending.clear()
 
-    for prepared in prepare_all(contents, encoder, workers, known):
+    for prepared in prepare_all(contents, encoder, workers, cache):
         meter.step()
         if prepared.key is None:
             problems.append((prepared.piece, prepared.reason or UnreadableError("no content")))
             continue
-        read.append((prepared.piece, prepared.key))
-        if prepared.key not in known:
+        read.add(Key(prepared.piece.item, prepared.piece.number, prepared.key))
+        if prepared.value is not None and prepared.key not in pending and prepared.key not in cache:
             pending[prepared.key] = prepared
         if len(pending) >= encoder.batch_size:
             flush()
     if pending:
         flush()
     meter.finish()
-    return _outcome(len(contents.pieces), read, problems, cache, meter.encoded)
+    return _outcome(contents, read, problems, cache, meter.encoded)
 
 
 def _outcome(
-    num_items: int,
-    read: list[tuple[Piece, bytes]],
-    problems: list[tuple[Piece, UnreadableError]],
-    cache: Cache,
-    encoded: int,
+    contents: Contents, read: Keys, problems: list[tuple[Piece, UnreadableError]], cache: Cache, encoded: int
 ) -> Outcome:
-    used = [key for _, key in read]
-    failures = cache.failures(used)
-    noted = cache.notes(used)
-    keys: list[list[bytes]] = [[] for _ in range(num_items)]
-    for piece, key in read:
-        if key in failures:
-            problems.append((piece, UnreadableError(failures[key])))
-        else:
-            keys[piece.item].append(key)
-    notes = [(piece, noted[key]) for piece, key in read if key in noted]
+    keys = Keys()
+    notes: list[tuple[Piece, str]] = []
+
+    def piece_of(each: Key) -> Piece:
+        return Piece(each.item, contents.pieces[each.item][each.number], each.number)
+
+    for block in read.blocks():
+        used = [each.key for each in block]
+        failures = cache.failures(used)
+        noted = cache.notes(used)
+        for each in block:
+            if each.key in failures:
+                problems.append((piece_of(each), UnreadableError(failures[each.key])))
+                continue
+            keys.add(each)
+            if each.key in noted:
+                notes.append((piece_of(each), noted[each.key]))
     return Outcome(keys, sorted(problems, key=lambda each: each[0].item), notes, encoded)
 
 
@@ -168,9 +170,10 @@ def _mean_rows(encoder: Encoder, contents: list[list[Any]]) -> FloatArray:
     return mean_of_groups(rows, [len(values) for values in contents])
 
 
-def prepare_all(contents: Contents, encoder: Encoder, workers: int, known: set[bytes]) -> Iterator[Prepared]:
+def prepare_all(contents: Contents, encoder: Encoder, workers: int, known: Container[bytes]) -> Iterator[Prepared]:
     """Read, decode and prepare all contents in threads, in the order of the items; those in `known` are only read."""
-    pieces = (Piece(item, each) for item, parts in enumerate(contents.pieces) for each in parts)
+    numbered = ((item, enumerate(parts)) for item, parts in enumerate(contents.pieces))
+    pieces = (Piece(item, each, number) for item, parts in numbered for number, each in parts)
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
         warnings.simplefilter("ignore")  # libraries warn about damaged files, which are reported here
         yield from _in_order(pool, pieces, lambda piece: read_piece(piece, contents.kind, encoder, known), workers)

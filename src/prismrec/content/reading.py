@@ -2,16 +2,17 @@
 
 import hashlib
 import stat
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prismrec.content.encoder import Encoder, MissingContentError, UnreadableError
+from prismrec.content.keys import KEY_BYTES
 from prismrec.content.pictures import decode_picture
 from prismrec.content.sounds import decode_sound
 from prismrec.content.videos import VIDEO_POOLING, decode_video
 from prismrec.provenance import ContentKind
 
-_KEY_BYTES = 16
 LARGEST_FILE = 2**29
 """Bytes of a file; larger ones are not read."""
 
@@ -22,10 +23,12 @@ class Piece(NamedTuple):
     Attributes:
         item: the position of the item.
         content: the text or the path.
+        number: of the content among those of the item, from 0.
     """
 
     item: int
     content: str | Path
+    number: int = 0
 
 
 class Prepared(NamedTuple):
@@ -51,12 +54,12 @@ def values_of(prepared: Prepared) -> list[Any]:
     return prepared.value if isinstance(prepared.value, list) else [prepared.value]
 
 
-def read_piece(piece: Piece, kind: ContentKind, encoder: Encoder, known: set[bytes]) -> Prepared:
+def read_piece(piece: Piece, kind: ContentKind, encoder: Encoder, known: Container[bytes]) -> Prepared:
     """Read, decode and prepare a content; one whose key is in `known` is only read. Errors become a reason."""
     try:
         data = _read(piece.content)
         kind_of_row = VIDEO_POOLING.encode() if kind == "video" else b""
-        key = hashlib.sha256(kind_of_row + data).digest()[:_KEY_BYTES]
+        key = hashlib.sha256(kind_of_row + data).digest()[:KEY_BYTES]
         if key in known:
             return Prepared(piece, key)
         if kind == "video":

@@ -58,8 +58,8 @@ def write_mmrec(dataset: Dataset, out: Path) -> None:
     - `u_id_mapping.csv` and `i_id_mapping.csv` map ids to numbers.
     - `import.json`, if the data set was imported, says where it comes from.
 
-    The layout does not record which features were filled, or how features were made. Without features, a reader learns from `i_id_mapping.csv`
-    alone that there are items after the last one with an interaction.
+    The layout does not record which features were filled, or how features were made. Without features, a reader learns
+    from `i_id_mapping.csv` alone that there are items after the last one with an interaction.
 
     Args:
         dataset: what to write.
