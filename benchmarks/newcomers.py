@@ -9,7 +9,7 @@
 from their training items, and compares the recall on their test items. `items` uses the split `cold-items`. Half of the
 test clicks on new items serve to train them for comparison, and the other half is the truth for all. Both write
 ordinary run directories and one JSON line per measurement, and skip what is there. Hyperparameters are those of
-results.json. `--epochs` limits the epochs, for models that are slow.
+results.json, and so is the number of epochs of `items`, which has no validation split. `--epochs` limits the epochs.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median, median_low
 
 import numpy as np
 import torch
@@ -52,8 +52,9 @@ def users(args: argparse.Namespace) -> None:
             left_out = draw_users(dataset, seed)
             folder = args.work / "users" / name / f"seed{seed}"
             config = tuned(name)
-            trained = train(model, dataset, config, seed, folder / "trained", args.epochs)
-            without = train(model, remove_users(dataset, left_out), config, seed, folder / "without", args.epochs)
+            limit = args.epochs or 1000
+            trained = train(model, dataset, config, seed, folder / "trained", limit)
+            without = train(model, remove_users(dataset, left_out), config, seed, folder / "without", limit)
             key = {"data": data, "model": model, "seed": seed}
             record(args.work / "users.jsonl", key, partial(compare_users, trained, without, dataset, left_out))
 
@@ -108,8 +109,9 @@ def items(args: argparse.Namespace) -> None:
         cold, warm = cold_and_warm(dataset)
         config = SHOP_SETTINGS if data == "shop" else tuned(name)
         folder = args.work / "items" / name
-        new = train(model, cold, config, 0, folder / "cold", args.epochs)
-        trained = train(model, warm, config, 0, folder / "warm", args.epochs)
+        limit = args.epochs or best_epoch(name)
+        new = train(model, cold, config, 0, folder / "cold", limit)
+        trained = train(model, warm, config, 0, folder / "warm", limit)
         key = {"data": data, "model": model}
         record(args.work / "items.jsonl", key, partial(compare_items, new, trained, cold))
 
@@ -170,10 +172,14 @@ def tuned(name: str) -> dict[str, object]:
     return {} if settings == "defaults" else dict(word.split("=") for word in settings.split(","))
 
 
-def train(model: str, dataset: Dataset, config: dict[str, object], seed: int, out: Path, epochs: int | None) -> Run:
+def best_epoch(name: str) -> int:
+    """The best epoch of the runs in results.json with validation; 30 for data sets that are not there."""
+    return median_low(TUNED[name]["best_epochs"]) if name in TUNED else 30
+
+
+def train(model: str, dataset: Dataset, config: dict[str, object], seed: int, out: Path, epochs: int) -> Run:
     """Train, or load what is trained. Without validation interactions, all epochs are trained."""
-    limit = epochs or (1000 if len(dataset.valid) else 30)
-    settings = prismrec.Settings(seed=seed, epochs=limit)
+    settings = prismrec.Settings(seed=seed, epochs=epochs)
     if (out / "metrics.json").exists():
         return Run.load(out)
     print(f"{out} ...", flush=True)
