@@ -1,5 +1,7 @@
 """A server process under requests: start, hot swap, a refused run, stop."""
 
+import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -162,6 +165,32 @@ def test_what_cannot_be_served_ends_with_one_line(tmp_path: Path) -> None:
 def test_a_taken_address_is_refused(run_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="free address"):
         serve(ServerSettings(run_folder, port=taken.getsockname()[1]))
+
+
+def test_workers_share_the_connections_and_refuse_a_second_server(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "run")
+    with running(folder, tmp_path / "log", "--workers", "2") as server, contextlib.ExitStack() as stack:
+        wait_until(lambda: len(server.events("loaded")) == 2)
+        time.sleep(1)  # from loading to listening
+        port = int(server.url.rpartition(":")[2])
+        address = ("127.0.0.1", port)
+        workers = [int(str(line["pid"])) for line in server.events("loaded")]
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        connections = [stack.enter_context(socket.create_connection(address)) for _ in range(40)]
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)  # the first one finds all connections waiting
+            time.sleep(0.5)
+        for connection in connections:
+            connection.sendall(b"GET /api/run HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for connection in connections:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        answering = Counter(line["pid"] for line in server.events("request") if line["route"] == "/api/run")
+        with pytest.raises(InputError, match="free address"):
+            serve(ServerSettings(folder, port=port, workers=2))
+    assert len(answering) == 2
+    if sys.platform == "linux":
+        assert min(answering.values()) >= 4
 
 
 @pytest.mark.parametrize(

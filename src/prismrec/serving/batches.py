@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _LARGEST_BATCH = 256
 """Lists that are computed together."""
+_TURNS = 3
+"""Turns of the event loop from the arrival of a request to the queue: read, start a task, receive the body."""
 _PART = 64
 """Lists, or items to explain, in a part of a large request."""
 _VARIED_PART = 4
@@ -124,6 +126,7 @@ class Answerer:
     async def _answer_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
+            await self._receive()
             together = self._take()
             answers = await loop.run_in_executor(self._thread, self._answers, together)
             for waiting, answer in zip(together, answers, strict=True):
@@ -134,6 +137,14 @@ class Answerer:
                 else:
                     waiting.answer.set_result(answer)
         self._loop = None
+
+    async def _receive(self) -> None:
+        """Let requests that have arrived reach the queue, so that one batch answers them all."""
+        before = -1
+        while before < len(self._waiting) < _LARGEST_BATCH:
+            before = len(self._waiting)
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
 
     def _take(self) -> list[_Waiting]:
         """The first waiting request and others of its kind; they no longer wait."""

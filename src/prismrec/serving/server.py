@@ -1,8 +1,8 @@
 """The server process: address, workers, signals."""
 
+import gc
 import os
 import signal
-import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from prismrec.errors import InputError
 from prismrec.serving.app import create_app
+from prismrec.serving.listener import listen, one_per_worker
 from prismrec.serving.logs import log
 from prismrec.serving.served import load_served
 from prismrec.serving.settings import ServerSettings
@@ -31,7 +32,10 @@ class _App:
     def __call__(self) -> FastAPI:
         threads = max(1, (os.cpu_count() or 1) // self.settings.workers)
         torch.set_num_threads(min(threads, torch.get_num_threads()))
-        return create_app(self.settings)
+        app = create_app(self.settings)
+        gc.collect()
+        gc.freeze()  # a collection of all objects would stop the answers for a tenth of a second or more
+        return app
 
 
 def serve(settings: ServerSettings) -> None:
@@ -40,7 +44,7 @@ def serve(settings: ServerSettings) -> None:
     Raises:
         InputError: the run cannot be served, or the address is taken.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = {"host": host, "port": port, "workers": settings.workers}
     if settings.workers == 1:
@@ -55,7 +59,7 @@ def serve(settings: ServerSettings) -> None:
         with tempfile.TemporaryDirectory(prefix="prismrec-metrics-") as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             log("serving", **address)
-            Multiprocess(_config(_App(settings), settings), [listener]).run()
+            Multiprocess(_config(_App(settings), settings), [one_per_worker(listener)]).run()
     log("stopped")
 
 
@@ -71,27 +75,6 @@ def _config(app: FastAPI | _App, settings: ServerSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=int(settings.limits.seconds) + 1,
         timeout_worker_healthcheck=_START_SECONDS,
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address.
-
-    Raises:
-        InputError: it cannot be bound.
-    """
-    if not host:  # which the system would take for all addresses
-        raise InputError("address", "no host", "a free address of this machine")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, ValueError, TypeError) as error:  # the last two: a name that cannot be encoded
-        listener.close()
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError("address", f"{host}:{port} ({reason})", "a free address of this machine") from error
-    listener.set_inheritable(True)
-    return listener
 
 
 def read_token(path: Path | None, environment: str | None) -> str | None:

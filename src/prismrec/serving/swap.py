@@ -74,7 +74,11 @@ class Current:
         count_swap("swapped")
         log("swapped", run=served.name, before=before.name)
         del before
+        is_frozen = gc.get_freeze_count() > 0
+        gc.unfreeze()
         gc.collect()  # runs contain cycles; the old one ends with its last request
+        if is_frozen:
+            gc.freeze()
 
 
 def _look(path: Path) -> _State:
