@@ -15,13 +15,15 @@ import prismrec
 from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
+from prismrec.experiments.synthetic import random_dataset
 from prismrec.records import Settings
 from prismrec.retrieval import indexed_search
 from prismrec.retrieval.indexed_search import IndexedSearch
+from prismrec.retrieval.search import ExactSearch
 from prismrec.retrieval.similar import MODEL, SCORE
 from prismrec.runs import Run, build_index, bulk, find_problems, locked
 from prismrec.runs import index as index_of_runs
-from prismrec.types import Interactions, Vocabulary
+from prismrec.types import Embeddings, Interactions, Vocabulary
 
 pytest.importorskip("faiss", reason="faiss is not installed: pip install faiss-cpu")
 
@@ -42,6 +44,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def small_runs_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_of_runs, "LEAST_ITEMS", 10)
+    monkeypatch.setattr(index_of_runs, "_LARGEST_SHARE", 1.0)
     monkeypatch.setattr(indexed_search, "_LEAST_ALLOWED", 10)
 
 
@@ -72,6 +75,25 @@ def test_a_run_searches_with_its_index_and_lists_nearly_the_same(folder: Path) -
 def test_small_runs_are_searched_exactly(folder: Path) -> None:
     build_index(Run.load(folder))
     assert IndexedSearch not in searches(Run.load(folder))
+
+
+def test_vectors_without_groups_are_searched_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_of_runs, "LEAST_ITEMS", 10)
+    data = random_dataset(200, 4000, 8000, {}, seed=0)
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.randn(4200, 32, generator=rng)
+    centres = 10 * torch.randn(40, 32, generator=rng)
+    prismrec.train("most-popular", data, out=tmp_path / "run")
+    run = Run.load(tmp_path / "run")
+    for name, rows, expected in (
+        ("noise", noise, ExactSearch),
+        ("groups", centres[torch.arange(4200) % 40] + noise, IndexedSearch),
+    ):
+        embeddings = Embeddings(users=rows[:200], items=rows[200:])
+        replace(run, embeddings=embeddings, folder=None, weights={}).save(tmp_path / name)
+        record = build_index(Run.load(tmp_path / name))
+        assert searches(Run.load(tmp_path / name))[0] is expected, record
+        assert record.score.used is (expected is IndexedSearch)
 
 
 @pytest.mark.usefixtures("small_runs_use_it")

@@ -26,10 +26,16 @@ def index(
     if as_json:
         typer.echo(record.model_dump_json(exclude={"score": {"file"}, "similar": {"file"}}))
         return
-    _report("recommend", record.score)
-    _report("similar", record.similar)
+    searches = {"recommend": record.score, "similar": record.similar}
+    for name, search in searches.items():
+        _report(name, search)
     if len(finished.items) < LEAST_ITEMS:
         typer.echo(f"note: runs of fewer than {LEAST_ITEMS:,} items are searched exactly, without the index", err=True)
+        return
+    for name, search in searches.items():
+        if not search.used:
+            reason = "a query would have to read a large part of the lists"
+            typer.echo(f"note: {name} searches exactly, without the index: {reason}", err=True)
 
 
 def _report(name: str, record: "SearchRecord") -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 from torch import Tensor
 
 from prismrec.errors import InputError, ParameterError
@@ -27,6 +27,11 @@ from prismrec.runs.staging import INDEX, current, tidy
 
 RECALL = 0.97
 """The recall that an index is built for."""
+_LARGEST_SHARE = 0.25
+"""If a query reads more of the lists, exact search is the better choice.
+
+It takes up to four times as long for one query, and is as fast for several at once.
+"""
 _RECORD = "index.json"
 _EMBEDDINGS = "embeddings.safetensors"
 _QUERIES = 1000
@@ -56,6 +61,12 @@ class SearchRecord(BaseModel):
     """That of exact search."""
     seconds: float
     """Time to build."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def used(self) -> bool:
+        """Whether searches use the index. They are exact if a query would read a large part of the lists."""
+        return self.probes <= _LARGEST_SHARE * self.lists
 
 
 class IndexRecord(BaseModel):
@@ -160,7 +171,7 @@ def read_record(folder: Path) -> IndexRecord | None:
 
 
 def find_index(folder: Path, items: int) -> Callable[[str], ItemIndex | None]:
-    """The function that reads the index of a search, or None if the run has none or too few items to need it.
+    """The function that reads the index of a search, or None if the run has none or exact search is better.
 
     Args:
         folder: the run directory.
@@ -172,6 +183,8 @@ def find_index(folder: Path, items: int) -> Callable[[str], ItemIndex | None]:
         if record is None or items < LEAST_ITEMS:
             return None
         search = record.score if by == SCORE else record.similar
+        if not search.used:
+            return None
         path = current(folder) / INDEX / _file(by)
         check_file(path, search.file)
         try:
