@@ -87,11 +87,20 @@ class IndexedSearch:
         deep = np.flatnonzero(depths > _DEEPEST)
         blocks = np.split(shallow, range(_QUERIES_AT_ONCE, len(shallow), _QUERIES_AT_ONCE))
         for rows in [*blocks, deep] if len(deep) else blocks:
-            find = self._exact.search if rows is deep else self._search_block
+            find = self._exact.search if rows is deep else self._search_on_one_thread
             found = find(queries[torch.from_numpy(rows)].float(), k, hidden.of_users(rows))
             items[rows] = found.items
             scores[rows] = found.scores
         return Ranking(items, scores)
+
+    def _search_on_one_thread(self, queries: Tensor, k: int, hidden: Interactions) -> Ranking:
+        """Threads of PyTorch gain little here, and on a busy machine they wait for each other for milliseconds."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return self._search_block(queries, k, hidden)
+        finally:
+            torch.set_num_threads(threads)
 
     def _search_block(self, queries: Tensor, k: int, hidden: Interactions) -> Ranking:
         depth = k + int(hidden.user_degrees.max(initial=0))
