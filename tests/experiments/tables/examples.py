@@ -38,6 +38,17 @@ def table(**changes: Any) -> Table:
     return Table.model_validate({**fields, **changes})
 
 
-def run(table: Table, source: Source, out: Path, watcher: Watcher | None = None, **options: Any) -> Outcome:
+def run(
+    table: Table,
+    source: Source,
+    out: Path,
+    watcher: Watcher | None = None,
+    *,
+    finished_only: bool = False,
+    **options: Any,
+) -> Outcome:
     narrowed = Options(**{"seeds": 1, "epochs": 2, "device": "cpu", **options})
-    return reproduce(table, [source], out, narrowed, lambda model, source: Chosen({}, "defaults"), watcher=watcher)
+    choice = Chosen({}, "defaults")
+    return reproduce(
+        table, [source], out, narrowed, lambda model, source: choice, watcher=watcher, finished_only=finished_only
+    )

@@ -99,7 +99,8 @@ def _dots(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
         if published is not None:
             axes.plot(published, y, "D", color=COLOURS[1], markerfacecolor="none", markersize=5)
     axes.set_yticks(range(len(shown)), [row.label for row in shown])
-    axes.set_xlabel(f"{metric} (● ours, ◇ published)" if any(same_data(row) for row in shown) else metric)
+    has_published = any(metric in (same_data(row) or {}) for row in shown)
+    axes.set_xlabel(f"{metric} (● ours, ◇ published under another protocol)" if has_published else metric)
     return figure
 
 

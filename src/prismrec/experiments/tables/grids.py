@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prismrec.experiments.tables.outcome import ALPHA, Measurement, Outcome, Published, RowOutcome
+from prismrec.experiments.tables.outcome import ALPHA, Measurement, Outcome, RowOutcome
+from prismrec.experiments.tables.published import Published
 
 NONE = "–"
+OTHER = "†"
+_PROTOCOLS = f"{OTHER} Published under another protocol, which is described under Protocol."
+_OTHER_DATA = "Data with other counts of users, items or interactions. Do not compare these values with ours directly."
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,15 @@ def result_grids(outcome: Outcome) -> list[Grid]:
 def _results_on(outcome: Outcome, data: str) -> Grid:
     rows = [row for row in outcome.rows if row.data == data]
     has_published = {metric: any(metric in (same_data(row) or {}) for row in rows) for metric in outcome.metrics}
-    header = ["row"]
+    seeds = {len(row.cells) for row in rows if row.cells}
+    header = ["row", "seeds"] if len(seeds) > 1 else ["row"]
     for metric in outcome.metrics:
-        header += [f"{metric} published", metric, "difference"] if has_published[metric] else [metric]
+        header += [f"{metric} published{OTHER}", metric, "difference"] if has_published[metric] else [metric]
     starred = {(test.label, test.metric) for test in outcome.tests if test.data == data and test.p_holm <= ALPHA}
     best, texts = set(), []
     tops = {metric: _top(rows, metric) for metric in outcome.metrics}
     for number, row in enumerate(rows):
-        cells = [row.label]
+        cells = [row.label, str(len(row.cells))] if len(seeds) > 1 else [row.label]
         for metric in outcome.metrics:
             published = (same_data(row) or {}).get(metric)
             ours = row.metrics.get(metric)
@@ -54,12 +59,13 @@ def _results_on(outcome: Outcome, data: str) -> Grid:
             else:
                 cells.append(shown)
         texts.append(tuple(cells))
-    return Grid(f"Results on {data}", tuple(header), tuple(texts), _caption(outcome), frozenset(best))
+    caption = _caption(outcome, seeds, has_star=bool(starred), has_published=any(has_published.values()))
+    return Grid(f"Results on {data}", tuple(header), tuple(texts), caption, frozenset(best))
 
 
 def same_data(row: RowOutcome) -> dict[str, float] | None:
     """The published values of a row on the same data, from the table itself."""
-    return next((each.values for each in row.published if each.same), None)
+    return next((each.values for each in row.published if each.same and not each.other_paper), None)
 
 
 def _top(rows: Sequence[RowOutcome], metric: str) -> float | None:
@@ -78,35 +84,68 @@ def _difference(ours: Measurement | None, published: float | None) -> str:
     return f"{ours.mean - published:+.4f} ({ours.mean / published - 1:+.1%})"
 
 
-def _caption(outcome: Outcome) -> str:
-    seeds = {len(row.cells) for row in outcome.rows if row.cells}
+def _caption(outcome: Outcome, seeds: set[int], *, has_star: bool, has_published: bool) -> str:
     parts = []
     if seeds and max(seeds) > 1:
-        parts.append("Mean ± standard deviation over the seeds.")
-    if any(test.p_holm <= ALPHA for test in outcome.tests):
+        parts.append("Mean ± sample standard deviation over the seeds.")
+    if 1 in seeds:
+        parts.append("One seed" + (" where there is no ±." if max(seeds) > 1 else ", so the spread is not known."))
+    if has_star:
         parts.append(
             f"* differs from {outcome.reference}: paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's "
-            "adjustment for all rows and metrics."
+            "adjustment for all rows and metrics of the data set."
         )
+    if has_published:
+        parts.append(_PROTOCOLS)
     return " ".join(parts)
 
 
+def others_grid(outcome: Outcome) -> list[Grid]:
+    """What other papers report for the same models on the same data, beside ours."""
+    found = [
+        (row, each)
+        for row in outcome.rows
+        for each in row.published
+        if each.same and each.other_paper and any(metric in each.values for metric in outcome.metrics)
+    ]
+    metrics = [metric for metric in outcome.metrics if any(metric in each.values for _, each in found)]
+    header = ["row", "data", "source"]
+    for metric in metrics:
+        header += [f"{metric} published{OTHER}", metric]
+    rows = []
+    for row, each in found:
+        cells = [row.label, row.data, each.source]
+        for metric, published in zip(metrics, _values(each, metrics), strict=True):
+            cells += [published, _ours(row, row.metrics.get(metric))]
+        rows.append(tuple(cells))
+    title = "Published in other papers on the same data"
+    return [Grid(title, tuple(header), tuple(rows), _PROTOCOLS)] if rows else []
+
+
 def elsewhere_grid(outcome: Outcome) -> list[Grid]:
-    """Published values on other data, or of other papers on data with other counts."""
-    lines = []
+    """Published values on data with other counts."""
+    lines = {}
     for label in dict.fromkeys(row.label for row in outcome.rows):
-        seen = set()
         for row in outcome.rows:
             for each in row.published:
-                key = (label, each.source, each.data)
-                if row.label == label and not each.same and key not in seen:
-                    seen.add(key)
-                    lines.append((label, each.source, each.data, *_values(each, outcome.metrics)))
+                if row.label == label and not each.same and any(metric in each.values for metric in outcome.metrics):
+                    lines[label, each.source, each.data] = (
+                        label,
+                        each.source,
+                        each.data,
+                        *_values(each, outcome.metrics),
+                    )
     if not lines:
         return []
-    caption = "Data with other counts of users, items or interactions. Do not compare these values with ours directly."
-    header = ("row", "source", "data", *outcome.metrics)
-    return [Grid("Published on other data", header, tuple(lines), caption)]
+    header = ("row", "source", "data", *[f"{metric}{OTHER}" for metric in outcome.metrics])
+    return [Grid("Published on other data", header, tuple(lines.values()), f"{_OTHER_DATA} {_PROTOCOLS}")]
+
+
+def published_protocols(outcome: Outcome) -> dict[str, str]:
+    """How the papers measured whose values are shown, by their names."""
+    found = {"The paper": outcome.published_protocol}
+    found |= {each.source: each.protocol for row in outcome.rows for each in row.published if each.other_paper}
+    return {source: protocol for source, protocol in found.items() if protocol}
 
 
 def _values(published: Published, metrics: Sequence[str]) -> list[str]:
@@ -137,7 +176,7 @@ def claims_grid(outcome: Outcome) -> list[Grid]:
         agree, undecided, against = each.counts
         counts = f"{agree} agree, {undecided} undecided, {against} disagree"
         rows.append((each.says, each.data, each.verdict, counts))
-    test = f"paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's adjustment for all claims."
+    test = f"paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's adjustment for all claims on the data set."
     caption = f"By {outcome.decisive}: {test}"
     return [Grid("The paper's claims", ("claim", "data", "verdict", "comparisons"), tuple(rows), caption)]
 

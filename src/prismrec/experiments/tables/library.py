@@ -13,6 +13,7 @@ from prismrec.experiments.config_file import SUFFIXES, read_config_file
 from prismrec.experiments.tables.schema import Paper, Table
 
 _FOLDER = Path(__file__).parent
+_PUBLISHED = _FOLDER / "published"
 _PAPERS = "papers.yaml"
 _SETTINGS = "settings.yaml"
 
@@ -40,6 +41,12 @@ def table_names() -> list[str]:
 def all_tables() -> tuple[Table, ...]:
     """All tables."""
     return tuple(read_table(name) for name in table_names())
+
+
+@cache
+def reported_tables() -> tuple[Table, ...]:
+    """All tables, and those of other papers whose values are shown beside ours."""
+    return (*all_tables(), *[_parse(path) for path in sorted(_PUBLISHED.glob("*.yaml"))])
 
 
 def read_table(name: str) -> Table:

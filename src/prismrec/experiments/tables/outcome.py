@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from prismrec.evaluation import UserGroups, compare, holm
 from prismrec.evaluation.significance import Comparison, spread
 from prismrec.experiments.tables.cells import Result, Values
-from prismrec.experiments.tables.library import all_tables, counts
 from prismrec.experiments.tables.plan import Entry, train_command
+from prismrec.experiments.tables.published import Published, published_for
 from prismrec.experiments.tables.schema import Claim, Table
 
 ALPHA = 0.05
@@ -29,21 +29,6 @@ class Measurement(BaseModel):
     """Sample standard deviation; None for one seed."""
     values: tuple[float, ...]
     """One per seed."""
-
-
-class Published(BaseModel):
-    """What a paper reports for a row."""
-
-    model_config = _CLOSED
-
-    source: str
-    """The paper and the place in it."""
-    data: str
-    """The data set as the paper calls it."""
-    same: bool
-    """Whether the counts of users, items and interactions are those of our data."""
-    values: dict[str, float]
-    """By metric."""
 
 
 class RowOutcome(BaseModel):
@@ -179,38 +164,6 @@ def summarise(
         reason=entry.reason,
         error=error,
     )
-
-
-def published_for(entry: Entry, table: Table) -> tuple[Published, ...]:
-    """What this table reports for a row, then what others report for the same model on the same data."""
-    row = entry.row
-    found = []
-    for key, values in row.published.items():
-        by_metric = {metric: value for metric, value in zip(table.metrics, values, strict=True) if value is not None}
-        source = f"{table.paper.short}, {table.place}"
-        title = table.paper.data[key].title
-        found.append(Published(source=source, data=title, same=key == entry.source.published, values=by_metric))
-    if row.is_plain and entry.source.published is not None:
-        title = table.paper.data[entry.source.published].title
-        found += _elsewhere(row.model, title, table, counts(entry.source.dataset))
-    return tuple(found)
-
-
-def _elsewhere(model: str, title: str, table: Table, size: tuple[int, int, int]) -> list[Published]:
-    """What the tables of other papers report for a model on data of the same title."""
-    found: dict[str, Published] = {}
-    for other in all_tables():
-        if other.paper.cite == table.paper.cite:
-            continue
-        for row in other.rows:
-            for key, values in row.published.items():
-                data = other.paper.data[key]
-                if row.model == model and row.is_plain and data.title == title:
-                    by_metric = {m: v for m, v in zip(other.metrics, values, strict=True) if v is not None}
-                    source = f"{other.paper.short}, {other.place}"
-                    same = data.is_same(*size)
-                    found.setdefault(source, Published(source=source, data=title, same=same, values=by_metric))
-    return list(found.values())
 
 
 def mean_over_seeds(parts: Sequence[Users]) -> Users:

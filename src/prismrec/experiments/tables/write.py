@@ -11,6 +11,8 @@ from prismrec.experiments.tables.grids import (
     claims_grid,
     elsewhere_grid,
     group_grids,
+    others_grid,
+    published_protocols,
     result_grids,
     same_data,
     settings_grid,
@@ -25,7 +27,16 @@ _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
     "^": r"\^{}",
     "\\": r"\textbackslash{}",
 }
-_LATEX |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "λ": r"$\lambda$", "₁": "$_1$", "₂": "$_2$", "≤": r"$\le$"}
+_LATEX |= {
+    "±": r"$\pm$",
+    "–": "--",
+    "α": r"$\alpha$",
+    "λ": r"$\lambda$",
+    "₁": "$_1$",
+    "₂": "$_2$",
+    "≤": r"$\le$",
+    "†": r"$\dagger$",
+}
 
 
 def check_folder(folder: Path) -> None:
@@ -65,7 +76,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
 def markdown(outcome: Outcome) -> str:
     """The results as Markdown."""
     grids = [*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)]
-    grids += [*elsewhere_grid(outcome), *absent_grid(outcome), *settings_grid(outcome)]
+    grids += [*others_grid(outcome), *elsewhere_grid(outcome), *absent_grid(outcome), *settings_grid(outcome)]
     parts = [f"# {outcome.title}", ""]
     if outcome.cite:
         parts += [f"{outcome.place} of {outcome.cite}", ""]
@@ -75,7 +86,7 @@ def markdown(outcome: Outcome) -> str:
             parts += [grid.caption.replace("*", r"\*"), ""]
     protocol = "; ".join(f"{name}: {value}" for name, value in outcome.protocol.items())
     parts += ["## Protocol", "", f"- Ours: {protocol}."]
-    parts += [f"- The paper: {outcome.published_protocol}"] if outcome.published_protocol else []
+    parts += [f"- {source}: {protocol}" for source, protocol in published_protocols(outcome).items()]
     parts += [f"- {note}" for note in outcome.notes]
     if outcome.command:
         parts += ["", "## Run it again", "", f"    {outcome.command}"]
@@ -128,7 +139,8 @@ def _latex(text: str) -> str:
 
 def table_csv(outcome: Outcome) -> str:
     """One line per row, data set and metric."""
-    columns = ["data", "row", "model", "metric", "mean", "sd", "seeds", "published", "difference", "p_holm", "reason"]
+    columns = ["data", "row", "model", "metric", "mean", "sd", "seeds"]
+    columns += ["published", "published_in", "difference", "p_holm", "reason"]
     p_values = {(test.data, test.label, test.metric): test.p_holm for test in outcome.tests}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -140,6 +152,7 @@ def table_csv(outcome: Outcome) -> str:
             difference = None if ours is None or published is None else ours.mean - published
             values = [None, None, 0] if ours is None else [ours.mean, ours.sd, len(ours.values)]
             p_holm = p_values.get((row.data, row.label, metric))
-            reason = row.error or row.reason
-            writer.writerow([row.data, row.label, row.model, metric, *values, published, difference, p_holm, reason])
+            source = None if published is None else f"{row.published[0].source} (another protocol)"
+            known = [published, source, difference, p_holm, row.error or row.reason]
+            writer.writerow([row.data, row.label, row.model, metric, *values, *known])
     return text.getvalue()
