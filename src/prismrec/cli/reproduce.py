@@ -264,7 +264,7 @@ def _show(outcome: "Outcome", folder: Path) -> None:
     console = Console(highlight=False)
     for grid in [*result_grids(outcome), *claims_grid(outcome)]:
         shown = RichTable(*grid.header, title=grid.title, title_justify="left", caption=grid.caption)
-        for column in shown.columns[1:]:
+        for column in shown.columns[grid.texts :]:
             column.justify = "right"
         for cells in grid.rows:
             shown.add_row(*cells)

@@ -62,6 +62,15 @@ def test_a_claim_is_judged_by_paired_tests(means: dict[str, float], verdict: str
     assert (found.verdict, found.counts) == (verdict, counts)
 
 
+def test_a_claim_says_how_many_rows_could_not_be_compared() -> None:
+    (found,) = judge(table(), users(MF=0.0, VBPR=0.1), "shop")
+    assert (found.verdict, found.counts, found.missing) == ("holds", (1, 0, 0), 1)
+    (grid,) = claims_grid(an_outcome(verdicts=(found,)))
+    assert grid.rows[0][2] == "1 agree, 0 undecided, 0 disagree, 1 not computed"
+    (found,) = judge(table(), users(popular=0.0, MF=0.0, VBPR=0.1), "shop")
+    assert found.missing == 0
+
+
 def test_a_claim_about_rows_that_were_not_run_is_not_judged() -> None:
     assert judge(table(), users(popular=0.0, MF=0.0), "shop") == ()
 
@@ -165,10 +174,11 @@ def test_values_of_several_papers_for_a_baseline_stand_beside_ours_on_the_same_d
     ours = {"recall@20": Measurement(mean=0.0934, sd=None, values=(0.0934,))}
     outcome = an_outcome(rows=(a_row("LightGCN", metrics=ours, published=tuple(found.values())),))
     (grid,) = others_grid(outcome)
-    assert [line[2:5] for line in grid.rows] == [
-        ("MMRec (commit e775373), one run per model", "0.0922", "0.0934"),
-        ("DA-MRS (KDD 2024), logs", "0.0916", "0.0934"),
-    ]
+    assert grid.rows == (
+        ("LightGCN", "ours", "0.0934"),
+        ("LightGCN", "MMRec (commit e775373), one run per model†", "0.0922"),
+        ("LightGCN", "DA-MRS (KDD 2024), logs†", "0.0916"),
+    )
     assert result_grids(outcome)[0].header == ("row", "recall@20")  # no value of another paper in the main table
     assert set(published_protocols(outcome)) == {each.source for each in found.values() if each.other_paper}
     text = markdown(outcome)
@@ -262,4 +272,5 @@ def test_a_row_with_fewer_seeds_than_others_says_so(source: Source, tmp_path: Pa
 def test_claims_are_listed_with_their_verdicts(source: Source, tmp_path: Path) -> None:
     outcome = run(table(), source, tmp_path)
     (grid,) = claims_grid(outcome)
-    assert grid.rows[0][:2] == ("VBPR is best.", "demo")
+    assert grid.header == ("claim", "verdict", "comparisons")
+    assert grid.rows[0][0] == "VBPR is best."

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from prismrec.errors import InputError
 from prismrec.experiments.space import grid_of
 from prismrec.experiments.tables.plan import Choose, Chosen, Options, known_choice, make_settings
 from prismrec.experiments.tables.schema import Table
@@ -23,7 +22,7 @@ Report = Callable[[str, "TuneProgress"], None]
 
 
 Searches = Literal["run", "finished", "preview"]
-"""What to do about searches that are not finished: run them, refuse the model, or count the trials that are left."""
+"""What to do about searches that are not finished: run them, take the best trial so far, or count the trials left."""
 
 
 def chooser(
@@ -81,8 +80,6 @@ def _search(
         tell = None if report is None else partial(report, f"{model} on {source.name}")
         run_search(search, report=tell)
     result, left = stored_result(search)
-    if searches == "finished" and result is None:
-        raise InputError(f"hyperparameters of {model}", "no finished search", "the command without --finished")
     if result is None or (searches == "preview" and left):
         return Chosen({}, "defaults", trials=left)
     done = sum(trial.state == "done" for trial in result.trials)

@@ -89,7 +89,7 @@ def _dots(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
     """One line per row: ours with its spread, and the published value on the same data."""
     metric = outcome.decisive
     shown = [row for row in rows if metric in row.metrics][::-1]
-    figure = _figure(7, 0.6 + 0.26 * len(shown))
+    figure = _figure(5.6, 0.6 + 0.26 * len(shown))
     axes = figure.subplots()
     axes.grid(visible=True, axis="x")
     for y, row in enumerate(shown):
@@ -99,6 +99,7 @@ def _dots(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
         if published is not None:
             axes.plot(published, y, "D", color=COLOURS[1], markerfacecolor="none", markersize=5)
     axes.set_yticks(range(len(shown)), [row.label for row in shown])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     has_published = any(metric in (same_data(row) or {}) for row in shown)
     axes.set_xlabel(f"{metric} (● ours, ◇ published under another protocol)" if has_published else metric)
     return figure
@@ -265,7 +266,7 @@ def _curves(_outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure | None":
     trained = [row for row in rows if len(row.cells[0].curve.epochs) > 1]
     if not trained:
         return None
-    figure = _figure(7, 3.2 if len(trained) <= 10 else 2.6)
+    figure = _figure(5.6, 3.2 if len(trained) <= 10 else 2.6)
     axes = figure.subplots()
     for n, row in enumerate(trained):
         curve = row.cells[0].curve
@@ -279,7 +280,7 @@ def _curves(_outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure | None":
         )
     axes.set(xlabel="epoch", ylabel=f"validation {trained[0].cells[0].settings.metric}")
     if len(trained) <= 10:
-        figure.legend(loc="outside right upper", fontsize=8)
+        figure.legend(loc="outside upper center", fontsize=8, ncols=4)
     return figure
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prismrec.experiments.tables.outcome import ALPHA, Measurement, Outcome, RowOutcome
+from prismrec.experiments.tables.outcome import ALPHA, NOT_COMPUTED, Measurement, Outcome, RowOutcome
 from prismrec.experiments.tables.published import Published
 
 NONE = "–"
@@ -22,6 +22,7 @@ class Grid:
         rows: the cells, one text per column.
         caption: what a reader must know.
         best: positions (row, column) of the best values.
+        texts: number of first columns that hold text; the others hold numbers.
     """
 
     title: str
@@ -29,6 +30,12 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     best: frozenset[tuple[int, int]] = frozenset()
+    texts: int = 1
+
+
+def _place(outcome: Outcome, data: str) -> tuple[str, ...]:
+    """The cell that names a data set; none if there is only one."""
+    return (data,) if len(outcome.data) > 1 else ()
 
 
 def result_grids(outcome: Outcome) -> list[Grid]:
@@ -59,7 +66,7 @@ def _results_on(outcome: Outcome, data: str) -> Grid:
             else:
                 cells.append(shown)
         texts.append(tuple(cells))
-    caption = _caption(outcome, seeds, has_star=bool(starred), has_published=any(has_published.values()))
+    caption = _caption(outcome, rows, has_star=bool(starred), has_published=any(has_published.values()))
     return Grid(f"Results on {data}", tuple(header), tuple(texts), caption, frozenset(best))
 
 
@@ -84,8 +91,10 @@ def _difference(ours: Measurement | None, published: float | None) -> str:
     return f"{ours.mean - published:+.4f} ({ours.mean / published - 1:+.1%})"
 
 
-def _caption(outcome: Outcome, seeds: set[int], *, has_star: bool, has_published: bool) -> str:
-    parts = []
+def _caption(outcome: Outcome, rows: Sequence[RowOutcome], *, has_star: bool, has_published: bool) -> str:
+    missing = sum(row.reason == NOT_COMPUTED for row in rows)
+    seeds = {len(row.cells) for row in rows if row.cells}
+    parts = [f"{missing} of {len(rows)} rows are {NOT_COMPUTED}."] if missing else []
     if seeds and max(seeds) > 1:
         parts.append("Mean ± sample standard deviation over the seeds.")
     if 1 in seeds:
@@ -109,17 +118,15 @@ def others_grid(outcome: Outcome) -> list[Grid]:
         if each.same and each.other_paper and any(metric in each.values for metric in outcome.metrics)
     ]
     metrics = [metric for metric in outcome.metrics if any(metric in each.values for _, each in found)]
-    header = ["row", "data", "source"]
-    for metric in metrics:
-        header += [f"{metric} published{OTHER}", metric]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row, each in found:
-        cells = [row.label, row.data, each.source]
-        for metric, published in zip(metrics, _values(each, metrics), strict=True):
-            cells += [published, _ours(row, row.metrics.get(metric))]
-        rows.append(tuple(cells))
+        place = (row.label, *_place(outcome, row.data))
+        ours = (*place, "ours", *[_ours(row, row.metrics.get(metric)) for metric in metrics])
+        rows += [ours] if ours not in rows else []
+        rows.append((*place, f"{each.source}{OTHER}", *_values(each, metrics)))
+    header = ("row", *_place(outcome, "data"), "source", *metrics)
     title = "Published in other papers on the same data"
-    return [Grid(title, tuple(header), tuple(rows), _PROTOCOLS)] if rows else []
+    return [Grid(title, header, tuple(rows), _PROTOCOLS, texts=len(header) - len(metrics))] if rows else []
 
 
 def elsewhere_grid(outcome: Outcome) -> list[Grid]:
@@ -138,7 +145,8 @@ def elsewhere_grid(outcome: Outcome) -> list[Grid]:
     if not lines:
         return []
     header = ("row", "source", "data", *[f"{metric}{OTHER}" for metric in outcome.metrics])
-    return [Grid("Published on other data", header, tuple(lines.values()), f"{_OTHER_DATA} {_PROTOCOLS}")]
+    caption = f"{_OTHER_DATA} {_PROTOCOLS}"
+    return [Grid("Published on other data", header, tuple(lines.values()), caption, texts=3)]
 
 
 def published_protocols(outcome: Outcome) -> dict[str, str]:
@@ -175,10 +183,12 @@ def claims_grid(outcome: Outcome) -> list[Grid]:
     for each in outcome.verdicts:
         agree, undecided, against = each.counts
         counts = f"{agree} agree, {undecided} undecided, {against} disagree"
-        rows.append((each.says, each.data, each.verdict, counts))
+        counts += f", {each.missing} not computed" if each.missing else ""
+        rows.append((each.says, *_place(outcome, each.data), each.verdict, counts))
     test = f"paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's adjustment for all claims on the data set."
     caption = f"By {outcome.decisive}: {test}"
-    return [Grid("The paper's claims", ("claim", "data", "verdict", "comparisons"), tuple(rows), caption)]
+    header = ("claim", *_place(outcome, "data"), "verdict", "comparisons")
+    return [Grid("The paper's claims", header, tuple(rows), caption, texts=len(header))]
 
 
 def test_grid(outcome: Outcome) -> list[Grid]:
@@ -188,7 +198,7 @@ def test_grid(outcome: Outcome) -> list[Grid]:
     rows = [
         (
             each.label,
-            each.data,
+            *_place(outcome, each.data),
             each.metric,
             f"{each.difference:+.4f}" + ("" if each.relative is None else f" ({each.relative:+.1%})"),
             f"{each.interval[0]:+.4f} to {each.interval[1]:+.4f}",
@@ -197,9 +207,9 @@ def test_grid(outcome: Outcome) -> list[Grid]:
         )
         for each in outcome.tests
     ]
-    header = ("row", "data", "metric", "difference", "95 % interval", "p", "p (Holm)")
+    header = ("row", *_place(outcome, "data"), "metric", "difference", "95 % interval", "p", "p (Holm)")
     caption = "Means over the seeds of each user, paired by user; bootstrap interval of the mean difference."
-    return [Grid(f"Differences to {outcome.reference}", header, tuple(rows), caption)]
+    return [Grid(f"Differences to {outcome.reference}", header, tuple(rows), caption, texts=len(header) - 4)]
 
 
 def cell_grid(outcome: Outcome) -> list[Grid]:
@@ -211,7 +221,7 @@ def cell_grid(outcome: Outcome) -> list[Grid]:
             rows.append(
                 (
                     row.label,
-                    row.data,
+                    *_place(outcome, row.data),
                     str(cell.settings.seed),
                     f"{cell.best_epoch} of {cell.epochs}",
                     f"{cell.seconds:,.0f}",
@@ -221,8 +231,9 @@ def cell_grid(outcome: Outcome) -> list[Grid]:
                     ", ".join(cell.modalities) or NONE,
                 )
             )
-    header = ("row", "data", "seed", "best epoch", "seconds", "s/epoch", "peak MB", "parameters", "modalities")
-    return [Grid("Trainings", header, tuple(rows))] if rows else []
+    place = _place(outcome, "data")
+    header = ("row", *place, "seed", "best epoch", "seconds", "s/epoch", "peak MB", "parameters", "modalities")
+    return [Grid("Trainings", header, tuple(rows), texts=1 + len(place))] if rows else []
 
 
 def settings_grid(outcome: Outcome) -> list[Grid]:
@@ -231,12 +242,17 @@ def settings_grid(outcome: Outcome) -> list[Grid]:
     for row in outcome.rows:
         if row.cells:
             values = ", ".join(f"{name} = {value}" for name, value in row.settings.items()) or "defaults"
-            rows.append((row.label, row.data, values, row.chosen_by, row.command))
-    header = ("row", "data", "values", "chosen by", "command of the first seed")
-    return [Grid("Hyperparameters", header, tuple(rows))] if rows else []
+            rows.append((row.label, *_place(outcome, row.data), values, row.chosen_by, row.command))
+    header = ("row", *_place(outcome, "data"), "values", "chosen by", "command of the first seed")
+    return [Grid("Hyperparameters", header, tuple(rows), texts=len(header))] if rows else []
 
 
 def absent_grid(outcome: Outcome) -> list[Grid]:
     """Rows without a result, and why."""
-    rows = [(row.label, row.data, row.error or row.reason) for row in outcome.rows if row.error or row.reason]
-    return [Grid("Rows without a result", ("row", "data", "reason"), tuple(rows))] if rows else []
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for row in outcome.rows:
+        if row.error or row.reason:
+            labels.setdefault((*_place(outcome, row.data), row.error or row.reason), []).append(row.label)
+    rows = tuple((", ".join(names), *rest) for rest, names in labels.items())
+    header = ("rows", *_place(outcome, "data"), "reason")
+    return [Grid("Rows without a result", header, rows, texts=len(header))] if rows else []

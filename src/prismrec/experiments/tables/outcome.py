@@ -1,6 +1,6 @@
 """The results of a table: means over seeds, tests over users, and what they say about the paper's claims."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from prismrec.experiments.tables.published import Published, published_for
 from prismrec.experiments.tables.schema import Claim, Table
 
 ALPHA = 0.05
+NOT_COMPUTED = "not computed yet"
+"""Why a row has no result that has not been trained."""
 _CLOSED = ConfigDict(frozen=True)
 Users = Mapping[str, Values]
 """The metrics of the evaluated users by name, `[n]` each, means over the seeds; "users" are their numbers."""
@@ -89,6 +91,8 @@ class Verdict(BaseModel):
     metric: str
     verdict: Literal["holds", "holds in part", "undecided", "does not hold"]
     tests: tuple[Test, ...]
+    missing: int = 0
+    """Number of pairs of rows that could not be compared, because one has no result."""
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -203,19 +207,24 @@ def compare_with_reference(table: Table, users: Mapping[str, Users], data: str) 
 def judge(table: Table, users: Mapping[str, Users], data: str) -> tuple[Verdict, ...]:
     """What the results on a data set say about each claim, by the decisive metric of the table."""
     metric = table.decisive
-    pairs = {claim.says: _pairs(claim, users, metric) for claim in table.claims}
+    labels = [row.label for row in table.all_rows]
+    claims = {claim.says: claim for claim in table.claims}
+    pairs = {says: _pairs(claim, users, metric) for says, claim in claims.items()}
     tests = iter(run_tests([pair for each in pairs.values() for pair in each], users, data))
     verdicts = []
     for says, each in pairs.items():
         if each:
             own = tuple(next(tests) for _ in each)
-            verdicts.append(Verdict(says=says, data=data, metric=metric, verdict=_verdict(own), tests=own))
+            missing = len(_pairs(claims[says], labels, metric)) - len(each)
+            verdict = _verdict(own)
+            verdicts.append(Verdict(says=says, data=data, metric=metric, verdict=verdict, tests=own, missing=missing))
     return tuple(verdicts)
 
 
-def _pairs(claim: Claim, users: Mapping[str, Users], metric: str) -> list[tuple[str, str, str]]:
-    worse = [label for label in users if label not in claim.better] if claim.worse == "others" else claim.worse
-    return [(better, each, metric) for better in claim.better for each in worse if better in users and each in users]
+def _pairs(claim: Claim, labels: Collection[str], metric: str) -> list[tuple[str, str, str]]:
+    """The comparisons of a claim among some rows."""
+    worse = [label for label in labels if label not in claim.better] if claim.worse == "others" else claim.worse
+    return [(better, each, metric) for better in claim.better for each in worse if better in labels and each in labels]
 
 
 def _verdict(tests: Sequence[Test]) -> Literal["holds", "holds in part", "undecided", "does not hold"]:

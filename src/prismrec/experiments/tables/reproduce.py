@@ -1,6 +1,7 @@
 """Compute a table: train what is missing, continue what was interrupted, go on after errors, summarise."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from prismrec.experiments.tables import cells
 from prismrec.experiments.tables.library import counts
 from prismrec.experiments.tables.outcome import (
+    NOT_COMPUTED,
     Outcome,
     RowOutcome,
     Test,
@@ -22,8 +24,6 @@ from prismrec.experiments.tables.plan import Choose, Entry, Options, make_entrie
 from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Missing, Source
 from prismrec.experiments.tables.work import Watcher, Work
-
-NOT_COMPUTED = "not computed yet"
 
 
 def reproduce(
@@ -56,6 +56,8 @@ def reproduce(
     """
     work = Work(out / "cells", watcher or Watcher())
     entries = make_entries(table, sources, options, choose)
+    if finished_only:
+        entries = [replace(each, cells=()) if each.settings.trials else each for each in entries]
     work.add(entries)
     if not finished_only:
         work.run()
