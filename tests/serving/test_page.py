@@ -155,6 +155,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, s
             page = visit.open(view)
             expect(page.locator(sign).first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        message = visit.open("visitor").get_by_text("Nothing yet.").bounding_box()
+        assert message is not None
+        assert message["width"] > 300  # not broken into the cell of one item
 
 
 def test_the_run_shows_its_metrics_curve_and_popularity(browser: Browser, server: Server) -> None:
