@@ -25,7 +25,8 @@ TEXT = {"text": "tfidf"}
 
 
 def encode_pictures(folder: Path, **options) -> Encoded:
-    return encode(folder, image=["images"], encoders={"image": MeanColour()}, **options)["image"]
+    given = {"normalise": "none", **options}
+    return encode(folder, image=["images"], encoders={"image": MeanColour()}, **given)["image"]
 
 
 def row_of(dataset: Dataset, modality: str, item: str) -> np.ndarray:
@@ -152,11 +153,12 @@ def test_another_encoder_does_not_use_the_rows_of_the_first(folder):
 
     encode_pictures(folder)
     first = row_of(load(folder), "image", "item-003")
-    encode(folder, image=["images"], encoders={"image": Darker()})
+    encode(folder, image=["images"], encoders={"image": Darker()}, normalise="none")
     np.testing.assert_allclose(row_of(load(folder), "image", "item-003"), first / 2)
 
 
 def test_normalisation_is_applied_and_recorded(folder):
+    assert encode(folder, image=["images"], encoders={"image": MeanColour()})["image"].manifest.normalisation == "rows"
     raw = encode_pictures(folder)
     assert raw.manifest.normalisation == "none"
     plain = load(folder).features["image"]

@@ -81,7 +81,8 @@ def _encode(source: Path) -> None:
     from prismrec.content import encode
 
     with EncodingLines() as lines:
-        encoded = encode(source, encoders=_ENCODERS, progress=lines.report)
+        # The rows of the built-in encoders have length 1 as they are.
+        encoded = encode(source, encoders=_ENCODERS, normalise="none", progress=lines.report)
     for each in encoded.values():
         show_encoded(each, quiet=True)
 

@@ -17,7 +17,7 @@ _IMAGE_HELP = "A column with paths of pictures, or a folder with pictures named 
 _AUDIO_HELP = "A column with paths of sounds, or a folder with sounds named by item id; columns may be repeated."
 _VIDEO_HELP = "A column with paths of videos, or a folder with videos named by item id; columns may be repeated."
 _NAME_HELP = "Name of the modality, if one kind of content is encoded; text, image or audio if not given."
-_NORMALISE_HELP = "none, rows (each row has length 1) or standardise (each column has mean 0 and variance 1)."
+_NORMALISE_HELP = "rows (each row has length 1), standardise (each column has mean 0 and variance 1) or none."
 _FORMAT_HELP = "safetensors or parquet."
 _WORKERS_HELP = "Threads that decode files; the number of cores if not given."
 _REFIT_HELP = "Fit the built-in encoders again, although an earlier call fitted them."
@@ -43,7 +43,7 @@ def features(
     audio_encoder: AudioEncoder = None,
     video_encoder: VideoEncoder = None,
     name: Annotated[str | None, typer.Option("--name", help=_NAME_HELP)] = None,
-    normalise: Annotated[str, typer.Option("--normalise", help=_NORMALISE_HELP)] = "none",
+    normalise: Annotated[str, typer.Option("--normalise", help=_NORMALISE_HELP)] = "rows",
     file_format: FileFormat = "safetensors",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     workers: Workers = None,

@@ -30,7 +30,7 @@ def encode(
     video: Sequence[str] = (),
     encoders: Mapping[ContentKind, str | Encoder] | None = None,
     name: str | None = None,
-    normalise: Normalisation = "none",
+    normalise: Normalisation = "rows",
     file_format: FileFormat = "safetensors",
     device: DeviceName = "auto",
     workers: int | None = None,
@@ -50,7 +50,7 @@ def encode(
         video: columns with paths of videos, or one folder with videos named by item id.
         encoders: the encoder of each kind of content, by name; `DEFAULTS` has the others.
         name: name of the modality, if one kind is encoded; the kind if not given.
-        normalise: "rows" divides each row by its length, "standardise" gives each column mean 0 and variance 1.
+        normalise: "rows": rows of length 1; "standardise": columns of mean 0 and variance 1; "none": as encoded.
         file_format: "safetensors" or "parquet".
         device: where neural networks run.
         workers: threads that decode; the number of cores if not given.

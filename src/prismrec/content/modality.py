@@ -47,7 +47,7 @@ ReportModality = Callable[[str, Progress], None]
 class EncodeOptions:
     """How to encode; the parameters of `encode`."""
 
-    normalise: Normalisation = "none"
+    normalise: Normalisation = "rows"
     file_format: FileFormat = "safetensors"
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     refit: bool = False
