@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from prismrec.retrieval.item_map import FeatureSpace, ItemMap, Nearest
+from prismrec.retrieval.item_map import Average, FeatureSpace, ItemMap, Linear, Nearest
 from prismrec.retrieval.newcomers import MapSettings, Newcomers
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.types import Embeddings, Interactions
@@ -77,14 +77,17 @@ def test_wide_features_are_projected() -> None:
     torch.testing.assert_close((x * x).sum(1), torch.ones(40))  # the directions hold everything that varies
 
 
-@pytest.mark.parametrize("kind", ["linear", "nearest"])
+@pytest.mark.parametrize("kind", ["linear", "nearest", "average"])
 def test_a_map_of_items_is_restored_from_its_tensors(kind: str) -> None:
     embeddings, train, valid, features = world()
     newcomers = choose_newcomers(embeddings, train, valid, features)
-    assert newcomers.item_map is not None
-    if kind == "nearest":
-        space = newcomers.item_map.space
-        item_map = ItemMap(space, Nearest(space(features), embeddings.items, 5), 1.5)
-        newcomers = Newcomers(newcomers.user_map, item_map)
+    space = FeatureSpace.of(features)
+    x = space(features)
+    linear = Linear(torch.randn(x.shape[1], embeddings.items.shape[1]), torch.randn(embeddings.items.shape[1]))
+    nearest = Nearest(x, embeddings.items, 5)
+    average = Average(linear, nearest)
+    torch.testing.assert_close(average(x), torch.stack([linear(x), nearest(x)]).mean(0))
+    predictor = {"linear": linear, "nearest": nearest, "average": average}[kind]
+    newcomers = Newcomers(newcomers.user_map, ItemMap(space, predictor, 1.5))
     again = Newcomers.from_tensors(newcomers.tensors())
     assert torch.equal(again.embed_items(features), newcomers.embed_items(features))

@@ -142,6 +142,27 @@ class Nearest:
 
 
 @dataclass(frozen=True)
+class Average:
+    """The mean of the vectors of two predictors, whose errors differ.
+
+    Attributes:
+        linear: one of them.
+        nearest: the other.
+    """
+
+    linear: Linear
+    nearest: Nearest
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The vectors `[n, d]` of rows x `[n, p]`."""
+        return (self.linear(x) + self.nearest(x)) / 2
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The parts of both by name."""
+        return self.linear.tensors() | self.nearest.tensors()
+
+
+@dataclass(frozen=True)
 class ItemMap:
     """Vectors of new items, comparable in scale with those of the training data.
 
@@ -185,12 +206,17 @@ class ItemMap:
         means = _with_prefix(tensors, "mean.")
         deviations = _with_prefix(tensors, "deviation.")
         parts = _with_prefix(tensors, "predictor.")
-        predictor: Predictor
-        if "weight" in parts:
-            predictor = Linear(parts["weight"], parts["offset"])
-        else:
-            predictor = Nearest(parts["references"], parts["vectors"], int(parts["neighbours"]))
+        predictor = _predictor(parts)
         return cls(FeatureSpace(means, deviations, tensors.get("basis")), predictor, float(tensors["scale"]))
+
+
+def _predictor(parts: Mapping[str, Tensor]) -> Predictor:
+    """The predictor of which these are the parts."""
+    linear = Linear(parts["weight"], parts["offset"]) if "weight" in parts else None
+    if linear is not None and "references" not in parts:
+        return linear
+    nearest = Nearest(parts["references"], parts["vectors"], int(parts["neighbours"]))
+    return nearest if linear is None else Average(linear, nearest)
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

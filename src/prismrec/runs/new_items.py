@@ -1,6 +1,7 @@
 """The choice of how a run embeds new items: by hiding some items of its training data and predicting them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.evaluation import evaluate
-from prismrec.retrieval.item_map import FeatureSpace, ItemMap, Linear, Nearest, Predictor
+from prismrec.retrieval.item_map import Average, FeatureSpace, ItemMap, Linear, Nearest, Predictor
 from prismrec.retrieval.newcomers import HistoryMap, ridge_regressions
 from prismrec.retrieval.ranking import rank
 from prismrec.types import Embeddings, Interactions
@@ -34,11 +35,11 @@ def choose_item_map(
 ) -> ItemMap | None:
     """The map from features to item vectors that ranks hidden items best, scaled to show them as often as before.
 
-    In three rounds, another fifth of the items is hidden. Ridge regressions and means of nearest items, made from the
-    others, predict their vectors. The best map ranks the hidden items of each user highest among all hidden ones, by
-    NDCG@20. Users are embedded from their other items here, because their trained vectors know the hidden ones. The
-    scale is the one with which the predicted vectors get as many places in the lists of all items as the
-    trained vectors did.
+    In three rounds, another fifth of the items is hidden. Ridge regressions, means of nearest items, and averages of
+    both, made from the others, predict their vectors. The best map ranks the hidden items of each user highest among
+    all hidden ones, by NDCG@20. Users are embedded from their other items here, because their trained vectors know the
+    hidden ones. The scale is the one with which the predicted vectors get as many places in the lists of all items as
+    the trained vectors did.
 
     Args:
         embeddings: of the trained users and items.
@@ -59,7 +60,9 @@ def choose_item_map(
     best = int(np.argmax(np.mean([each.scores for each in rounds], 0)))
     scales = [_matching_scale(embeddings, each.hidden, each.predicted[best]) for each in rounds]
     space = FeatureSpace.of(_rows(features, known))
-    predictors = list(_predictors(space(_rows(features, known)), embeddings.items[known]))
+    linear, nearest = _predictors(space(_rows(features, known)), embeddings.items[known])
+    averages = [Average(*pair) for pair in product(linear, nearest)]
+    predictors: list[Predictor] = [*linear, *nearest, *averages]
     return ItemMap(space, predictors[best], float(np.exp(np.mean(np.log(scales)))))
 
 
@@ -86,26 +89,26 @@ def _hide(
     clicks = train.of_users(_users_of(train, hidden))
     truth = _restricted(clicks, hidden)
     users = user_map(_without(clicks, hidden))
-    predicted = []
+    linear, nearest = _predictors(space(_rows(features, shown)), embeddings.items[shown])
+    by_linear = [predictor(hidden_x) for predictor in linear]
+    by_nearest = [predictor(hidden_x) for predictor in nearest]
+    averages = [(first + second) / 2 for first, second in product(by_linear, by_nearest)]
+    predicted = [*by_linear, *by_nearest, *averages]
     scores = []
-    for predictor in _predictors(space(_rows(features, shown)), embeddings.items[shown]):
-        vectors = predictor(hidden_x)
+    for vectors in predicted:
         guessed = Embeddings(users, vectors)
-        score = evaluate(guessed, truth, metrics=["ndcg"], cutoffs=[_LENGTH])[f"ndcg@{_LENGTH}"]
-        predicted.append(vectors)
-        scores.append(score)
+        scores.append(evaluate(guessed, truth, metrics=["ndcg"], cutoffs=[_LENGTH])[f"ndcg@{_LENGTH}"])
     return _Round(hidden, predicted, scores)
 
 
-def _predictors(x: Tensor, vectors: Tensor) -> Iterator[Predictor]:
-    """Ridge regressions, then means of nearest items; the smoothest of both first."""
+def _predictors(x: Tensor, vectors: Tensor) -> tuple[list[Linear], list[Nearest]]:
+    """Ridge regressions, and means of nearest items; the smoothest of both first."""
     x_mean = x.mean(0)
     mean = vectors.mean(0)
-    for weight in ridge_regressions(x - x_mean, vectors - mean, _RIDGES):
-        yield Linear(weight, mean - x_mean @ weight)
+    weights = ridge_regressions(x - x_mean, vectors - mean, _RIDGES)
+    linear = [Linear(weight, mean - x_mean @ weight) for weight in weights]
     references = F.normalize(x)
-    for neighbours in _NEIGHBOURS:
-        yield Nearest(references, vectors, neighbours)
+    return linear, [Nearest(references, vectors, neighbours) for neighbours in _NEIGHBOURS]
 
 
 def _sample(numbers: Numbers, count: int) -> Numbers:
