@@ -20,8 +20,7 @@ Numbers = npt.NDArray[np.int64]
 _RIDGES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 _NEIGHBOURS = (50, 20, 10, 5)
 _FOLDS = 5
-"""One of five items is hidden in each round."""
-_ROUNDS = 3
+"""In each of five rounds, another fifth of the items is hidden."""
 _MOST_ITEMS = 20_000
 _MOST_USERS = 2_000
 _LEAST_ITEMS = 10
@@ -35,7 +34,7 @@ def choose_item_map(
 ) -> ItemMap | None:
     """The map from features to item vectors that ranks hidden items best, scaled to show them as often as before.
 
-    In three rounds, another fifth of the items is hidden. Ridge regressions, means of nearest items, and averages of
+    In five rounds, another fifth of the items is hidden. Ridge regressions, means of nearest items, and averages of
     both, made from the others, predict their vectors. The best map ranks the hidden items of each user highest among
     all hidden ones, by NDCG@20. Users are embedded from their other items here, because their trained vectors know the
     hidden ones. The scale is the one with which the predicted vectors get as many places in the lists of all items as
@@ -55,7 +54,7 @@ def choose_item_map(
         return None
     order = np.random.default_rng(0).permutation(len(known))
     rounds = [
-        _hide(embeddings, train, features, user_map, known[order % _FOLDS == fold], known) for fold in range(_ROUNDS)
+        _hide(embeddings, train, features, user_map, known[order % _FOLDS == fold], known) for fold in range(_FOLDS)
     ]
     best = int(np.argmax(np.mean([each.scores for each in rounds], 0)))
     scales = [_matching_scale(embeddings, each.hidden, each.predicted[best]) for each in rounds]
