@@ -32,7 +32,7 @@ class TestPrism(RecommenderContract):
 
 
 def build(modalities: int = 2, **settings: object) -> Prism:
-    values = {"embedding_size": 6, "neighbours": 4, "batch_size": 8}
+    values = {"embedding_size": 6, "neighbours": 4, "batch_size": 8, "id_dropout": 0.0}
     return Prism(toy_interactions(), toy_features(modalities), Prism.Config.model_validate(values | settings))
 
 
@@ -123,6 +123,55 @@ def test_features_that_explain_nothing_are_not_projected() -> None:
     with torch.no_grad():
         model.projection.normal_()
     assert torch.equal(model.embed().items, before)
+
+
+def item_inputs(model: Prism) -> Tensor:
+    """Q + s Y W, as the first layer has it."""
+    factors = model.content.factors
+    assert factors is not None
+    return model.item_table + model.factor_scale * factors @ model.projection
+
+
+def test_the_projection_starts_with_what_the_features_explain(float64: None) -> None:
+    model = build(explained_weight=0.5)
+    spectral = Spectral(toy_interactions(), toy_features(2), model.config)
+    _, wanted = spectral.filter.components(6)
+    seen = torch.arange(NUM_ITEMS) != ISOLATED_ITEM
+    started = item_inputs(model)
+    torch.testing.assert_close(F.normalize(started[seen].flatten(), dim=0), F.normalize(wanted[seen].flatten(), dim=0))
+    factors = model.content.factors
+    assert factors is not None
+
+
+
+
+def test_id_rows_are_hidden_in_training_only() -> None:
+    model = build(id_dropout=0.9)
+    with torch.no_grad():
+        model.projection.zero_()
+    model.train()
+    shown = model._item_inputs()
+    hidden = ~shown.any(1)
+    assert hidden.sum() > NUM_ITEMS / 2
+    torch.testing.assert_close(shown[~hidden], model.item_table[~hidden] / (1 - 0.9), rtol=1e-4, atol=1e-6)
+    model.eval()
+    assert torch.equal(model._item_inputs(), model.item_table)
+
+
+def test_items_without_features_keep_their_id_rows() -> None:
+    features = toy_features(2)
+    for matrix in features.values():
+        matrix[:5] = torch.nan
+    config = Prism.Config(embedding_size=6, neighbours=4, id_dropout=0.9)
+    model = Prism(toy_interactions(), features, config).train()
+    assert torch.equal(model._item_inputs()[:5], model.item_table[:5])
+    assert not torch.equal(model._item_inputs()[5:], model.item_table[5:])
+
+
+@pytest.mark.parametrize("modalities", [0, 2])
+def test_id_rows_are_not_hidden_if_features_explain_nothing(modalities: int) -> None:
+    model = build(modalities, id_dropout=0.9, explained_weight=0.0).train()
+    assert torch.equal(model._item_inputs(), model.item_table)
 
 
 def test_from_random_numbers_it_starts_if_asked_to() -> None:

@@ -15,7 +15,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.models.base import BatchSize, Grid, Layers, Recommender, Temperature
 from prismrec.models.spectral import Spectral, SpectralConfig
 from prismrec.nn import half_squares, xavier_table
-from prismrec.ops import info_nce, take_rows, unit_rows
+from prismrec.ops import dropout, info_nce, take_rows, unit_rows
 from prismrec.ops.eigen import largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
 
@@ -43,8 +43,11 @@ class PrismConfig(SpectralConfig):
     """Items sampled per step, which all pairs of the batch share."""
     regulariser: NonNegativeFloat = 1e-4
     """Weight λ of ½ Σ ‖X‖² / B over the ID rows of the batch."""
+    id_dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of items whose ID rows are hidden in each step, so that their features learn to replace them. Items without
+    features, and all items if the features explain nothing (c = 0), are not hidden."""
     initialiser: Literal["spectral", "xavier"] = "spectral"
-    """What the ID tables are at the start: the spectral solution, or uniform random numbers."""
+    """What the weights are at the start: the spectral solution, or uniform random numbers."""
     initial_scale: PositiveFloat = 3.0
     """Standard deviation of the ID tables at the start, relative to Xavier's."""
     spectral_weight: NonNegativeFloat | None = None
@@ -67,6 +70,7 @@ class Prism(Recommender):
     accepts_missing = True
     Config = PrismConfig
     config: PrismConfig
+    has_features: Tensor
     seen_items: Tensor
     position_among_seen: Tensor
     weight: Tensor
@@ -79,6 +83,7 @@ class Prism(Recommender):
         if factors is not None:
             self.projection = nn.Parameter(torch.zeros(factors.shape[1], config.embedding_size))  # W [r, d]
             self.factor_scale = FACTOR_LENGTH * len(factors) ** 0.5 / float(factors.norm().clamp(min=1e-12))  # s
+            self.register_buffer("has_features", factors.any(1, keepdim=True), persistent=False)  # [I, 1]
         self.graph = BipartiteGraph(train, added_degree=1.0)
         seen = torch.from_numpy(train.item_degrees > 0)
         self.register_buffer("seen_items", seen.nonzero().squeeze(1), persistent=False)  # [n]
@@ -116,12 +121,21 @@ class Prism(Recommender):
 
     @torch.no_grad()
     def _start_from_spectral(self) -> None:
-        """E_u ∝ R̃ V and Q ∝ V Λ^½; items without interactions have only what their neighbours give them."""
+        """Q + s Y W ∝ V Λ^½, in which W has what the features explain; without features, E_u ∝ R̃ V.
+
+        Items without interactions have only what their features and neighbours give them.
+        """
         if self.config.initialiser == "xavier":
             return
         users, items = self.spectral.filter.components(self.config.embedding_size)  # [U, d], [I, d]
-        self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
         self.item_table.copy_(_scaled(items, self.item_table, self.config.initial_scale))
+        factors = self.content.factors
+        if factors is not None and self.spectral.constants[2] > 0:
+            explained = factors.T @ self.item_table  # Yᵀ Q [r, d]
+            self.projection.copy_(explained / self.factor_scale)
+            self.item_table.sub_(factors @ explained)  # (I - H) Q
+        else:
+            self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
         seen = torch.zeros(self.num_items, 1).to(items).index_fill_(0, self.seen_items, 1)
         self.item_table.mul_(seen)
 
@@ -129,12 +143,14 @@ class Prism(Recommender):
         return self.graph.items_from(self.graph.users_from(x))
 
     def _item_inputs(self) -> Tensor:
-        """Q + s Y W `[I, d]`, or Q if features explain nothing (c = 0)."""
+        """Q + s Y W `[I, d]`, or Q if features explain nothing (c = 0). In training, some rows of Q are hidden."""
         factors = self.content.factors
         if factors is None:
             return self.item_table
-        explains = (self.spectral.constants[2] > 0).to(factors)
-        return self.item_table + self.factor_scale * explains * (factors @ self.projection)
+        explains = self.spectral.constants[2] > 0
+        kept = dropout(torch.ones_like(factors[:, :1]), self.config.id_dropout, self.training)  # [I, 1]
+        kept = torch.where(explains & self.has_features, kept, 1.0)
+        return kept * self.item_table + self.factor_scale * explains.to(factors) * (factors @ self.projection)
 
     def _encode(self) -> tuple[Tensor, Tensor]:
         """The mean of layers 0..L of u⁺ = A i and i⁺ = (Aᵀ u + γ C i) / √(1 + γ), `[U, d]` and `[I, d]`.
