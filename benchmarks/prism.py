@@ -38,6 +38,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "no regression on features (c = 0)": ("Prism", {"explained_weight": 0.0}),
     "no added degree (t = 0)": ("Prism", {"added_degree": 0.0}),
     "ideal filter (h = 0)": ("Prism", {"exponent": 0.0}),
+    "no hidden ID rows": ("Prism", {"id_dropout": 0.0}),
     "random start": ("Prism", {"initialiser": "xavier"}),
     "no propagation (L = 0)": ("Prism", {"layers": 0}),
     "τ = 0.2": ("Prism", {"temperature": 0.2}),

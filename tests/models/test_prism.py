@@ -143,8 +143,6 @@ def test_the_projection_starts_with_what_the_features_explain(float64: None) -> 
     assert factors is not None
 
 
-
-
 def test_id_rows_are_hidden_in_training_only() -> None:
     model = build(id_dropout=0.9)
     with torch.no_grad():
@@ -179,6 +177,17 @@ def test_from_random_numbers_it_starts_if_asked_to() -> None:
     before = model.item_table.detach().clone()
     model.select(lambda embeddings: float(embeddings.items.norm()))
     assert torch.equal(model.item_table, before)
+
+
+def test_the_batch_grows_with_the_data() -> None:
+    pairs = len(toy_interactions())
+    assert build(batch_size=8, steps_per_epoch=1000).batch_size == 8
+    few = build(batch_size=8, steps_per_epoch=3)
+    steps: list[int] = []
+    few.register_forward_pre_hook(lambda _model, inputs: steps.append(len(inputs[0])))
+    fit(few, toy_interactions(), Settings(epochs=1, device="cpu"))
+    assert len(steps) == 3
+    assert sum(steps) == pairs
 
 
 def test_a_run_without_validation_chooses_nothing_and_trains() -> None:

@@ -120,6 +120,11 @@ class Recommender(nn.Module, ABC):
         """The hyperparameters that the config leaves open, with the values that the model has chosen for them."""
         return {}
 
+    @property
+    def batch_size(self) -> int:
+        """Training pairs per step, B; that of the config unless the model lets it grow with the data."""
+        return self.config.batch_size
+
     @abstractmethod
     def embed(self) -> Embeddings:
         """Users `[U, d]` and items `[I, d]`; in eval mode a function of the weights alone."""

@@ -3,6 +3,7 @@
 Related: LightGCN (He et al., SIGIR 2020), FREEDOM (Zhou and Shen, ACM MM 2023), sampled softmax (Wu et al., TOIS 2024).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from statistics import fmean
 from typing import Annotated, Literal
@@ -12,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
-from prismrec.models.base import BatchSize, Grid, Layers, Recommender, Temperature
+from prismrec.models.base import BatchSize, Grid, Layers, PositiveCount, Recommender, Temperature
 from prismrec.models.spectral import Spectral, SpectralConfig
 from prismrec.nn import half_squares, xavier_table
 from prismrec.ops import dropout, info_nce, take_rows, unit_rows
@@ -31,7 +32,9 @@ class PrismConfig(SpectralConfig):
     """Hyperparameters of Prism. Those of its spectral part that are not given are chosen by validation."""
 
     batch_size: BatchSize = 4096
-    """Training pairs per step, B."""
+    """Training pairs per step, B, unless an epoch would then have more than `steps_per_epoch` steps."""
+    steps_per_epoch: PositiveCount = 64
+    """Largest number of steps per epoch. B grows to keep it, because every step propagates over all interactions."""
     layers: Annotated[Layers, Grid(2, 3)] = 2
     """Propagation layers L."""
     similar_weight: NonNegativeFloat | None = None
@@ -77,6 +80,7 @@ class Prism(Recommender):
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: PrismConfig) -> None:
         super().__init__(train, features, config)
+        self.num_pairs = len(train)
         self.spectral = Spectral(train, features, config)
         self.content = self.spectral.content
         factors = self.content.factors  # Y [I, r]
@@ -95,6 +99,10 @@ class Prism(Recommender):
         self._start_from_spectral()
         largest, _ = largest_eigenpairs(self._co_occurrence, torch.empty(self.num_items, 0), 1)
         self.gain = float(largest.clamp(min=1e-12).rsqrt())  # 1 / σ₁
+
+    @property
+    def batch_size(self) -> int:
+        return max(self.config.batch_size, math.ceil(self.num_pairs / self.config.steps_per_epoch))
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
         """Choose the constants of the spectral part, and start from its solution."""

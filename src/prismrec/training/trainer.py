@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.models.base import ModelConfig, Recommender
+from prismrec.models.base import Recommender
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.recording import StepRecorder
 from prismrec.ops.waiting import adaptive_waiting
@@ -116,7 +116,7 @@ class _Run:
         self.trains = bool(trained)
         if self.trains:
             self.optimizer = _optimizer(model, trained)
-            self.sampler = _sampler(train, model.config, device, custom.sampler)
+            self.sampler = _sampler(train, model, device, custom.sampler)
 
     def run(self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList) -> Trained:
         if checkpoints and self.trains:
@@ -277,10 +277,10 @@ class _Run:
 
 
 def _sampler(
-    train: Interactions, config: ModelConfig, device: torch.device, custom: TripletSampler | None
+    train: Interactions, model: Recommender, device: torch.device, custom: TripletSampler | None
 ) -> TripletSampler:
     if custom is None:
-        return Sampler(train, config.sampler, config.batch_size, device)
+        return Sampler(train, model.config.sampler, model.batch_size, device)
     return CheckedSampler(custom, train, device)
 
 
