@@ -143,6 +143,16 @@ def test_the_projection_starts_with_what_the_features_explain(float64: None) -> 
     assert factors is not None
 
 
+@pytest.mark.parametrize(("layers", "explained_weight"), [(0, 0.5), (2, 0.5), (2, 0.0)])
+def test_users_start_from_their_items(layers: int, explained_weight: float) -> None:
+    """Either through the first layer or through the spectral solution."""
+    model = build(layers=layers, explained_weight=explained_weight)
+    assert model.user_table.any() != (layers > 0 and explained_weight > 0)
+    trained = model.embed().users[:, :6]
+    active = torch.from_numpy(toy_interactions().user_degrees > 0)
+    assert trained[active].norm(dim=1).min() > 0.99
+
+
 def test_id_rows_are_hidden_in_training_only() -> None:
     model = build(id_dropout=0.9)
     with torch.no_grad():

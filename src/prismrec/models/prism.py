@@ -129,21 +129,22 @@ class Prism(Recommender):
 
     @torch.no_grad()
     def _start_from_spectral(self) -> None:
-        """Q + s Y W ∝ V Λ^½, in which W has what the features explain; without features, E_u ∝ R̃ V.
+        """Q + s Y W ∝ V Λ^½, in which W has what the features explain and E_u is 0; without features, E_u ∝ R̃ V.
 
         Items without interactions have only what their features and neighbours give them.
         """
         if self.config.initialiser == "xavier":
             return
         users, items = self.spectral.filter.components(self.config.embedding_size)  # [U, d], [I, d]
+        self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
         self.item_table.copy_(_scaled(items, self.item_table, self.config.initial_scale))
         factors = self.content.factors
         if factors is not None and self.spectral.constants[2] > 0:
             explained = factors.T @ self.item_table  # Yᵀ Q [r, d]
             self.projection.copy_(explained / self.factor_scale)
             self.item_table.sub_(factors @ explained)  # (I - H) Q
-        else:
-            self.user_table.copy_(_scaled(users, self.user_table, self.config.initial_scale))
+            if self.config.layers:
+                self.user_table.zero_()  # the first layer gives users what their items have
         seen = torch.zeros(self.num_items, 1).to(items).index_fill_(0, self.seen_items, 1)
         self.item_table.mul_(seen)
 
