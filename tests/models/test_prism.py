@@ -141,6 +141,8 @@ def test_the_projection_starts_with_what_the_features_explain(float64: None) -> 
     torch.testing.assert_close(F.normalize(started[seen].flatten(), dim=0), F.normalize(wanted[seen].flatten(), dim=0))
     factors = model.content.factors
     assert factors is not None
+    explained = factors.T @ wanted
+    torch.testing.assert_close(F.normalize(model.projection.flatten(), dim=0), F.normalize(explained.flatten(), dim=0))
 
 
 @pytest.mark.parametrize(("layers", "explained_weight"), [(0, 0.5), (2, 0.5), (2, 0.0)])
