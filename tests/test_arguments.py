@@ -1,16 +1,22 @@
 """Arguments of the wrong type are refused by name, before anything is written."""
 
 import datetime
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 import prismrec
 from prismrec import Callback, Dataset, InputError, Run, Settings
+from prismrec.data import ColumnNames
+from prismrec.data.demo import ShopConfig
 
 TWO = Settings(epochs=2)
 
@@ -83,7 +89,7 @@ def test_loading_a_path_with_a_nul_character_is_one_line() -> None:
         (lambda run: run.recommend(1, diversity=None), "diversity: found an object of type NoneType"),
         (lambda run: run.recommend(1, columns="price"), "columns: found 'price'; expected a list of names"),
         (lambda run: run.recommend(1, columns=3), "columns: found 3; expected a list of names"),
-        (lambda run: run.recommend(1, unknown="Popular"), "unknown: found 'Popular'; expected 'popular' or 'refuse'"),
+        (lambda run: run.recommend(1, unknown="Popular"), "unknown: found 'Popular'; expected one of: popular, refuse"),
         (lambda run: run.score(1, [1, 2]), "found .*1"),
         (lambda run: run.evaluate("test", cutoffs="5"), "cutoffs: found '5'; expected a list of whole numbers"),
         (lambda run: run.evaluate("test", cutoffs=[5.0]), r"cutoffs: found \[5\.0\]; expected a list of whole numbers"),
@@ -108,3 +114,116 @@ def test_a_column_that_is_named_twice_is_given_once(run: Run) -> None:
 def test_numbers_of_an_array_library_are_numbers(run: Run) -> None:
     assert run.recommend(1, k=np.int64(2), diversity=np.float32(0.5)).height == 2
     assert run.score(1, 2)["score"].to_list() == run.score([1], [2])["score"].to_list()
+
+
+ODD = [
+    None, True, -1, 0, 2.5, math.nan, math.inf, 10**30, "", "x", "7", "x\0y", "\ud800", b"x", [], {}, (), [1], ["x"],
+    [None], {"x": 1}, {1: 2}, {"x"}, object(), int, print, 1j, datetime.date(2024, 1, 1), Path("/dev/null"),
+    np.array(3.5), np.array([]), np.zeros((2, 2)), pd.Series([1]), pd.NA, pl.Series(["x"]), torch.ones(2),
+    torch.tensor(3),
+]  # fmt: skip
+CLICKS = {"user": [0, 0, 1, 1, 1], "item": [3, 4, 3, 4, 5], "rating": [1, 2, 3, 4, 5]}
+MATRIX = csr_array(np.eye(5))
+LOAD = ["source", "format", "split", "fill", "k_core", "columns", "modalities", "npy_order", "memory_limit",
+        "ignore_columns", "where", "min_rating", "unknown_items"]  # fmt: skip
+MEMORY = ["interactions", "items", "features", "users", "split", "name", "fill", "k_core", "columns", "ignore_columns",
+          "where", "min_rating", "unknown_items"]  # fmt: skip
+MAKERS: dict[str, tuple[Callable[..., object], Sequence[str]]] = {
+    "SplitSpec": (prismrec.SplitSpec, ["by", "ratios", "seed"]),
+    "ColumnNames": (ColumnNames, ["user", "item", "timestamp", "split", "rating"]),
+    "Settings": (Settings, list(Settings.model_fields)),
+    "Config": (prismrec.MODELS["Prism"].Config, list(prismrec.MODELS["Prism"].Config.model_fields)),
+    "load": (lambda source="shop", **others: prismrec.load(source, **others), LOAD),
+    "dataset": (lambda interactions=CLICKS, **others: prismrec.dataset(interactions, **others), MEMORY),
+    "from_csr": (
+        lambda matrix=MATRIX, **others: prismrec.from_csr(matrix, **others),
+        ["matrix", *MEMORY[1:]],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("maker", "parameter"), [(name, parameter) for name, (_, parameters) in MAKERS.items() for parameter in parameters]
+)
+def test_an_odd_argument_is_taken_or_refused_in_one_line(
+    maker: str, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    pl.DataFrame(CLICKS).write_csv(tmp_path / "shop" / "interactions.csv")
+    make = MAKERS[maker][0]
+    make()
+    refuse_or_take(lambda value: make(**{parameter: value}))
+
+
+def refuse_or_take(ask: Callable[[object], object]) -> None:
+    for value in ODD:
+        try:
+            ask(value)
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+FILTERS = ["exclude", "candidates", "where", "at_most", "newest", "diversity", "columns"]
+QUESTIONS: dict[str, tuple[dict[str, object], Sequence[str]]] = {
+    "recommend": ({"users": 1}, ["users", "k", "histories", "unknown", *FILTERS]),
+    "similar": ({"items": 1}, ["items", "k", "by", *FILTERS]),
+    "similar_users": ({"users": 1}, ["users", "k"]),
+    "score": ({"users": 1, "items": 1}, ["users", "items"]),
+    "explain": ({"user": 1, "items": 1}, ["user", "items", "history"]),
+    "evaluate": ({}, ["split", "cutoffs"]),
+    "save": ({"folder": "/dev/null"}, ["folder"]),
+    "load": ({"folder": "/dev/null"}, ["folder"]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("question", "parameter"), [(name, each) for name, (_, parameters) in QUESTIONS.items() for each in parameters]
+)
+def test_an_odd_argument_of_a_run_is_taken_or_refused_in_one_line(
+    run: Run, question: str, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual = QUESTIONS[question][0]
+    refuse_or_take(lambda value: getattr(run, question)(**(usual | {parameter: value})))
+
+
+ENCODE = ["source", "text", "image", "encoders", "name", "normalise", "file_format", "device", "workers", "item_column"]
+
+
+@pytest.mark.parametrize("parameter", ENCODE)
+def test_an_odd_argument_of_encode_is_taken_or_refused_in_one_line(
+    parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    pl.DataFrame({"item_id": ["a", "b"], "title": ["red mug", "blue lamp"]}).write_csv(tmp_path / "shop" / "items.csv")
+    usual: dict[str, Any] = {"source": "shop", "text": ["title"], "encoders": {"text": "tfidf"}}
+    refuse_or_take(lambda value: prismrec.encode(**(usual | {parameter: value})))
+
+
+@pytest.mark.parametrize("ids", [torch.tensor([1, 2, 1]), [torch.tensor(1), torch.tensor(2), torch.tensor(1)]])
+def test_scalars_of_pytorch_are_ids(ids: object) -> None:
+    assert len(prismrec.dataset({"user": ids, "item": ["a", "b", "a"]}).users) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Settings(epochs=2.5), "epochs: found 2.5; expected a valid integer"),
+        (lambda: Settings(patience="never"), "^patience: found 'never'; expected a valid integer.* or 'auto'$"),
+        (lambda: Settings(epoch=3), "epoch: found no such parameter; expected one of seed, epochs, patience"),
+        (lambda: prismrec.MODELS["LGMRec"].Config(layers=-1), "layers|item_layers: found -1"),
+        (lambda: prismrec.MODELS["MF-BPR"].Config(depth=1), "depth: found no such hyperparameter; expected one of"),
+        (
+            lambda: prismrec.MODELS["SHT"].Config(embedding_size=6, heads=4),
+            "SHTConfig: found embedding_size 6 is not a multiple of heads 4; expected hyperparameters that fit",
+        ),
+        (lambda: ShopConfig(users=100, interactions=499), r"interactions: found 499; expected 500\.\.22500"),
+    ],
+)
+def test_typed_parameters_are_refused_in_one_line_when_they_are_made(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

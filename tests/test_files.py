@@ -6,10 +6,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from prismrec.errors import InputError
-from prismrec.files import new_folder, replacing, write_text
+from prismrec.files import new_folder, replacing, require_outside, scan_stored, write_text
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 needs_permissions = pytest.mark.skipif(
@@ -30,6 +31,34 @@ def mode(path: Path) -> int:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["~", "[1]", "*", "a?b", "s3:", "k=v"])
+def test_names_that_mean_something_to_polars_mean_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = pl.DataFrame({"a": [1, 2]})
+    folder = Path(name)
+    folder.mkdir()
+    with replacing(folder / "t.parquet") as temporary:
+        table.write_parquet(temporary)
+    with replacing(folder / "copy.parquet") as temporary:
+        scan_stored([folder / "t.parquet"]).sink_parquet(temporary)
+    assert scan_stored([folder / "t.parquet", folder / "copy.parquet"]).collect().equals(pl.concat([table, table]))
+    assert names(folder) == ["copy.parquet", "t.parquet"]
+
+
+@pytest.mark.parametrize("inside", ["x.csv", "deep/x.csv", ".", "../run/x.csv", "link/x.csv"])
+def test_files_of_others_are_not_written_into_a_run(inside: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "link").symlink_to(run)
+    with pytest.raises(InputError, match=r"a file inside .*expected a file outside the run directory"):
+        require_outside(run, run / inside)
+    (tmp_path / "loop").symlink_to("loop")
+    require_outside(run, tmp_path / "loop" / "x.csv")
+    require_outside(run, tmp_path / "run.csv")
 
 
 def test_replacing_writes_a_new_file(tmp_path: Path) -> None:

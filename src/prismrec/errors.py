@@ -1,8 +1,9 @@
 """The error for bad input (exit code 2)."""
 
 import re
-from numbers import Integral, Real
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that end a line, control a terminal, turn the order of others, or cannot be encoded."""
@@ -52,11 +53,46 @@ def check_type(parameter: str, value: object, kind: type | tuple[type, ...], exp
     Args:
         parameter: its name.
         value: the argument.
-        kind: the types that it may have; a truth value is no number.
+        kind: the types that it may have; a truth value counts as a number only if `bool` is among them.
         expected: these types in words.
 
     Raises:
         ParameterError: the argument has another type.
     """
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind in (Integral, Real)):
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise ParameterError(parameter, f"an object of type {type(value).__name__}", expected)
+
+
+def check_list(parameter: str, value: object, expected: str) -> list[Any]:
+    """The entries of a list, an array or another iterable; a text is none.
+
+    Args:
+        parameter: its name.
+        value: the argument.
+        expected: what it may be in words.
+
+    Raises:
+        ParameterError: the argument is a text, or nothing that has entries.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ParameterError(parameter, repr(value), expected)
+    try:
+        return list(value)
+    except TypeError:  # an array without a dimension
+        raise ParameterError(parameter, repr(value), expected) from None
+
+
+def check_choice(parameter: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a text that is not one of several.
+
+    Args:
+        parameter: its name.
+        value: the argument.
+        choices: the texts that it may be.
+
+    Raises:
+        ParameterError: the argument is something else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(parameter, repr(value), f"one of: {', '.join(choices)}")

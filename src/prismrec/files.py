@@ -3,10 +3,11 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import polars as pl
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 
@@ -144,6 +145,21 @@ def require_space(folder: Path, size: int) -> None:
         raise InputError(folder, f"{free:,} bytes of free disk space", f"at least {size:,} bytes")
 
 
+def require_outside(folder: Path, path: Path) -> None:
+    """Check that a file to write is not in a folder that other files belong to.
+
+    Raises:
+        InputError: it is.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # takes loops of links too
+        raise InputError(path, f"a file inside {folder}", "a file outside the run directory")
+
+
+def scan_stored(paths: Sequence[Path]) -> pl.LazyFrame:
+    """Parquet files of prismrec as one table. Brackets and tildes in their names have no meaning."""
+    return pl.scan_parquet([path.absolute() for path in paths], glob=False)
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder."""
     for path in folder.glob(f"{_PREFIX}*"):
@@ -164,8 +180,11 @@ def _require_replaceable(path: Path) -> None:
 
 @contextmanager
 def _private_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, on the same file system, so that its contents can be renamed to `path`."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+    """A temporary folder beside `path`, on the same file system, so that its contents can be renamed to `path`.
+
+    Its path is absolute: polars takes a relative path that begins with "~" for one in the home folder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent.absolute()))
     try:
         yield folder
     finally:

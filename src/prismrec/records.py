@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+from prismrec.parameters import Parameters
+
 Normalisation = Literal["none", "rows", "standardise"]
 
 
-class Settings(BaseModel):
+class Settings(Parameters):
     """How to run a training; the hyperparameters of a model are in its config."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -128,11 +128,41 @@ def test_ids_and_titles_are_shown_as_they_are_and_whole(tmp_path: Path) -> None:
     assert "…" not in shown
 
 
+def test_columns_named_like_those_of_lists_are_in_every_output(tmp_path: Path) -> None:
+    folder = write_data(tmp_path / "shop", pl.Series([f"no. {i}" for i in range(ITEMS)]))
+    table = pl.read_parquet(folder / "items.parquet")
+    table.rename({table.columns[-1]: "rank"}).write_parquet(folder / "items.parquet")
+    run = trained(folder)
+    asked = ("recommend", run, "--user", "u0", "-k", 1, "--columns", "rank")
+    [row] = json.loads(call(*asked, "--json").stdout)["u0"]
+    assert (row["rank"], row["item_rank"]) == (1, f"no. {row['item'][1:]}")
+    assert row["item_rank"] in call(*asked).stdout
+    for name in ("lists.csv", "lists.json", "lists.parquet"):
+        assert call("recommend", run, "--all", "--columns", "rank", "--out", tmp_path / name).exit_code == 0
+    assert pl.read_csv(tmp_path / "lists.csv").equals(pl.read_parquet(tmp_path / "lists.parquet"))
+    assert pl.read_json(tmp_path / "lists.json").columns == ["user", "rank", "item", "score", "item_rank"]
+
+
 def test_lists_are_not_written_into_the_run(tmp_path: Path) -> None:
     run = trained(write_data(tmp_path / "shop", COLUMNS["boolean"]))
     before = (run / "items.parquet").read_bytes()
-    assert call("recommend", run, "--all", "--out", run / "items.parquet").exit_code == 1
+    for command in (("recommend", run, "--all"), ("recommend", run, "--user", "u0"), ("similar", run, "i0")):
+        for out in (run / "items.parquet", run / "checkpoint" / "lists.csv"):
+            assert call(*command, "--out", out).exit_code == 1
+    assert call("page", run, "--out", run / "items.parquet").exit_code == 1
     assert (run / "items.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["lists[1].parquet", "lists*.csv", "~/lists.json"])
+def test_lists_of_all_users_are_written_to_files_of_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(write_data(tmp_path / "shop", COLUMNS["boolean"]))
+    monkeypatch.chdir(tmp_path)
+    Path("~").mkdir()
+    assert call("recommend", run, "--all", "-k", 2, "--out", name).exit_code == 0
+    assert Path(name).stat().st_size
+    assert not list(Path(name).parent.glob("*.parts"))
 
 
 @pytest.mark.parametrize("k", [0, -1])

@@ -2,8 +2,11 @@
 
 import pytest
 from rich.table import Table
+from typer.testing import CliRunner
 
+from prismrec.cli import app
 from prismrec.cli.tables import literal, print_table
+from prismrec.models import REGISTRY
 
 
 def test_in_a_pipe_no_cell_is_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,6 +18,34 @@ def test_in_a_pipe_no_cell_is_cut(capsys: pytest.CaptureFixture[str], monkeypatc
     shown = capsys.readouterr().out
     assert path in shown
     assert "y" * 150 in shown
+
+
+def test_a_width_of_the_user_folds_cells_and_cuts_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table("run", "model")
+    table.columns[0].no_wrap = True
+    table.add_row("x" * 150, "y" * 150)
+    print_table(table)
+    shown = capsys.readouterr().out
+    assert (shown.count("x"), shown.count("y")) == (150, 150)
+
+
+def _tables() -> list[list[str]]:
+    """Command lines that print a table without reading a run or data."""
+    return [["models"], *[["models", name] for name in REGISTRY], ["data", "sources"], ["reproduce", "--list"]]
+
+
+@pytest.mark.parametrize("words", _tables(), ids=" ".join)
+def test_tables_of_commands_are_whole_in_a_pipe(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    rows = [line for line in result.stdout.splitlines() if line.startswith("│")]
+    assert rows
+    assert all(line.removeprefix("│").lstrip(" ")[:1] not in ("", "│") for line in rows), "a cell goes over two lines"
+    assert result.stdout == CliRunner().invoke(app, words, env={"COLUMNS": "5000"}).stdout
 
 
 @pytest.mark.parametrize("text", ["[red]a[/red]", "\x1b[0m\u202e", "[/b]"])

@@ -11,12 +11,15 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+import prismrec
 from prismrec.cli import app
 from prismrec.cli.options import describe_error
 from prismrec.cli.tune import describe_estimate, parse_duration, parse_space
+from prismrec.data import load
 from prismrec.data.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
 from prismrec.experiments.estimate import Estimate
+from prismrec.records import Settings
 from prismrec.runs import Run
 
 
@@ -93,11 +96,28 @@ def test_an_estimate_says_what_fits() -> None:
         estimate.check_memory(7)
 
 
+@pytest.mark.parametrize("given", ["a key of a file", "the config of a run that had a start"])
+def test_a_search_starts_from_no_run(given: str, shop: Path, tmp_path: Path) -> None:
+    """Trials that start from weights of one run would be compared with others that do not."""
+    first = tmp_path / "first"
+    data = load(shop)
+    config, settings = {"embedding_size": 8}, Settings(epochs=1, device="cpu")
+    prismrec.train("LightGCN", data, config, settings, first)
+    file = tmp_path / "tune.yaml"
+    file.write_text(f"model: LightGCN\nsource: {shop}\ninit: {first}\n")
+    if given != "a key of a file":
+        prismrec.train("LightGCN", data, config, settings, tmp_path / "second", init=first)
+        file = tmp_path / "second" / "config.json"
+    with pytest.raises(InputError, match="init: found a run to start from; expected none: each trial starts from ran"):
+        tune("--config", file, "--out", tmp_path / "search")
+    assert not (tmp_path / "search").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--space", "layrs=1,2"], "--space layrs: found no such hyperparameter; expected 'layers'?"),
-        (["--space", "layers=two"], "--space layers: found 'two'; expected Input should be a valid integer"),
+        (["--space", "layers=two"], "--space layers: found 'two'; expected a valid integer"),
         (["--space", "layers="], "--space layers: found no values; expected one or more"),
         (["--space", "layers=3..1"], "--space layers: found the empty range 3 to 1; expected low below high"),
         (["--space", "layers=1", "--set", "layers=2"], "--space layers: found the fixed value 2 too"),

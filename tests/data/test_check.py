@@ -198,21 +198,21 @@ FEATURES = {
         npy(changed(ONES, (1, 0), np.nan)),
         ", row 1 (item '1'), column 0",
         "nan",
-        "a finite number",
+        "a number within ±3.40e+38",
     ),
     "infinity in float16": (
         "0_feat.npy",
         npy(changed(ONES.astype(np.float16), (2, 1), -np.inf)),
         ", row 2 (item '2'), column 1",
         "-inf",
-        "a finite number",
+        "a number within ±3.40e+38",
     ),
     "too large for float32": (
         "0_feat.npy",
         npy(changed(ONES.astype(np.float64), (2, 1), 1e300)),
         ", row 2 (item '2'), column 1",
-        "inf",
-        "float32 can hold",
+        "1e+300",
+        "a number within ±3.40e+38, the range of float32",
     ),
 }
 

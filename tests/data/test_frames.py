@@ -121,6 +121,40 @@ def test_features_of_every_library_are_aligned_with_the_items(features):
     assert dataset.present["image"].all()
 
 
+@pytest.mark.parametrize(
+    "features",
+    [np.float64, torch.from_numpy, pl.DataFrame, pd.DataFrame, sp.csr_array],
+    ids=["array", "tensor", "polars", "pandas", "sparse"],
+)
+def test_numbers_beyond_float32_are_refused_as_they_are(features):
+    values = MATRIX.astype(np.float64)
+    values[1, 1] = -1e300
+    given = features(values)
+    if hasattr(given, "columns"):
+        given = (CATALOG["item_id"], given.to_numpy())
+    with pytest.raises(InputError, match=r"column 1: found -1e\+300; expected a number within ±3\.40e\+38"):
+        prismrec.dataset(CLICKS, CATALOG, {"image": given})
+
+
+@pytest.mark.parametrize("unit", ["Y", "M", "W", "D", "h", "m", "s", "ms", "us"])
+@pytest.mark.parametrize("library", [np.asarray, pd.Series])
+def test_times_of_every_resolution_are_taken(unit, library):
+    times = library(np.arange(5).astype(f"M8[{unit}]"))
+    clicks = {"user": [0] * 5, "item": [4, 3, 2, 1, 0], "time": times}
+    assert prismrec.dataset(clicks, split=SplitSpec(by="last")).test.items.tolist() == [0]
+
+
+def test_missing_times_and_masked_entries_are_named():
+    nothing = np.array(["2020-01-01"] * 4 + ["NaT"], "M8[s]")
+    with pytest.raises(InputError, match=r"row 4 \(from 0\), column 'time': found timestamp None"):
+        prismrec.dataset({"user": range(5), "item": range(5), "time": nothing}, split=SplitSpec(by="last"))
+    masked = np.ma.masked_array(MATRIX, mask=np.eye(*MATRIX.shape, dtype=bool))
+    with pytest.raises(InputError, match=r"features\['image'\]: found masked entries"):
+        prismrec.dataset(CLICKS, CATALOG, {"image": masked})
+    with pytest.raises(InputError, match="found an empty user id"):
+        prismrec.dataset({"user": np.ma.masked_array([1, 2], mask=[True, False]), "item": [1, 2]})
+
+
 def test_bfloat16_features_become_float32():
     dataset = prismrec.dataset(CLICKS, CATALOG, {"image": torch.tensor(MATRIX).bfloat16()})
     np.testing.assert_allclose(dataset.features["image"], MATRIX, rtol=2**-8)

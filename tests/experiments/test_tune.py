@@ -267,7 +267,7 @@ def test_half_a_line_at_the_end_of_the_journal_is_dropped_and_other_contents_are
     content = first.journal.read_bytes()
     first.journal.write_bytes(content + content.splitlines()[-1][:20])
     assert len(search(tmp_path / "search", trials=3).trials) == 3
-    for other in (b"not a journal\n", b'{"op_code": 99}\n', b"[]\n", b"null\n"):
+    for other in (b"not a journal\n", b"\xff\x00" * 20, b'{"op_code": 99}\n', b"[]\n", b"null\n"):
         first.journal.write_bytes(other)
         with pytest.raises(InputError, match=r"journal\.log: found .*; expected the journal of a search"):
             search(tmp_path / "search")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import Tensor
 
+from prismrec.errors import ParameterError
 from prismrec.models.hccf import HCCF, HCCFTorch
 from prismrec.models.lightgcn import LightGCN
 from prismrec.testing import NUM_USERS, RecommenderContract, toy_batch, toy_interactions
@@ -167,5 +167,5 @@ def test_each_model_has_the_defaults_of_its_program_and_only_its_own_hyperparame
     assert (config.contrast_weight, config.temperature, config.lr_decay) == (0.2, 0.1, 1.0)
     assert (HCCF.Config().contrast_weight, HCCF.Config().temperature, HCCF.Config().lr_decay) == (1e-5, 1.0, 0.96)
     for name, value in (("slope", 0.5), ("maps", 3)):
-        with pytest.raises(ValidationError, match=name):
+        with pytest.raises(ParameterError, match=name):
             HCCFTorch.Config(**{name: value})

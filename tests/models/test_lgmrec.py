@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import Tensor
 
+from prismrec.errors import ParameterError
 from prismrec.experiments.synthetic import random_dataset
 from prismrec.models import Recommender
 from prismrec.models.lgmrec import LGMRec
@@ -334,5 +334,5 @@ def test_a_sampled_contrast_depends_on_the_seed_and_is_near_the_exact_one_on_ave
 
 
 def test_fewer_than_two_contrast_candidates_are_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ParameterError, match="contrast_candidates"):
         LGMRec.Config(contrast_candidates=1)

@@ -25,6 +25,25 @@ def test_names_are_those_of_the_classes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("raise RuntimeError('boom')", "RuntimeError('boom')"),
+        ("import sys; sys.exit(7)", "SystemExit(7)"),
+        ("1/0 = x", "SyntaxError("),
+        ("import nowhere", "No module named 'nowhere'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_with_its_error(
+    code: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_model.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="model: found 'broken_model:Model': ") as error:
+        find_model("broken_model:Model")
+    assert found in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("model", "found"),
     [
         ("LGM", "'LGM'"),

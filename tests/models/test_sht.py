@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
+from prismrec.errors import InputError, ParameterError
 from prismrec.models.lightgcn import LightGCN
 from prismrec.models.sht import SHT, SHTLight
 from prismrec.testing import NUM_USERS, RecommenderContract, toy_batch, toy_interactions
@@ -232,7 +232,7 @@ def test_light_reads_hyperedges_up_to_rotation(float64: None) -> None:
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
-    with pytest.raises(ValidationError, match="embedding_size 6 is not a multiple of heads 4"):
+    with pytest.raises(InputError, match="embedding_size 6 is not a multiple of heads 4"):
         SHT.Config(embedding_size=6, heads=4)
 
 
@@ -241,7 +241,7 @@ def test_each_model_has_the_defaults_of_its_program_and_only_its_own_hyperparame
     assert (config.supervision_weight, config.topology_supervision_weight, config.lr_decay) == (1.0, 1.0, 1.0)
     assert (SHT.Config().supervision_weight, SHT.Config().lr_decay) == (1e-5, 0.96)
     for name, value in (("heads", 2), ("slope", 0.5), ("solidity_scale", 10.0), ("transformer_layers", 2)):
-        with pytest.raises(ValidationError, match=name):
+        with pytest.raises(ParameterError, match=name):
             SHTLight.Config(**{name: value})
-    with pytest.raises(ValidationError, match="temperature"):
+    with pytest.raises(ParameterError, match="temperature"):
         SHT.Config(temperature=0.2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from prismrec.errors import InputError
 from prismrec.retrieval.item_map import Average, FeatureSpace, ItemMap, Linear, Nearest
 from prismrec.retrieval.newcomers import MapSettings, Newcomers
 from prismrec.runs.newcomers import choose_newcomers
@@ -55,6 +56,18 @@ def test_an_item_that_lacks_a_modality_gets_a_finite_vector() -> None:
     newcomers = choose_newcomers(embeddings, train, valid, features)
     lacking = {"text": features["text"][:2], "image": torch.full((2, 9), torch.nan)}
     assert newcomers.embed_items(lacking).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_features_of_any_precision_are_taken_and_those_beyond_float32_refused(dtype: torch.dtype) -> None:
+    embeddings, train, valid, features = world()
+    newcomers = choose_newcomers(embeddings, train, valid, features)
+    given = {name: rows[:3].to(dtype) for name, rows in features.items()}
+    expected = newcomers.embed_items({name: rows.float() for name, rows in given.items()})
+    assert torch.equal(newcomers.embed_items(given), expected)
+    given["image"] = torch.full((3, 9), 1e300, dtype=torch.float64).to(dtype)
+    with pytest.raises(InputError, match=r"modality 'image': found a number beyond; expected numbers within ±3\.4"):
+        newcomers.embed_items(given)
 
 
 def test_without_features_there_is_no_map_of_items() -> None:

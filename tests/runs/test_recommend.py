@@ -14,6 +14,7 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.records import Settings
 from prismrec.retrieval.features import unit_features
 from prismrec.runs import Manifest, Run
+from prismrec.runs.bulk import BulkRequest, block_table
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
 USERS, ITEMS = 40, 30
@@ -109,6 +110,31 @@ def test_fewer_items_than_asked_for_are_said_and_not_padded(run: Run) -> None:
         assert run.recommend(["u3", "u4"], where="price < 0").is_empty()
     with pytest.warns(UserWarning, match="with fewer than 1,000,000,000 items left"):
         assert len(run.recommend("u3", k=10**9)) == ITEMS - 7
+
+
+NAMED_LIKE_LISTS = ["user", "history", "similar_to", "rank", "item", "score", "item_score"]
+
+
+def test_columns_named_like_those_of_lists_are_kept_with_a_prefix(run: Run) -> None:
+    """Neither the table of lists nor the item table loses a column."""
+    values = {name: [f"{name} of {number}" for number in range(ITEMS)] for name in NAMED_LIKE_LISTS}
+    named = replace(run, catalog=pl.DataFrame(values))
+    shown = {
+        "item_user": "user", "item_history": "history", "item_similar_to": "similar_to", "item_rank": "rank",
+        "item_item": "item", "item_item_score": "score", "item_score": "item_score",
+    }  # fmt: skip
+    for table in (
+        named.recommend("u1", k=3),
+        named.recommend(["u1", "u2"], k=3),
+        named.recommend(histories=[["i1"], ["i2"]], k=3),
+        named.similar(["i1", "i2"], k=3),
+        block_table(named, BulkRequest(k=3, columns=tuple(NAMED_LIKE_LISTS)), 0),
+    ):
+        for row in table.iter_rows(named=True):
+            number = row["item"].removeprefix("i")
+            assert {new: row[new] for new in shown} == {new: f"{old} of {number}" for new, old in shown.items()}
+    assert named.recommend("u1", k=3, columns=["rank"]).columns == ["rank", "item", "score", "item_rank"]
+    assert named.recommend("u1", k=3)["score"].to_list() == run.recommend("u1", k=3)["score"].to_list()
 
 
 def test_at_most_limits_the_items_of_a_brand(run: Run) -> None:

@@ -55,7 +55,7 @@ def test_recommendations_are_new_to_the_user_and_sorted_and_have_the_columns_of_
     seen = {run.items.id(item) for part in (run.train, run.valid, run.test) for item in part.items_of(5)}
     assert len(seen) == 4
     assert not seen & set(table["item"])
-    assert table.columns == ["rank", "item", "score", "title"]  # the rank is that of the list, not of the catalog
+    assert table.columns == ["rank", "item", "score", "title", "item_rank"]  # rank is that of the list
     assert table["rank"].to_list() == list(range(1, 8))
     assert table["score"].is_sorted(descending=True)
     assert table["title"].to_list() == [f"Item {int(item[1:])}" for item in table["item"]]

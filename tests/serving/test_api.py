@@ -153,6 +153,7 @@ def test_items_users_and_the_run_are_described(client: TestClient, run: Run) -> 
         ("new-items", {"features": {"image": [[1.0]], "text": [[1.0]]}}, ["[n, 5]"]),
         ("new-items", {"features": {"image": [[1.0], [1.0, 2.0]], "text": [[1.0]]}}, ["features"]),
         ("new-items", {"features": {"image": [], "text": []}}, ["features"]),
+        ("new-items", {"features": {"image": [[1.0, -1e300]], "text": [[1.0]]}}, ["-1e+300 in row 0", "±3.40e+38"]),
     ],
 )
 def test_what_cannot_be_answered_is_a_422_that_says_why(

@@ -69,12 +69,11 @@ def _report(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]"
 
 
 def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from prismrec.cli.tables import literal
+    from prismrec.cli.tables import literal, print_table
 
-    console, train = Console(), dataset.train
+    train = dataset.train
     title = (
         f"{literal(dataset.name)}: {train.num_users:,} users, {train.num_items:,} items, {len(train):,} training pairs"
     )
@@ -82,7 +81,7 @@ def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") 
     for timing in timings:
         peak = "" if timing.peak_bytes is None else f"{timing.peak_bytes / 1e6:,.0f}"
         table.add_row(timing.model, f"{timing.epoch_seconds:.3f}", f"{timing.evaluation_seconds:.3f}", peak)
-    console.print(table)
+    print_table(table)
     if not measured:
         return
     table = Table("operation", "ms", "reached", "machine", "share", title="relative to memory copy and matrix product")
@@ -90,4 +89,4 @@ def _show(dataset: "Dataset", timings: "list[Timing]", measured: "list[Limit]") 
         reached = f"{limit.rate:.1f} {limit.unit}"
         machine = f"{limit.machine:.1f} {limit.unit}"
         table.add_row(limit.operation, f"{limit.seconds * 1e3:.2f}", reached, machine, f"{limit.share:.0%}")
-    console.print(table)
+    print_table(table)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
 import typer
 
 from prismrec.cli.lists import note_on_stderr
 from prismrec.cli.output import csv_ready, json_ready
 from prismrec.cli.progress import UserLines
 from prismrec.errors import InputError
+from prismrec.files import scan_stored
 from prismrec.runs.bulk import BulkRequest, Engine, write_recommendations
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_all(
 
     def assemble(parts: Sequence[Path], path: Path) -> None:
         if out.suffix == ".parquet":
-            pl.scan_parquet(list(parts)).sink_parquet(path)
+            scan_stored(parts).sink_parquet(path)
         elif out.suffix == ".json":
             _write_json(parts, path)
         else:
@@ -69,7 +69,7 @@ def _write_csv(parts: Sequence[Path], path: Path, *, escape_formulas: bool) -> N
     total = 0
     with path.open("wb") as file:
         for position, part in enumerate(parts):
-            table, escaped = csv_ready(pl.read_parquet(part, glob=False), escape_formulas=escape_formulas)
+            table, escaped = csv_ready(scan_stored([part]).collect(), escape_formulas=escape_formulas)
             table.write_csv(file, include_header=position == 0)
             total += escaped
     if total:
@@ -82,7 +82,7 @@ def _write_json(parts: Sequence[Path], path: Path) -> None:
         file.write("[")
         separator = ""
         for part in parts:
-            for row in pl.read_parquet(part, glob=False).iter_rows(named=True):
+            for row in scan_stored([part]).collect().iter_rows(named=True):
                 file.write(separator + json.dumps(json_ready(row)))
                 separator = ", "
         file.write("]")

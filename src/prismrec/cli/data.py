@@ -196,14 +196,17 @@ def show(summary: Summary) -> None:
     """Print a summary as tables."""
     from rich.console import Console
 
+    from prismrec.cli.tables import print_table
+
     console = Console()
-    console.print(_count_table(summary))
+    print_table(_count_table(summary))
     console.print(
         f"density {summary.density:.4%}; without a training interaction: "
-        f"{summary.users_without_training:,} users, {summary.items_without_training:,} items"
+        f"{summary.users_without_training:,} users, {summary.items_without_training:,} items",
+        soft_wrap=True,
     )
     if summary.modalities:
-        console.print(_modality_table(summary.modalities))
+        print_table(_modality_table(summary.modalities))
     else:
         console.print("no modalities")
     for name in summary.modalities:

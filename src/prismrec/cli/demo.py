@@ -40,6 +40,7 @@ def demo(
 
     from prismrec.cli.lists import show
     from prismrec.cli.progress import EpochLines
+    from prismrec.cli.tables import print_table
     from prismrec.data import load
     from prismrec.data.demo import write_shop
     from prismrec.experiments.train import train
@@ -64,7 +65,7 @@ def demo(
         seconds = time.perf_counter() - start
         metrics = runs[name].evaluate("test", cutoffs=(10, 20))
         table.add_row(name, *[f"{metrics[key]:.4f}" for key in _SHOWN], f"{seconds:.1f}")
-    console.print(table)
+    print_table(table)
     user = dataset.users.id(0)
     show(runs["LGMRec"].recommend([user], 10).select("user", "rank", "item", "score", "title"))
     folder = str(out / "runs/LGMRec")
@@ -119,12 +120,6 @@ def _program() -> list[str]:
 
 
 def _shop(users: int, items: int, interactions: int, seed: int) -> "ShopConfig":
-    from pydantic import ValidationError
-
     from prismrec.data.demo import ShopConfig
 
-    try:
-        return ShopConfig(users=users, items=items, interactions=interactions, seed=seed)
-    except ValidationError as error:
-        found = f"{users} users, {items} items, {interactions} interactions"
-        raise InputError("the shop", found, error.errors()[0]["msg"]) from error
+    return ShopConfig(users=users, items=items, interactions=interactions, seed=seed)

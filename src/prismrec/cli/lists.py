@@ -8,6 +8,7 @@ import typer
 
 from prismrec.cli.output import csv_ready, json_ready, write_table
 from prismrec.errors import InputError, printable
+from prismrec.files import require_outside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from prismrec.runs import Run
 
 _SUFFIXES = (".csv", ".json", ".parquet")
-_OWNERS = ("user", "history", "similar_to")
 
 Out = Annotated[Path | None, typer.Option(help="Write a .csv, .json or .parquet file instead.", show_default=False)]
 RawCsv = Annotated[
@@ -33,8 +33,8 @@ def check_out(run: Path, out: Path | None) -> None:
     """
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
-    if out is not None and run.resolve() == out.resolve().parent:
-        raise InputError("--out", repr(str(out)), "a file outside the run directory")
+    if out is not None:
+        require_outside(run, out)
 
 
 def chosen_columns(run: "Run", columns: str | None, *, for_people: bool) -> tuple[str, ...]:
@@ -99,18 +99,15 @@ def _safe_csv(table: "pl.DataFrame", *, raw_csv: bool) -> "pl.DataFrame":
 
 def show(table: "pl.DataFrame") -> None:
     """Print lists for people, one table for each value of the first column."""
-    from rich.console import Console
     from rich.table import Table
 
-    from prismrec.cli.tables import literal
+    from prismrec.cli.tables import literal, print_table
 
-    console = Console()
     owner, *columns = table.columns
     title = "similar to" if owner == "similar_to" else "for history" if owner == "history" else "for"
     for (name,), rows in table.partition_by(owner, as_dict=True, maintain_order=True).items():
-        shown = Table(title=literal(f"{title} {name}"), title_justify="left")
-        for column in columns:
-            shown.add_column(literal(column), overflow="fold", no_wrap=column == "item" and not console.is_terminal)
+        headers = [literal(column) for column in columns]
+        shown = Table(*headers, title=literal(f"{title} {name}"), title_justify="left")
         for row in rows.select(columns).iter_rows():
             shown.add_row(*[f"{value:.4f}" if isinstance(value, float) else literal(str(value)) for value in row])
-        console.print(shown)
+        print_table(shown)

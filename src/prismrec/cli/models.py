@@ -55,7 +55,7 @@ def describe(model: "type[Recommender]") -> dict[str, Any]:
                 "default": model.Config.model_fields[field].default,
                 "limits": _limits(facts),
                 "grid": list(grids.get(field, ())),
-                "meaning": facts.get("description", ""),
+                "meaning": " ".join(facts.get("description", "").split()),
             }
             for field, facts in schema.items()
         },
@@ -68,37 +68,37 @@ def _limits(facts: dict[str, Any]) -> str:
         return " | ".join(str(value) for value in facts["enum"])
     if "anyOf" in facts:
         return " or ".join(_limits(option) for option in facts["anyOf"])
-    bounds = [f"{sign} {facts[key]:g}" for key, sign in signs.items() if key in facts]
+    bounds = [f"{sign} {facts[key]:.10g}" for key, sign in signs.items() if key in facts]
     kinds = {"boolean": "true | false", "null": "none", "object": "mapping"}
     kind = facts.get("type", "")
     return " ".join([kinds.get(kind, kind), ", ".join(bounds)]).strip()
 
 
 def _show_all(described: dict[str, dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from prismrec.cli.tables import print_table
 
     table = Table("model", "modalities", "paper", "idea")
     for name, facts in described.items():
         table.add_row(name, facts["modalities"], facts["paper"], facts["idea"])
-    Console().print(table)
+    print_table(table)
 
 
 def _show_one(facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from prismrec.cli.tables import literal
+    from prismrec.cli.tables import literal, print_table
 
     console = Console(highlight=False)
     console.print(f"[bold]{facts['name']}[/bold] ({facts['paper']})")
-    console.print(facts["idea"], markup=False)
-    console.print(f"modalities: {facts['modalities']}", markup=False)
-    console.print(f"cost of a step: {facts['cost']}", markup=False)
+    for line in (facts["idea"], f"modalities: {facts['modalities']}", f"cost of a step: {facts['cost']}"):
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
     table = Table("hyperparameter", "default", "limits", "grid", "meaning")
     table.columns[0].no_wrap = True
     for name, field in facts["hyperparameters"].items():
         grid = ", ".join(map(str, field["grid"]))
         cells = [str(field["default"]), field["limits"], grid, field["meaning"]]
         table.add_row(name, *[literal(cell) for cell in cells])
-    console.print(table)
+    print_table(table)

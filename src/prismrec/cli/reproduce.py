@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, printable
 
 if TYPE_CHECKING:
     from prismrec.experiments.tables.choose import Report, Searches
@@ -244,29 +244,28 @@ def _command() -> str:
 
 
 def _list() -> None:
-    from rich.console import Console
     from rich.table import Table as RichTable
 
+    from prismrec.cli.tables import print_table
     from prismrec.experiments.tables.library import all_tables
 
     shown = RichTable("name", "shows", "published in", "data sets")
     for table in all_tables():
         shown.add_row(table.name, table.title, f"{table.paper.short}, {table.place}", ", ".join(table.paper.data))
-    Console().print(shown)
+    print_table(shown)
 
 
 def _show(outcome: "Outcome", folder: Path) -> None:
-    from rich.console import Console
     from rich.table import Table as RichTable
 
+    from prismrec.cli.tables import print_table
     from prismrec.experiments.tables.grids import claims_grid, result_grids
 
-    console = Console(highlight=False)
     for grid in [*result_grids(outcome), *claims_grid(outcome)]:
         shown = RichTable(*grid.header, title=grid.title, title_justify="left", caption=grid.caption)
         for column in shown.columns[grid.texts :]:
             column.justify = "right"
         for cells in grid.rows:
             shown.add_row(*cells)
-        console.print(shown, markup=False)
-    console.print(f"Written to {folder}", markup=False, soft_wrap=True)
+        print_table(shown, markup=False)
+    typer.echo(f"Written to {printable(str(folder))}")

@@ -14,6 +14,7 @@ from prismrec.experiments.config_file import read_config_file
 from prismrec.experiments.train import make_config
 from prismrec.experiments.warm_start import Source, find_source
 from prismrec.models import find_model
+from prismrec.parameters import wanted
 from prismrec.records import Settings
 from prismrec.runs import InitialWeights, Run, parse_manifest
 
@@ -151,7 +152,7 @@ def _describe(path: Path, error: ValidationError) -> InputError:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return InputError(f"{path}, {place}", repr(first["input"]), first["msg"])
+        return InputError(f"{path}, {place}", repr(first["input"]), wanted(first))
     section = first["loc"][0] if len(first["loc"]) > 1 else ""
     known = {"options": list(_KEYS.values()), "settings": list(Settings.model_fields)}.get(
         str(section), list(_Keys.model_fields)

@@ -202,12 +202,13 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _show_all(described: dict[str, dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from prismrec.cli.tables import print_table
 
     table = Table("name", "title", "beside each interaction", "parts", "download")
     for name, facts in described.items():
         parts = f"{len(facts['parts'])}" if facts["parts"] else ""
         how = "by hand" if facts["by hand"] else "fetch"
         table.add_row(name, facts["title"], facts["beside each interaction"] or "", parts, how)
-    Console().print(table)
+    print_table(table)

@@ -9,8 +9,8 @@ from prismrec.errors import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-_WIDE = 1000
-"""Columns of text in a pipe or a file, where no cell is cut to the width of a terminal."""
+_WIDEST = 10**6
+"""Columns of text of the widest table in a pipe or a file."""
 
 
 def literal(text: str) -> str:
@@ -20,14 +20,26 @@ def literal(text: str) -> str:
     return escape(printable(text))
 
 
-def print_table(table: "Table") -> None:
-    """Print a table; in a pipe or a file, no cell is cut."""
+def print_table(table: "Table", *, markup: bool = True) -> None:
+    """Print a table without cutting a cell.
+
+    In a pipe or a file, the table is as wide as its cells, so that each row is one line. On a terminal, and where the
+    variable COLUMNS sets a width, long cells continue on the next line.
+
+    Args:
+        table: the table.
+        markup: whether brackets in its cells are markup of rich.
+    """
     from rich.console import Console
 
     console = Console()
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = column.no_wrap and console.is_terminal  # a cell that may not wrap is cut
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=_WIDE)
-    console.print(table)
+        width = console.measure(table, options=console.options.update(width=_WIDEST, markup=markup)).maximum
+        console = Console(width=width)
+    console.print(table, markup=markup)
 
 
 def print_metrics(title: str, metrics: Mapping[str, float]) -> None:

@@ -253,7 +253,6 @@ def _print_trials(search: "Search", result: "TuneResult") -> None:
     table = Table("trial", *result.settings, f"valid {metric}", "epoch", "seconds", title_justify="left")
     for column in table.columns:
         column.justify = "right"
-        column.overflow = "fold"
     failed = [trial for trial in result.trials if trial.error is not None]
     if failed:
         table.add_column("error")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import get_args
 
 from prismrec.content.contents import Contents, find_files, find_texts, read_items
@@ -12,8 +13,9 @@ from prismrec.content.output import FileFormat
 from prismrec.content.registry import DEFAULTS, make_encoder
 from prismrec.data.readers.encodings import read_manifest
 from prismrec.data.readers.features import feature_files
+from prismrec.data.readers.raw import several
 from prismrec.data.readers.tabular import Table
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.ops.device import DeviceName
 from prismrec.provenance import ContentKind, Encoding, FeatureManifest
 from prismrec.records import Normalisation
@@ -64,13 +66,17 @@ def encode(
     Raises:
         InputError: nothing to encode, no content that can be read, or a file or parameter that cannot be used.
     """
-    options = EncodeOptions(normalise, file_format, workers or os.cpu_count() or 1, refit, progress)
+    options = EncodeOptions(normalise, file_format, _threads(workers), refit, progress)
     folder = source_folder(source)
     given: dict[ContentKind, Sequence[str]] = {"text": text, "image": image, "audio": audio, "video": video}
-    found = _find_contents(folder, read_items(folder, item_column), given, encoders or {})
-    made = [_encoder_of(contents.kind, encoders or {}, device) for contents in found]
+    found = _find_contents(folder, read_items(folder, item_column), given, encoders)
+    made = [_encoder_of(contents.kind, encoders, device) for contents in found]
     names = _names(found, name)
     return {names[i]: encode_modality(folder, names[i], found[i], made[i], options) for i in range(len(found))}
+
+
+def _threads(workers: int | None) -> int:
+    return os.cpu_count() or 1 if workers is None else workers
 
 
 def _names(found: Sequence[Contents], name: str | None) -> list[str]:
@@ -80,13 +86,14 @@ def _names(found: Sequence[Contents], name: str | None) -> list[str]:
         return kinds
     if len(found) > 1:
         raise ParameterError("name", repr(name), f"one kind of content, not {', '.join(kinds)}: give text or image")
-    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+    check_type("name", name, str, "a name such as 'genres'")
+    if not name or not name.isprintable() or name.startswith(".") or set(name) & set("/\\\0"):
         raise ParameterError("name", repr(name), "a name such as 'genres'")
     return [name]
 
 
-def _encoder_of(kind: ContentKind, encoders: Mapping[ContentKind, str | Encoder], device: DeviceName) -> Encoder:
-    chosen = encoders.get(kind, DEFAULTS[kind])
+def _encoder_of(kind: ContentKind, encoders: Mapping[ContentKind, str | Encoder] | None, device: DeviceName) -> Encoder:
+    chosen = (encoders or {}).get(kind, DEFAULTS[kind])
     needed: ContentKind = "image" if kind == "video" else kind
     encoder = make_encoder(chosen, device, needed) if isinstance(chosen, str) else chosen
     if encoder.modality != needed:
@@ -97,6 +104,7 @@ def _encoder_of(kind: ContentKind, encoders: Mapping[ContentKind, str | Encoder]
 
 def source_folder(source: Path | str) -> Path:
     """The folder of a source, which may also be a file in it."""
+    check_type("source", source, (str, os.PathLike), "a folder or a file")
     path = Path(source)
     return path.parent if path.is_file() else path
 
@@ -105,10 +113,12 @@ def _find_contents(
     folder: Path,
     items: Table,
     given: Mapping[ContentKind, Sequence[str]],
-    encoders: Mapping[ContentKind, str | Encoder],
+    encoders: Mapping[ContentKind, str | Encoder] | None,
 ) -> list[Contents]:
     """The contents of the kinds for which something is given, or of all kinds."""
-    asked = [kind for kind in KINDS if given[kind]] or [kind for kind in KINDS if kind in encoders]
+    check_type("encoders", encoders, (Mapping, NoneType), "a mapping from kinds of content to encoders")
+    given = {kind: several(kind, names) for kind, names in given.items()}
+    asked = [kind for kind in KINDS if given[kind]] or [kind for kind in KINDS if kind in (encoders or {})]
     found = []
     for kind in asked or KINDS:
         contents = find_texts(items, given[kind]) if kind == "text" else find_files(kind, items, folder, given[kind])

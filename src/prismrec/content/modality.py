@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
 from typing import get_args
 
@@ -29,7 +30,7 @@ from prismrec.content.pipeline import Outcome, Progress, encode_all, prepare_all
 from prismrec.content.reading import values_of
 from prismrec.content.registry import require_decoder
 from prismrec.content.videos import VIDEO_POOLING
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_choice, check_type
 from prismrec.files import make_folder, write_text
 from prismrec.provenance import Encoding, FeatureManifest, State
 from prismrec.records import Normalisation
@@ -54,10 +55,9 @@ class EncodeOptions:
     progress: ReportModality | None = None
 
     def __post_init__(self) -> None:
-        if self.normalise not in get_args(Normalisation):
-            raise ParameterError("normalise", repr(self.normalise), f"one of: {', '.join(get_args(Normalisation))}")
-        if self.file_format not in get_args(FileFormat):
-            raise ParameterError("file_format", repr(self.file_format), f"one of: {', '.join(get_args(FileFormat))}")
+        check_choice("normalise", self.normalise, get_args(Normalisation))
+        check_choice("file_format", self.file_format, get_args(FileFormat))
+        check_type("workers", self.workers, Integral, "a number from 1 on")
         if self.workers < 1:
             raise ParameterError("workers", str(self.workers), "a number from 1 on")
 

@@ -56,7 +56,7 @@ def load_items(folder: Path | str, *, columns: ColumnNames | None = None) -> New
         InputError: the folder has neither items nor features, or a file in it cannot be used.
     """
     folder = Path(folder)
-    options = ReadOptions(columns=columns or ColumnNames())
+    options = ReadOptions(columns=ColumnNames() if columns is None else columns)
     with foreign_errors(folder, "a folder that can be read", LIBRARY_ERRORS):
         if not is_folder(folder, "a folder with new items"):
             raise InputError(folder, "a file", "a folder with items.csv and features/")
@@ -88,7 +88,7 @@ def load_clicks(file: Path | str, *, columns: ColumnNames | None = None) -> pl.D
     """
     path = Path(file)
     files = SourceFiles(path.stem, path.parent, ((None, path),))
-    options = ReadOptions(columns=columns or ColumnNames(), split_by="user")
+    options = ReadOptions(columns=ColumnNames() if columns is None else columns, split_by="user")
     with foreign_errors(path, "a table that can be read", LIBRARY_ERRORS):
         return read_interactions(files, options).pairs.select("user", "item").unique(maintain_order=True)
 

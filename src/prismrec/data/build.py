@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -25,8 +28,8 @@ from prismrec.data.readers.raw import (
     parse_conditions,
     several,
 )
-from prismrec.data.split import SPLIT_NAMES, TEST, TRAIN, VALID, SplitSpec, split_labels
-from prismrec.errors import InputError, ParameterError
+from prismrec.data.split import SPLIT_NAMES, TEST, TRAIN, VALID, Protocol, SplitSpec, split_labels
+from prismrec.errors import InputError, ParameterError, check_choice, check_type
 from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
 
 Fill = Literal["mean", "zero"]
@@ -74,16 +77,16 @@ def load(
         unknown_items: "drop" leaves out interactions with items that the item table lacks; "refuse" refuses them.
 
     Raises:
-        InputError: the source cannot be used; the message says where, what was found and what was expected.
-        ParameterError: a parameter has an unknown or impossible value.
+        InputError: the source or a parameter cannot be used; the message says where, what was found and expected.
     """
     _check_fill_and_core(fill, k_core)
+    check_type("source", source, (str, PathLike), "a folder or a file")
     options = ReadOptions(
-        columns=columns or ColumnNames(),
+        columns=ColumnNames() if columns is None else columns,
         modalities=None if modalities is None else several("modalities", modalities),
         memory_limit=memory_limit,
         npy_order=npy_order,
-        split_by=None if split is None else split.by,
+        split_by=protocol_of(split),
         ignore_columns=several("ignore_columns", ignore_columns),
         where=parse_conditions(where, min_rating),
         unknown_items=unknown_items,
@@ -96,9 +99,19 @@ def _folder_of(path: Path) -> str:
     return str(path if path.is_dir() else path.parent)
 
 
+def protocol_of(split: SplitSpec | None) -> Protocol | None:
+    """The protocol of a split; None for that of the data.
+
+    Raises:
+        ParameterError: the argument is no split.
+    """
+    check_type("split", split, (SplitSpec, NoneType), "a SplitSpec, such as SplitSpec(by='last')")
+    return None if split is None else split.by
+
+
 def _check_fill_and_core(fill: str, k_core: int) -> None:
-    if fill not in get_args(Fill):
-        raise ParameterError("fill", repr(fill), f"one of: {', '.join(get_args(Fill))}")
+    check_choice("fill", fill, get_args(Fill))
+    check_type("k_core", k_core, Integral, "a whole number from 0 on")
     if k_core < 0:
         raise ParameterError("k_core", str(k_core), "a whole number from 0 on")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from prismrec.errors import InputError
@@ -115,8 +116,18 @@ def feature_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> 
         raise InputError(path, "features without a row", "one row for each item")
 
 
-def finite(values: FloatArray, path: Path, ids: pl.Series) -> None:
-    """Refuse NaN and infinity in features `[n, F]`; `ids` names the item of each row."""
+def finite(values: FloatArray, path: Path, ids: pl.Series, given: npt.NDArray[Any]) -> None:
+    """Refuse NaN, infinity and numbers beyond the range of float32.
+
+    Args:
+        values: features, float32 `[n, F]`.
+        path: the file.
+        ids: the item of each row.
+        given: the same features as they were found, in any type.
+
+    Raises:
+        InputError: there is such a number.
+    """
     # The sum of a row is finite only if all its terms are. It takes memory [n], where isfinite(values) takes [n, F].
     with np.errstate(over="ignore", invalid="ignore"):
         suspects = np.flatnonzero(~np.isfinite(values.sum(axis=1)))
@@ -125,8 +136,9 @@ def finite(values: FloatArray, path: Path, ids: pl.Series) -> None:
         if len(columns):
             raise InputError(
                 f"{path}, row {row} (item {ids[int(row)]!r}), column {columns[0]}",
-                str(values[row, columns[0]]),
-                "a finite number that float32 can hold; leave the item's row out to have it filled",
+                str(given[row, columns[0]]),
+                f"a number within ±{np.finfo(np.float32).max:.2e}, the range of float32; leave the item's row out to "
+                "have it filled",
             )
 
 

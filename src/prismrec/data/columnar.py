@@ -10,7 +10,8 @@ import polars as pl
 from scipy.sparse import issparse
 from torch import Tensor
 
-from prismrec.data.readers.boundary import foreign_errors
+from prismrec.data.readers.boundary import foreign_errors, quiet_panics
+from prismrec.data.readers.npy import to_array
 from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError
 
@@ -42,7 +43,7 @@ def to_table(value: Any, where: str) -> Table:
     Raises:
         InputError: no table, columns of unequal length or with one name, no column, or no row.
     """
-    with foreign_errors(where, _TABLE):
+    with foreign_errors(where, _TABLE), quiet_panics():
         frame = _to_frame(value, where)
     if frame.is_empty():
         raise InputError(where, "no row", "at least one row")
@@ -93,12 +94,24 @@ def to_series(values: Any, where: str) -> pl.Series:
         if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
             return pl.Series(values)
         if isinstance(values, np.ndarray):
-            if values.ndim and values.dtype.kind != "O":
+            if values.ndim and values.dtype.kind in "mM":
+                values = _with_known_unit(values)
+            if values.ndim and values.dtype.kind != "O" and not isinstance(values, np.ma.MaskedArray):
                 return pl.Series(values)
             values = values.tolist()
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
             raise InputError(where, f"an object of type {type(values).__name__}", "a column: an array or a list")
         return _from_objects([None if _is_missing(value) else value for value in values])
+
+
+def _with_known_unit(times: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Dates or durations in a unit that polars has: days, milliseconds, microseconds or nanoseconds."""
+    unit = np.datetime_data(times.dtype)[0]
+    if unit in ("D", "ms", "us", "ns") or (unit == "generic" and not times.size):
+        return times
+    kind = "datetime64" if times.dtype.kind == "M" else "timedelta64"
+    known = "D" if unit in ("Y", "M", "W") else "ms" if unit in ("h", "m", "s") else "ns"
+    return times.astype(f"{kind}[{known}]")
 
 
 def _from_objects(values: list[Any]) -> pl.Series:
@@ -117,14 +130,15 @@ def to_matrix(values: Any, where: str) -> npt.NDArray[Any]:
     """An array of NumPy, PyTorch or SciPy (sparse), or nested lists, as a NumPy array.
 
     Raises:
-        InputError: something else, or rows of unequal length.
+        InputError: something else, masked entries, or rows of unequal length.
     """
     with foreign_errors(where, "a matrix of NumPy, PyTorch or SciPy, with rows of equal length"):
         if isinstance(values, Tensor):
-            dense = values.detach().cpu().to_dense()
-            return (dense.float() if dense.is_floating_point() else dense).numpy()
+            return to_array(values)
         if is_sparse(values):
             return values.toarray()
+        if np.ma.is_masked(values):
+            raise InputError(where, "masked entries", "a number in each; leave an item's row out to have it filled")
         return np.asarray(values)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from prismrec.data import check
-from prismrec.data.build import Fill, build
+from prismrec.data.build import Fill, build, protocol_of
 from prismrec.data.columnar import is_sparse, is_table, refuse_objects, to_matrix, to_table
 from prismrec.data.dataset import Dataset
 from prismrec.data.given_ids import IdColumn, TextIds
@@ -34,7 +34,7 @@ from prismrec.data.readers.raw import (
 from prismrec.data.readers.table import id_table, join
 from prismrec.data.readers.tabular import Table, without_ignored
 from prismrec.data.split import SPLIT_NAMES, SplitSpec
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 
 _OPTION = re.compile(r" \(--[^()]*\)|, --[a-z-]+( [^ ,]+)?(?=,|$)")
 """An option of the command line that a message names beside a parameter."""
@@ -80,8 +80,8 @@ def dataset(
         InputError: data or a parameter cannot be used; the message says where, what was found and what was expected.
     """
     options = ReadOptions(
-        columns=columns or ColumnNames(),
-        split_by=None if split is None else split.by,
+        columns=ColumnNames() if columns is None else columns,
+        split_by=protocol_of(split),
         ignore_columns=several("ignore_columns", ignore_columns),
         where=parse_conditions(where, min_rating),
         unknown_items=unknown_items,
@@ -133,9 +133,11 @@ def from_csr(
         raise InputError("matrix", "an entry that is NaN or infinite", "finite numbers")
     users = range(entries.shape[0]) if users is None else users
     items = range(entries.shape[1]) if items is None else items
-    columns = options.get("columns") or ColumnNames()
-    user_ids = _id_table("users", users, "user", ReadOptions(columns=columns)).ids
-    item_ids = _id_table("items", items, "item", ReadOptions(columns=columns)).ids
+    columns = options.get("columns")
+    given = ReadOptions(columns=ColumnNames() if columns is None else columns)
+    columns = given.columns
+    user_ids = _id_table("users", users, "user", given).ids
+    item_ids = _id_table("items", items, "item", given).ids
     for parameter, ids, count in (("users", user_ids, entries.shape[0]), ("items", item_ids, entries.shape[1])):
         if len(ids) != count:
             raise InputError(parameter, f"{len(ids):,} ids", f"{count:,}, for a matrix of shape {entries.shape}")
@@ -168,6 +170,7 @@ def _raw_data(
     interactions: Any, items: Any, features: Mapping[str, Any] | None, users: Any, name: str, options: ReadOptions
 ) -> tuple[RawData, TextIds, TextIds]:
     """All data with text for ids, and the ids of users and of items."""
+    check_type("name", name, str, "a text")
     parts = _parts(interactions, options)
     user_columns = [_id_column(table, "user", options) for _, table in parts]
     item_columns = [_id_column(table, "item", options) for _, table in parts]
@@ -220,7 +223,7 @@ def _interaction_table(value: Any, where: str, options: ReadOptions) -> Table:
     if isinstance(value, str | bytes | Path) or is_sparse(value) or not isinstance(value, Iterable):
         way_out = "from_csr reads sparse matrices" if is_sparse(value) else "load reads files"
         raise InputError(where, f"an object of type {type(value).__name__}", f"{expected}; {way_out}")
-    pairs = list(to_matrix(value, where) if hasattr(value, "ndim") else value)
+    pairs = list(np.atleast_1d(to_matrix(value, where)) if hasattr(value, "ndim") else value)
     for row, pair in enumerate(pairs):
         if not isinstance(pair, Sequence | np.ndarray) or isinstance(pair, str | bytes) or len(pair) != 2:
             raise InputError(f"{where}, row {row} (from 0)", repr(pair), f"a pair (user, item); else {expected}")

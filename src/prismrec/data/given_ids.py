@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError
@@ -88,5 +89,5 @@ class TextIds:
 
 def _plain(value: Any) -> Any:
     """A Python object for an id; None if it is missing."""
-    identifier = value.item() if isinstance(value, np.generic) else value
+    identifier = value.tolist() if isinstance(value, np.generic | Tensor) else value
     return None if isinstance(identifier, float) and np.isnan(identifier) else identifier

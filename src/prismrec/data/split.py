@@ -3,14 +3,17 @@
 Pairs are sorted by user and item, so a split does not depend on the order of the rows in a file.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from prismrec.data.pairs import LabelArray, Pairs, TimeArray
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_choice, check_type
 
 TRAIN, VALID, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "valid", "test")
@@ -40,12 +43,12 @@ class SplitSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.by not in get_args(Protocol):
-            raise ParameterError("by", repr(self.by), f"one of: {', '.join(get_args(Protocol))}")
-        shares = np.asarray(self.ratios, dtype=np.float64)
-        if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or shares[0] == 0:
+        check_choice("by", self.by, get_args(Protocol))
+        if not _are_shares(self.ratios):
             expected = "three shares train:valid:test, none negative, train above 0, such as 8:1:1"
-            raise ParameterError("ratios", self._shares, expected)
+            found = self._shares if _are_numbers(self.ratios) else repr(self.ratios)
+            raise ParameterError("ratios", found, expected)
+        check_type("seed", self.seed, Integral, "an integer, 0 or more")
         if self.seed < 0:
             raise ParameterError("seed", str(self.seed), "an integer, 0 or more")
 
@@ -73,6 +76,20 @@ class SplitSpec:
     @property
     def _shares(self) -> str:
         return ":".join(f"{share:g}" for share in self.ratios)
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, tuple | list) and all(isinstance(value, Real) for value in values)
+
+
+def _are_shares(ratios: Sequence[float]) -> bool:
+    """Whether these are three finite numbers of which none is negative and the first is above 0."""
+    return (
+        _are_numbers(ratios)
+        and len(ratios) == 3
+        and all(math.isfinite(share) and share >= 0 for share in ratios)
+        and ratios[TRAIN] > 0
+    )
 
 
 def split_labels(pairs: Pairs, spec: SplitSpec, where: str) -> LabelArray:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.retrieval.ranking import LONGEST_LIST, Ranking, check_counts, map_rankings, pairs_of_users
 from prismrec.types import Embeddings, Interactions
 
@@ -188,7 +188,8 @@ def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) 
     for metric in metrics:
         if metric not in METRICS:
             raise ParameterError("metrics", repr(metric), f"one of {', '.join(METRICS)}")
-    if isinstance(cutoffs, str) or not all(isinstance(cutoff, Integral) for cutoff in cutoffs):
+    check_type("cutoffs", cutoffs, Sequence, "a list of whole numbers")
+    if isinstance(cutoffs, str | bytes) or not all(isinstance(cutoff, Integral) for cutoff in cutoffs):
         raise ParameterError("cutoffs", repr(cutoffs), "a list of whole numbers")
     if not cutoffs or min(cutoffs) < 1 or max(cutoffs) > LONGEST_LIST:
         raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{LONGEST_LIST}")

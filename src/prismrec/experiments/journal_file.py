@@ -69,11 +69,17 @@ class _HeldLock(JournalFileOpenLock):
 
 
 def _drop_partial_line(path: Path) -> None:
-    """Remove what a process had written of its last line when it was killed."""
+    """Remove what a process had written of its last line when it was killed.
+
+    Raises:
+        ValueError: the file ends with something that is no beginning of a line.
+    """
     if not path.exists():
         return
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
+        if not content[whole:].startswith(b"{"):
+            raise ValueError("the last line is no JSON object")
         with path.open("r+b") as file:
             file.truncate(whole)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from prismrec.errors import ParameterError
 from prismrec.models import Grid, GridValue, ModelConfig, Recommender, find_model
+from prismrec.parameters import wanted
 
 _SCALARS = (bool, int, float, str, type(None))
 Point = dict[str, GridValue]
@@ -201,7 +202,7 @@ def _checked_value(config: type[ModelConfig], name: str, value: object) -> GridV
     except ValidationError as error:
         for each in error.errors():
             if each["loc"] and each["loc"][0] == name:
-                raise ParameterError(f"space.{name}", repr(value), each["msg"]) from error
+                raise ParameterError(f"space.{name}", repr(value), wanted(each)) from error
     return value
 
 

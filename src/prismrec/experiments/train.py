@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError
 from prismrec.evaluation import ValidationMetric
 from prismrec.experiments.arguments import check_arguments, check_modes
 from prismrec.experiments.environment import make_manifest
@@ -22,6 +22,7 @@ from prismrec.experiments.weights import check_disk, limited_weights, memory_err
 from prismrec.models import ModelConfig, Recommender, find_model
 from prismrec.ops.device import flush_denormals, pick_device, preserve_rng
 from prismrec.ops.waiting import adaptive_waiting
+from prismrec.parameters import refusal
 from prismrec.records import Settings
 from prismrec.retrieval import MapSettings
 from prismrec.retrieval.features import unit_features
@@ -50,15 +51,7 @@ def make_config(model: str | type[Recommender], settings: Mapping[str, object]) 
     try:
         return config.model_validate(dict(settings))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if not name:  # the values do not fit together
-            found = first["msg"].removeprefix("Value error, ")
-            raise InputError(find_model(model).name, found, "hyperparameters that fit together") from error
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(config.model_fields)
-            raise ParameterError(f"config.{name}", "no such hyperparameter", f"one of {known}") from error
-        raise ParameterError(f"config.{name}", repr(first["input"]), first["msg"]) from error
+        raise refusal(error, config, "config.", find_model(model).name) from error
 
 
 def check_modalities(model: type[Recommender], dataset: Dataset) -> None:

@@ -235,7 +235,7 @@ def _search_class() -> "type[Search]":
 
 def _settings(settings: Settings | None, metric: str | None, seed: int | None) -> Settings:
     given = {name: value for name, value in (("metric", metric), ("seed", seed)) if value is not None}
-    return Settings.model_validate({**(settings or Settings()).model_dump(exclude_unset=True), **given})
+    return Settings(**{**(settings or Settings()).model_dump(exclude_unset=True), **given})
 
 
 def _result(search: "Search", journal: Path, trials: Sequence[Trial]) -> TuneResult:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from prismrec.parameters import Parameters
 from prismrec.types import Embeddings, Interactions, Triplets
 
 SamplerName = Literal["interaction", "user"]
@@ -36,10 +37,11 @@ class Grid:
         self.values = values
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Parameters):
     """The hyperparameters that all models share. Each model adds its own and sets the defaults of its paper."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    noun = "hyperparameter"
 
     embedding_size: Width = 64
     """Width d of user and item vectors."""

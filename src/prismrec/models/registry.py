@@ -88,8 +88,9 @@ def _import(path: str) -> object:
     module, _, name = path.partition(":")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError("model", f"{path!r}: {error}", "package.module:Class") from error
+    except (Exception, SystemExit) as error:  # the module is the user's, and may do anything
+        reason = str(error) if isinstance(error, ImportError | AttributeError) else repr(error)
+        raise InputError("model", f"{path!r}: {reason}", "package.module:Class") from error
 
 
 def _checked(model: object, found: str) -> type[Recommender]:

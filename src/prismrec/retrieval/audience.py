@@ -2,11 +2,11 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_choice
 from prismrec.retrieval.catalog import named
 from prismrec.retrieval.ranking import Int64Array, pairs_of_users
 from prismrec.types import Interactions, Vocabulary
@@ -73,8 +73,8 @@ def find_audience(
         InputError: a user is unknown, or a history has no known item.
         ParameterError: users and histories differ in number.
     """
-    if unknown not in ("popular", "refuse", None):
-        raise ParameterError("unknown", repr(unknown), "'popular' or 'refuse'")
+    if unknown is not None:
+        check_choice("unknown", unknown, get_args(Unknown))
     if user_ids is not None and histories is not None and len(user_ids) != len(histories):
         raise ParameterError("histories", f"{len(histories)} histories for {len(user_ids)} users", "one for each user")
     if user_ids is None:
@@ -97,7 +97,10 @@ def find_audience(
         rows += [row] * len(known)
         clicked += [items.number(each) for each in known]
     clicks = Interactions.from_pairs(rows, clicked, len(numbers), len(items))
-    return Audience(numbers, clicks, tuple(dict.fromkeys(ignored)))
+    try:
+        return Audience(numbers, clicks, tuple(dict.fromkeys(ignored)))
+    except TypeError as error:  # an id that is not hashable
+        raise ParameterError("histories", str(error), _expected(items)) from None
 
 
 def _name(row: int, count: int) -> str:

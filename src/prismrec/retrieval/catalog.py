@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from prismrec.errors import ParameterError, check_type
+from prismrec.errors import ParameterError, check_list, check_type
 from prismrec.retrieval.conditions import ID_COLUMN, group_numbers, newer_mask, where_mask
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.types import BoolArray, Vocabulary
@@ -82,17 +82,16 @@ class Filters:
         Raises:
             ParameterError: an argument cannot be used.
         """
-        for name, ids in (("exclude", exclude), ("candidates", () if candidates is None else candidates)):
-            if isinstance(ids, str) or not isinstance(ids, Iterable):
-                raise ParameterError(name, repr(ids), "a list of item ids")
+        excluded = check_list("exclude", exclude, "a list of item ids")
+        chosen = None if candidates is None else check_list("candidates", candidates, "a list of item ids")
         check_type("where", where, (str, NoneType), "an SQL expression over columns of the item table")
         check_type("at_most", at_most, (Mapping, NoneType), "a mapping from columns to numbers: {'brand': 2}")
         check_type("newest", newest, (tuple, list, NoneType), _NEWEST)
         if newest is not None and (len(newest) != 3 or not isinstance(newest[1], datetime.date)):
             raise ParameterError("newest", repr(newest), _NEWEST)
         return cls(
-            exclude=tuple(exclude),
-            candidates=None if candidates is None else tuple(candidates),
+            exclude=tuple(excluded),
+            candidates=None if chosen is None else tuple(chosen),
             where=where,
             at_most=tuple((at_most or {}).items()),
             newest=None if newest is None else Newest(*newest),
@@ -126,13 +125,12 @@ class Catalog:
         """
         if chosen is None:
             return self._described
-        if isinstance(chosen, str) or not isinstance(chosen, Iterable):
-            raise ParameterError("columns", repr(chosen), "a list of names")
-        for name in chosen:
-            if name not in self._described.columns:
+        names = check_list("columns", chosen, "a list of names")
+        for name in names:
+            if not isinstance(name, str) or name not in self._described.columns:
                 known = ", ".join(self._described.columns) or "none: the data set has no item table"
                 raise ParameterError("columns", repr(name), f"columns of the item table ({known})")
-        return self._described.select(list(dict.fromkeys(chosen)))
+        return self._described.select(list(dict.fromkeys(names)))
 
     def numbers(self, ids: Iterable[Hashable], parameter: str) -> Int64Array:
         """The numbers of item ids.

@@ -40,7 +40,7 @@ def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
             result = _evaluated(used.with_columns(typed(column) for column in used), expression)
         except PolarsError:
             result = _evaluated(used, expression)
-    except PolarsError as error:
+    except (PolarsError, UnicodeError) as error:
         reason = str(error).partition("\n")[0]
         raise ParameterError("where", f"{condition!r} ({reason})", known) from error
     if result.dtype != pl.Boolean:

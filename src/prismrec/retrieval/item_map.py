@@ -55,16 +55,19 @@ class FeatureSpace:
         """x of n items, `[n, p]`; rows of NaN in a modality count as its mean.
 
         Raises:
-            InputError: the modalities or their widths are not those of the space.
+            InputError: the modalities or their widths are not those of the space, or a number is beyond float32.
         """
         if features.keys() != self.means.keys():
             expected = f"{', '.join(sorted(self.means))}, as in the run"
             raise InputError("modalities", ", ".join(sorted(features)) or "none", expected)
         parts = []
         for name, mean in sorted(self.means.items()):
-            rows = features[name]
+            rows = features[name].float()
             if rows.ndim != 2 or rows.shape[1] != len(mean):
                 raise InputError(f"modality {name!r}", f"shape {list(rows.shape)}", f"[n, {len(mean)}] as in the run")
+            if rows.isinf().any():
+                expected = f"numbers within ±{torch.finfo(torch.float32).max:.2e}, the range of float32"
+                raise InputError(f"modality {name!r}", "a number beyond", expected)
             standardised = torch.nan_to_num((rows - mean) / self.deviations[name])
             parts.append(F.normalize(standardised))
         x = torch.cat(parts, 1)  # [n, Σ F_m]

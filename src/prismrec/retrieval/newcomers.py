@@ -190,6 +190,6 @@ class Newcomers:
             InputError: the run was trained without features, or these have other modalities or widths.
         """
         if self.item_map is None:
-            expected = "a run of a data set with features: without them, nothing says what a new item is like"
-            raise InputError("new items", "a run without features", expected)
+            expected = "a run of a data set with features, and with enough items to learn from"
+            raise InputError("new items", "a run that does not know how features become vectors", expected)
         return self.item_map(features)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.retrieval.catalog import Catalog
 from prismrec.retrieval.features import items_with
 from prismrec.retrieval.index import ItemIndex
@@ -79,6 +79,7 @@ class ItemMatrices:
         Raises:
             InputError: an item lacks the modality.
         """
+        check_type("by", by, str, "'model' or a modality")
         queries = self.rows(by)[torch.from_numpy(items)].float()
         absent = (queries == 0).all(1)
         if absent.any():

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from prismrec.cluster import LostWorkerError, RayWorkers
 from prismrec.errors import InputError, ParameterError
-from prismrec.files import replacing, write_text
+from prismrec.files import replacing, require_outside, scan_stored, write_text
 from prismrec.retrieval import Audience, Filters, Unknown
 from prismrec.runs.index import read_record
 from prismrec.runs.run import Run
@@ -237,8 +237,10 @@ def _open_parts(run: Run, out: Path, request: BulkRequest) -> Path:
     """The folder of parts, new or from an earlier attempt at the same job.
 
     Raises:
-        InputError: it belongs to another job, or cannot be created.
+        InputError: it belongs to another job, cannot be created, or is inside the run.
     """
+    if run.folder is not None:
+        require_outside(run.folder, out)
     parts = out.with_name(f"{out.name}.parts")
     job = json.dumps({"run": _identity(run), "request": asdict(request)}, default=str, indent=2)
     path = parts / "job.json"
@@ -282,7 +284,7 @@ def _finish(
 
 
 def _summary(run: Run, request: BulkRequest, paths: list[Path]) -> Written:
-    counts = pl.scan_parquet(paths).group_by("user").len().collect()
+    counts = scan_stored(paths).group_by("user").len().collect()
     users = run.users.ids.to_frame("user").join(counts, on="user", how="left", maintain_order="left")
     lengths = users["len"].fill_null(0).cast(pl.Int64).to_numpy()
     popular = (run.train.user_degrees == 0) & (run.manifest.model != "most-popular")
@@ -290,4 +292,4 @@ def _summary(run: Run, request: BulkRequest, paths: list[Path]) -> Written:
 
 
 def _write_parquet(parts: Sequence[Path], path: Path) -> None:
-    pl.scan_parquet(list(parts)).sink_parquet(path)
+    scan_stored(parts).sink_parquet(path)

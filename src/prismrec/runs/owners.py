@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from prismrec.errors import ParameterError
+from prismrec.errors import ParameterError, check_list
 from prismrec.retrieval import Audience, Retriever, Unknown
 from prismrec.types import Vocabulary
 
@@ -71,10 +71,10 @@ def _lists(histories: Histories, items: Vocabulary) -> tuple[list[Sequence[Hasha
     """
     if is_one_id(histories, items):
         raise ParameterError("histories", repr(histories), "a list of item ids")
-    each = list(histories)
+    each = check_list("histories", histories, "a list of item ids, or lists of item ids")
     ids: list[Hashable] = [history for history in each if is_one_id(history, items)]
     if len(ids) == len(each):
         return [ids], True
     if ids:
         raise ParameterError("histories", f"the id {ids[0]!r} among lists", "item ids, or lists of item ids")
-    return [list(history) for history in each if isinstance(history, Iterable)], False
+    return [check_list("histories", history, "lists of item ids") for history in each], False

@@ -5,13 +5,14 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from torch import Tensor
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
 from prismrec.retrieval import MODEL, Catalog, Filters, Lists, Newcomers, Retriever, Unknown
 from prismrec.runs.contents import RunContents
@@ -47,6 +48,7 @@ class Run(RunContents):
         Raises:
             InputError: the folder is not a finished run, or a file in it is missing, damaged or of another run.
         """
+        check_type("folder", folder, (str, PathLike), "a path")
         contents = read_contents(Path(folder))
         return cls(**{**vars(contents), "exact": exact})
 
@@ -64,6 +66,7 @@ class Run(RunContents):
         Raises:
             InputError: the folder holds something else, another process writes it, or a file cannot be written.
         """
+        check_type("folder", folder, (str, PathLike), "a path")
         folder = Path(folder)
         run = self if self.weights is not None else replace(self, weights=self._load_weights())
         with locked(folder) as lock:
@@ -134,8 +137,7 @@ class Run(RunContents):
         Raises:
             InputError: the split is neither "valid" nor "test", or it is empty.
         """
-        if split not in ("valid", "test"):
-            raise ParameterError("split", repr(split), "'valid' or 'test'")
+        check_choice("split", split, ("valid", "test"))
         truth = self.valid if split == "valid" else self.test
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")
@@ -285,7 +287,9 @@ class Run(RunContents):
         Raises:
             InputError: an id is unknown, or neither a user nor a history is given.
         """
-        clicks = None if history is None else [list(history)]
+        if user is None and history is None:
+            raise ParameterError("user", "neither a user nor a history", "one of them")
+        clicks = None if history is None else [check_list("history", history, "a list of item ids")]
         audience = self.retriever.audience(None if user is None else [user], clicks)
         return reasons_table(self.retriever.explain(audience, as_list(items, self.items)), self.items)
 

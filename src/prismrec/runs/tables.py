@@ -10,6 +10,8 @@ from prismrec.retrieval import Lists, Reasons, Retriever
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.types import BoolArray, Vocabulary
 
+_LIST_COLUMNS = ("user", "history", "similar_to", "rank", "item", "score")
+"""Columns that tables of lists have, and that no column of the item table may replace."""
 _SHOWN = 3
 """How many ids a note lists."""
 
@@ -18,6 +20,8 @@ def lists_table(
     lists: Lists, owners: pl.Series | None, retriever: Retriever, columns: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """Lists of items: the owner of each list, rank (from 1), item, score, and columns of the item table.
+
+    A column of the item table whose name tables of lists use gets the prefix `item_`: `score` becomes `item_score`.
 
     Args:
         lists: n lists.
@@ -32,7 +36,20 @@ def lists_table(
     table = _ranked(lists, owners, "item", retriever.catalog.items)
     if not described.width:
         return table
-    return table.hstack(described[lists.items[lists.items >= 0].numpy()].drop(table.columns, strict=False))
+    names = _names_beside_lists(retriever.catalog.columns(None).columns)
+    return table.hstack(described[lists.items[lists.items >= 0].numpy()].rename(names, strict=False))
+
+
+def _names_beside_lists(columns: Sequence[str]) -> dict[str, str]:
+    """Other names for the columns of the item table whose names tables of lists use."""
+    names = {}
+    for column in columns:
+        if column in _LIST_COLUMNS:
+            name = f"item_{column}"
+            while name in columns:
+                name = f"item_{name}"
+            names[column] = name
+    return names
 
 
 def users_table(lists: Lists, owners: pl.Series | None, users: Vocabulary) -> pl.DataFrame:

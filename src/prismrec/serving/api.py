@@ -137,13 +137,17 @@ def _matrix(modality: str, rows: list[list[float]], count: int) -> torch.Tensor:
     """Features as a matrix.
 
     Raises:
-        ParameterError: the rows differ in length, or in number from those of another modality.
+        ParameterError: the rows differ in length, or in number from those of another modality, or float32 cannot hold
+            a number.
     """
     widths = {len(row) for row in rows}
     if len(rows) != count or len(widths) != 1:
         found = f"{len(rows)} rows of {sorted(widths)} numbers for {modality!r}"
         raise ParameterError("features", found, f"{count} rows of one length")
     matrix = torch.tensor(rows, dtype=torch.float32)
-    if not matrix.isfinite().all():
-        raise ParameterError("features", f"a number of {modality!r} that is not finite", "finite numbers")
+    bad = (~matrix.isfinite()).nonzero().tolist()
+    if bad:
+        row, column = bad[0]
+        expected = f"numbers within ±{torch.finfo(torch.float32).max:.2e}, the range of float32"
+        raise ParameterError("features", f"{rows[row][column]} in row {row} of {modality!r}", expected)
     return matrix

@@ -3,11 +3,11 @@ import sys
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.data.demo.shop import MIN_INTERACTIONS
+from prismrec.errors import ParameterError
 
 SEEDS = range(3)
 K = 20
@@ -125,8 +125,8 @@ def test_ids_are_in_the_order_in_which_readers_number_them(small):
     ],
 )
 def test_invalid_settings_are_refused_by_name(settings, named):
-    with pytest.raises(ValidationError, match=named):
-        ShopConfig.model_validate(settings)
+    with pytest.raises(ParameterError, match=named):
+        ShopConfig(**settings)
 
 
 def test_only_pictures_and_features_need_the_extra():

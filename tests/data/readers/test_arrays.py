@@ -74,6 +74,33 @@ def test_npy_rows_follow_the_item_table_if_told_so(folder):
     np.testing.assert_array_equal(load(folder(files), npy_order="items").features["clip"], [[3, 4], [1, 2]])
 
 
+def npy_too_large(path, values):
+    np.save(path.with_suffix(".npy"), values)
+    path.with_suffix(".ids.txt").write_text("z\nx\n")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path, values: np.savez(path.with_suffix(".npz"), ids=np.array(IDS), features=values),
+        npy_too_large,
+        lambda path, values: pl.DataFrame({"id": IDS, "f": values.tolist()}).write_parquet(
+            path.with_suffix(".parquet")
+        ),
+        lambda path, values: save_file(
+            {"features": torch.from_numpy(values)}, path.with_suffix(".safetensors"), {"ids": json.dumps(IDS)}
+        ),
+    ],
+    ids=["npz", "npy", "parquet", "safetensors"],
+)
+def test_a_number_beyond_float32_is_named_as_it_is_in_the_file(write, folder, refused):
+    source = folder({"interactions.csv": "user,item\na,x\na,z\n", "features/readme.txt": ""})
+    write(source / "features" / "clip", np.array([[1, 2], [3, -1e300]]))
+    [path] = [path for path in (source / "features").iterdir() if path.stem == "clip"]
+    place = f"features/{path.name}, row 1 (item 'x'), column 1"
+    refused(source, place, "-1e+300", "a number within ±3.40e+38, the range of float32")
+
+
 @pytest.mark.parametrize(
     ("tensors", "metadata", "found"),
     [

@@ -82,6 +82,24 @@ def test_mixed_and_impossible_timestamps_are_refused(values, tmp_path):
         times_of(tmp_path, values)
 
 
+@pytest.mark.parametrize(
+    ("times", "units"),
+    [
+        ([1700000000, 1700000001000, 1700000002000], "seconds (1 such as 1700000000) and milliseconds (2 such as 17"),
+        ([1700000000.5, 1.7e18, 5], "seconds (1 such as 1700000000.5) and nanoseconds (1 such as 1.7"),
+        ([1700000000, 631152001, 4102444799], None),
+        ([1, 10**6, 10**9], None),
+        (["2001-01-01", "1970-01-01", "2099-12-31"], None),
+    ],
+)
+def test_timestamps_of_two_units_are_noted(times, units, folder):
+    rows = "".join(f"a,{item},{time}\n" for item, time in zip("xyz", times, strict=True))
+    notes = load(folder({"interactions.csv": "user,item,time\n" + rows}), split=SplitSpec(by="last")).notes
+    found = [note for note in notes if "look like" in note]
+    assert len(found) == (units is not None)
+    assert not units or found[0].startswith(f"interactions.csv: timestamps that look like {units}")
+
+
 @pytest.mark.parametrize("by", ["user", "overall", "cold-items", None])
 def test_dates_matter_only_to_a_split_by_time(by, folder):
     source = folder({"interactions.csv": "user,item,time\na,x,evening\na,y,noon\na,z,noon\n"})

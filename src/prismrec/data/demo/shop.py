@@ -9,14 +9,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from prismrec.data.dataset import Dataset
 from prismrec.data.demo.texts import write
 from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
 from prismrec.data.pairs import Pairs
 from prismrec.data.split import TEST, TRAIN, VALID, SplitSpec, split_labels
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError
+from prismrec.parameters import Parameters
 from prismrec.types import FloatArray, IntArray, Interactions, Vocabulary
 
 MIN_INTERACTIONS = 5
@@ -40,11 +41,11 @@ class _Stream(IntEnum):
     TIMES = 5
 
 
-class ShopConfig(BaseModel):
+class ShopConfig(Parameters):
     """Size of the shop, and how informative its features are.
 
     Raises:
-        pydantic.ValidationError: a value is outside its limits.
+        ParameterError: a value is outside its limits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -68,7 +69,7 @@ class ShopConfig(BaseModel):
         high = self.users * self.items // 4
         if not low <= self.interactions <= high:
             expected = f"{low}..{high}: {MIN_INTERACTIONS} for every user, and at most a quarter of all pairs"
-            raise ValueError(f"interactions: found {self.interactions}; expected {expected}")
+            raise ParameterError("interactions", str(self.interactions), expected)
         return self
 
 

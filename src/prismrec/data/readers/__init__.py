@@ -8,7 +8,7 @@ from prismrec.data.readers import lattice, mmrec, recbole, table
 from prismrec.data.readers.boundary import LIBRARY_ERRORS, foreign_errors
 from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
 from prismrec.data.readers.recognise import recognise
-from prismrec.errors import ParameterError
+from prismrec.errors import check_choice
 
 Reader = Callable[[SourceFiles, ReadOptions], RawData]
 READERS: Mapping[str, Reader] = MappingProxyType(
@@ -23,8 +23,8 @@ def read_source(source: Path, layout: str | None, options: ReadOptions) -> RawDa
         InputError: nothing to read, several candidates, or a file that cannot be used.
         ParameterError: an unknown layout, or a column to ignore that no table has.
     """
-    if layout is not None and layout not in READERS:
-        raise ParameterError("format", repr(layout), f"one of: {', '.join(READERS)}")
+    if layout is not None:
+        check_choice("format", layout, tuple(READERS))
     with foreign_errors(source, "a source that can be read", LIBRARY_ERRORS):
         chosen, files = recognise(source, layout)
         raw = READERS[chosen](files, options)

@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from prismrec.data import check
 from prismrec.data.readers.boundary import exists, foreign_errors, require_file
-from prismrec.data.readers.npy import checked, open_npy, read_header
+from prismrec.data.readers.npy import checked, open_npy, read_header, to_array
 from prismrec.data.readers.raw import RawFeatures, ReadOptions
 from prismrec.data.readers.tabular import Table, read_text
 from prismrec.errors import InputError
@@ -124,5 +124,4 @@ def read_safetensors(path: Path, options: ReadOptions, _items: Table | None) -> 
         if not isinstance(ids, list) or not all(isinstance(i, str | int) and not isinstance(i, bool) for i in ids):
             expected = 'a list such as ["a", "b"]'
             raise InputError(path, "ids that are no JSON list of text or whole numbers", expected)
-        numbers = values.float() if values.is_floating_point() else values
-        return checked(numbers.numpy(), path, _as_text(ids), _others(path, "tensors", names))
+        return checked(to_array(values), path, _as_text(ids), _others(path, "tensors", names))

@@ -19,7 +19,7 @@ from prismrec.data.readers.columns import (
 )
 from prismrec.data.readers.raw import LABELS_SET_ASIDE, Condition, ReadOptions, SourceFiles, is_number
 from prismrec.data.readers.tabular import Table, read_table
-from prismrec.data.readers.times import timestamp_column
+from prismrec.data.readers.times import notes_on_units, timestamp_column
 from prismrec.data.split import SPLIT_NAMES
 from prismrec.errors import InputError
 
@@ -106,6 +106,8 @@ def combine_tables(
     rows = pl.concat(frames, how="vertical_relaxed")
     if rows.is_empty():
         raise InputError(path, "no row that meets the conditions", "at least one row (--where, --min-rating)")
+    if "timestamp" in rows.columns:
+        notes += notes_on_units(rows["timestamp"], path.name)
     tables = tuple([table for _, table in parts])
     return InteractionTable(rows.drop("row", "part"), rows["row"], rows["part"], tables, tuple(notes))
 

@@ -8,6 +8,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
+from torch import Tensor
 
 from prismrec.data import check
 from prismrec.data.readers.boundary import foreign_errors, require_file
@@ -89,8 +91,16 @@ def checked(values: npt.NDArray[Any], path: Path, ids: pl.Series, notes: tuple[s
     check.feature_matrix(values.shape, values.dtype, path)
     check.feature_rows(path, len(values), len(ids), "id")
     check.distinct_ids(ids, path)
-    # A number that float32 cannot hold becomes infinite, and check.finite refuses it.
+    # A number beyond the range of float32 becomes infinite, and check.finite refuses it.
     with foreign_errors(path, "a file that can be read"), np.errstate(over="ignore"):
         numbers = np.array(values, dtype=np.float32, order="C")
-    check.finite(numbers, path, ids)
+    check.finite(numbers, path, ids, values)
     return RawFeatures(path, ids, numbers, notes)
+
+
+def to_array(tensor: Tensor) -> npt.NDArray[Any]:
+    """A tensor as a NumPy array; floating-point types that NumPy lacks, such as bfloat16, become float32."""
+    dense = tensor.detach().cpu().to_dense().resolve_neg()
+    if dense.is_floating_point() and dense.dtype not in (torch.float16, torch.float64):
+        dense = dense.float()
+    return dense.numpy()

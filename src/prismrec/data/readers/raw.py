@@ -3,15 +3,17 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 from typing import Literal, get_args
 
 import polars as pl
 
 from prismrec.data.import_record import ImportRecord
 from prismrec.data.split import Protocol
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type
 from prismrec.provenance import Encoding
 from prismrec.types import FloatArray
 
@@ -29,6 +31,10 @@ class ColumnNames:
     timestamp: str | None = None
     split: str | None = None
     rating: str | None = None
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check_type(f"columns.{each.name}", getattr(self, each.name), (str, NoneType), "the name of a column")
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,14 @@ def several(parameter: str, values: Sequence[str]) -> tuple[str, ...]:
     """The values of a parameter that takes several strings.
 
     Raises:
-        ParameterError: one string alone, which would be taken for a sequence of letters.
+        ParameterError: one string alone, which would be taken for a sequence of letters, or something else.
     """
     if isinstance(values, str):
         raise ParameterError(parameter, repr(values), f"a list such as [{values!r}]")
-    return tuple(values)
+    texts = check_list(parameter, values, "a list of texts")
+    for text in texts:
+        check_type(parameter, text, str, "a list of texts")
+    return tuple(texts)
 
 
 def parse_conditions(where: Sequence[str], min_rating: float | None) -> tuple[Condition, ...]:
@@ -81,6 +90,7 @@ def parse_conditions(where: Sequence[str], min_rating: float | None) -> tuple[Co
     """
     conditions = [Condition.parse(text) for text in several("where", where)]
     if min_rating is not None:
+        check_type("min_rating", min_rating, Real, "a finite number")
         if not math.isfinite(min_rating):
             raise ParameterError("min_rating", str(min_rating), "a finite number")
         conditions.append(Condition(None, ">=", f"{min_rating:.17g}"))
@@ -122,11 +132,11 @@ class ReadOptions:
     ignored_columns: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        if self.npy_order not in (None, "items"):
-            raise ParameterError("npy_order", repr(self.npy_order), "items, or nothing")
-        if self.unknown_items not in get_args(UnknownItems):
-            expected = f"one of: {', '.join(get_args(UnknownItems))}"
-            raise ParameterError("unknown_items", repr(self.unknown_items), expected)
+        check_type("columns", self.columns, ColumnNames, "ColumnNames, such as ColumnNames(user='reader')")
+        if self.npy_order is not None:
+            check_choice("npy_order", self.npy_order, ("items",))
+        check_choice("unknown_items", self.unknown_items, get_args(UnknownItems))
+        check_type("memory_limit", self.memory_limit, (Integral, NoneType), "a number of bytes above 0")
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise ParameterError("memory_limit", str(self.memory_limit), "a number of bytes above 0")
 

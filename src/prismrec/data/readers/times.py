@@ -7,6 +7,11 @@ from prismrec.errors import InputError
 
 _EXPECTED = "a number or an ISO date such as 2024-05-31 or 2024-05-31T12:00:00"
 _ONE_KIND = "numbers on all rows, or dates on all rows, with a time zone on all or on none"
+_UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+_EARLIEST = 631_152_000
+"""1990-01-01 in seconds: timestamps between this and `_LATEST` are of one unit only."""
+_LATEST = 4_102_444_800
+"""2100-01-01 in seconds."""
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 _MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?$"
 _ZONED = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)? ?(Z|[+-]\d{2}:?\d{2})$"
@@ -37,6 +42,23 @@ def timestamp_column(table: Table, column: str) -> pl.Series:
             raise InputError(table.place(row, column), f"{found} beside {raw.filter(~bad)[0]!r}", _ONE_KIND)
         raise InputError(table.place(row, column), found, _EXPECTED)
     return times.alias("timestamp")
+
+
+def notes_on_units(times: pl.Series, where: str) -> tuple[str, ...]:
+    """A note if some timestamps look like another unit than others, as seconds beside milliseconds do.
+
+    Args:
+        times: as from `timestamp_column`.
+        where: what to call their source.
+    """
+    found = []
+    for unit, factor in _UNITS.items():
+        is_unit = times.is_between(_EARLIEST * factor, _LATEST * factor)
+        if is_unit.any():
+            found.append(f"{unit} ({is_unit.sum():,} such as {times[is_unit.arg_max() or 0]})")
+    if len(found) < 2:
+        return ()
+    return (f"{where}: timestamps that look like {' and '.join(found)}, compared as they are",)
 
 
 def _parse(raw: pl.Series) -> pl.Series:

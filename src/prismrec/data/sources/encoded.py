@@ -10,6 +10,7 @@ import polars as pl
 
 from prismrec.data.ids import number_ids
 from prismrec.data.pairs import Pairs
+from prismrec.files import scan_stored
 from prismrec.types import FloatArray
 
 _KINDS = ("user_id", "item_id")
@@ -81,13 +82,13 @@ def encode(folder: Path) -> Encoded:
 
 
 def _distinct_ids(files: list[Path], column: str) -> pl.Series:
-    distinct = pl.scan_parquet(files).select(column).unique().collect(engine="streaming")
+    distinct = scan_stored(files).select(column).unique().collect(engine="streaming")
     return number_ids([distinct[column]])
 
 
 def _numbered(file: Path, kinds: dict[str, pl.Enum]) -> pl.DataFrame:
     """A stored part with user and item numbers (int32), times (int64, milliseconds) and values (float64)."""
-    part = pl.read_parquet(file)
+    part = scan_stored([file]).collect()
     columns = [part[name].cast(kind).to_physical().cast(pl.Int32) for name, kind in kinds.items()]
     if "timestamp" in part.columns:
         columns.append(part["timestamp"].dt.timestamp("ms"))

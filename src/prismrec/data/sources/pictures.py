@@ -16,7 +16,7 @@ from prismrec.data.check import listed
 from prismrec.data.readers.boundary import entries, exists, foreign_errors
 from prismrec.data.sources.web import CUTS, CutError, open_url
 from prismrec.errors import InputError, ParameterError
-from prismrec.files import make_folder, replacing
+from prismrec.files import make_folder, replacing, scan_stored
 
 Progress = Callable[[int, int], None]
 """Gets the number of pictures that were asked for, and of all that are missing."""
@@ -101,7 +101,7 @@ def _item_table(path: Path, column: str) -> pl.DataFrame:
     if not exists(path):
         raise InputError(path, "no such file", "a folder that prismrec data import wrote")
     with foreign_errors(path, "an item table"):
-        items = pl.read_parquet(path)
+        items = scan_stored([path]).collect()
     if column not in items.columns:
         raise ParameterError("column", repr(column), f"one of: {listed(items.columns)}")
     return items

@@ -11,6 +11,7 @@ from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.config_file import SUFFIXES, read_config_file
 from prismrec.experiments.tables.schema import Paper, Table
+from prismrec.parameters import wanted
 
 _FOLDER = Path(__file__).parent
 _PUBLISHED = _FOLDER / "published"
@@ -115,4 +116,4 @@ def _describe(path: Path, error: ValidationError) -> InputError:
         return InputError(where, "nothing", "a value")
     if isinstance(found, dict | list | BaseModel):
         return InputError(where, message.removeprefix("Value error, "), "a table that fits together")
-    return InputError(where, repr(found), message)
+    return InputError(where, repr(found), wanted(errors[0]))
