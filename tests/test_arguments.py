@@ -50,6 +50,7 @@ def run(data: Dataset) -> Run:
         ({"metric": "recall@20"}, r"metric: found 'recall@20'; expected a function; Settings\.metric takes"),
         ({"sampler": "user"}, "sampler: found 'user'; expected an object with a method epoch; config takes"),
         ({"loss_terms": [print]}, "loss_terms: found an object of type list; expected loss terms by name"),
+        ({"loss_terms": {1: print}}, "loss_terms: found an object of type int; expected names that are texts"),
     ],
 )
 def test_train_refuses_arguments_of_the_wrong_type(

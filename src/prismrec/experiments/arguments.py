@@ -45,6 +45,8 @@ def check_arguments(
             "sampler", repr(sampler), "an object with a method epoch; config takes the name of a sampler"
         )
     check_type("loss_terms", loss_terms, (Mapping, nothing), "loss terms by name")
+    for name in loss_terms or ():  # type: ignore[attr-defined]
+        check_type("loss_terms", name, str, "names that are texts")
 
 
 def check_modes(*, resume: bool, overwrite: bool) -> None:
