@@ -108,6 +108,8 @@ rows:
         (("nothing",), "NAME"),
         (("ludp-fig5", "--quick", "--data", "x"), "--quick"),
         (("ludp-fig5", "--dry-run", "--finished"), "--dry-run"),
+        (("ludp-fig5", "--quick", "--engine", "slurm"), "--engine"),
+        (("ludp-fig5", "--quick", "--workers", "2"), "--workers"),
         (("ludp-fig5", "--data", "/absent"), "--data"),
         (("ludp-fig5", "--quick", "--only", "nothing"), "only"),
         (("ludp-fig5", "--quick", "--device", "abacus"), "--device"),

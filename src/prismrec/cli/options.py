@@ -3,7 +3,7 @@
 import re
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,6 +38,21 @@ def complete_model(incomplete: str) -> list[str]:
 Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per epoch and the notes on the data.")]
+
+
+_ENGINE_HELP = "local, or ray: a Ray cluster, or the cores of this machine."
+EngineName = Annotated[str, typer.Option("--engine", help=_ENGINE_HELP)]
+
+
+def parse_engine(engine: str) -> Literal["ray"] | None:
+    """The value of --engine.
+
+    Raises:
+        InputError: it is unknown.
+    """
+    if engine not in ("local", "ray"):
+        raise InputError("--engine", repr(engine), "local or ray")
+    return "ray" if engine == "ray" else None
 
 
 def describe_error(error: InputError) -> str:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from prismrec.cli.progress import SECONDS_BETWEEN_LINES, LiveStatus
 from prismrec.cli.tables import literal
+from prismrec.cli.words import duration
 from prismrec.experiments.tables.work import Progress, Watcher
 from prismrec.records import Settings
 from prismrec.training import Callback, EpochEnd
@@ -39,7 +39,7 @@ class TableLines(LiveStatus, Watcher):
         if progress.failed:
             parts.append(f"{progress.failed} failed")
         if progress.running and progress.seconds_left is not None:
-            parts.append(f"about {timedelta(seconds=round(progress.seconds_left))} left")
+            parts.append(f"about {duration(progress.seconds_left)} left")
         self._head = f"{self._name}: {', '.join(parts)}"
         self.line(f"{self._head}; now {progress.running}" if progress.running else self._head)
 
@@ -50,9 +50,9 @@ class TableLines(LiveStatus, Watcher):
     def search(self, what: str, progress: "TuneProgress") -> None:
         """Show a search for hyperparameters."""
         text = f"choosing hyperparameters of {what}: {progress.done} trials done, {progress.left} left"
-        if progress.seconds_left is not None:
-            text += f", about {timedelta(seconds=round(progress.seconds_left))} left"
-        self._now_and_then(text, at_once=not progress.left)
+        if progress.seconds_left is not None and progress.running:
+            text += f", about {duration(progress.seconds_left)} left"
+        self._now_and_then(text, at_once=not progress.left + progress.running)
 
     def _now_and_then(self, text: str, *, at_once: bool = False) -> None:
         """Show each step on a terminal, one now and then elsewhere."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.options import Quiet, Verbose
+from prismrec.cli.options import EngineName, Quiet, Verbose, parse_engine
 from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
 from prismrec.cli.train import AsJson
 from prismrec.cli.training import (
@@ -38,15 +38,13 @@ from prismrec.errors import InputError
 if TYPE_CHECKING:
     from prismrec.experiments.estimate import Estimate
     from prismrec.experiments.search import Search
-    from prismrec.experiments.tune import Engine, TuneResult
+    from prismrec.experiments.tune import TuneResult
 
 _OUT_HELP = "A new folder for the search, or that of the same search, which continues."
 _SPACE_HELP = "Values as name=a,b,c, a range as name=LOW..HIGH or name=LOW..HIGH:log, or a file; may be repeated."
 _TRIALS_HELP = "Largest number of trials; 50 if not given. A space without more combinations is tried completely."
 _LIMIT_HELP = "Stop after this time, such as 90s, 30m or 2h. The same command continues."
 _WORKERS_HELP = "Trials at the same time; 1 if not given, or with Ray one per core."
-_ENGINE_HELP = "local, or ray: a Ray cluster, or the cores of this machine."
-_ENGINES: dict[str, "Engine | None"] = {"local": None, "ray": "ray"}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Out = Annotated[Path, typer.Option("--out", help=_OUT_HELP, show_default=False)]
@@ -54,7 +52,6 @@ SpaceWords = Annotated[list[str] | None, typer.Option("--space", help=_SPACE_HEL
 Trials = Annotated[int | None, typer.Option("--trials", help=_TRIALS_HELP, min=1)]
 TimeLimit = Annotated[str | None, typer.Option("--time-limit", help=_LIMIT_HELP)]
 Workers = Annotated[int | None, typer.Option("--workers", help=_WORKERS_HELP, min=1)]
-EngineName = Annotated[str, typer.Option("--engine", help=_ENGINE_HELP)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate time and memory, and end.")]
 
 
@@ -91,9 +88,7 @@ def tune(
     from prismrec.experiments.trial import JOURNAL
     from prismrec.experiments.tune import check_engine, check_tune_folder, make_search
 
-    if engine not in _ENGINES:
-        raise InputError("--engine", repr(engine), "local or ray")
-    check_engine(_ENGINES[engine])
+    check_engine(parse_engine(engine))
     limit = None if time_limit is None else parse_duration(time_limit)
     flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision, normalise)
     request = read_request(context, (first, second), config_file, set_, flags, options)
@@ -204,7 +199,7 @@ def _run(search: "Search", workers: int | None, engine: str, *, quiet: bool) -> 
         limit_memory()
     try:
         with TrialLines(settings, quiet=quiet) as lines:
-            return run_search(search, _ENGINES[engine], workers, lines.report)
+            return run_search(search, parse_engine(engine), workers, lines.report)
     except KeyboardInterrupt as error:
         typer.echo(f"prismrec: stopped; continue: {shlex.join(['prismrec', *sys.argv[1:]])}", err=True)
         raise typer.Exit(130) from error

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import mean
 from typing import TYPE_CHECKING, TypeVar
 
 from prismrec.data import Dataset
@@ -174,7 +174,7 @@ def measure_cost(model: str | type[Recommender], dataset: Dataset, config: Model
         fit(built, dataset.train, settings, validate, callbacks=[clock])
     if not clock.epochs:  # a model without weights
         return Cost(time.perf_counter() - clock.start, 0.0, peak_bytes())
-    epoch = median(clock.epochs[1:] or clock.epochs)
+    epoch = mean(clock.epochs[1:] or clock.epochs)  # not the median: the search waits for slow epochs too
     return Cost(max(clock.until_first - epoch, 0.0), epoch, peak_bytes())
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from prismrec.data import Dataset
 from prismrec.errors import InputError
-from prismrec.experiments.tables.library import all_tables, known_settings, read_table, table_names
+from prismrec.experiments.tables.library import all_tables, known_settings, read_table, reported_tables, table_names
 from prismrec.experiments.train import make_config
 from prismrec.models import REGISTRY
 
@@ -80,18 +80,22 @@ def test_a_table_of_ones_own_is_a_file(tmp_path: Path) -> None:
         ("recall@20", "recal@20", "recal@20"),
         ("label: B", "label: A", "twice"),
         ("place: Table 1", "plaice: Table 1", "plaice"),
-        ("rows:", "reference: C\nrows:", "of no row"),
-        ("rows:", "claims: [{says: so, better: [C]}]\nrows:", "of no row"),
-        (
-            "{label: A, model: MF-BPR}",
-            "{label: A, model: MF-BPR, published: {baby: [0.1]}}",
-            "no data set of the paper",
-        ),
+        ("rows:", "reference: C\nrows:", "reference: found 'C', which is no row; expected one of A, B"),
+        ("rows:", "claims: [{says: so, better: [C]}]\nrows:", "claim 1: found 'C', which is no row"),
+        ("model: MF-BPR}", "model: MF-BPR, published: {baby: [0.1]}}", "row 'A', published: found no data set 'baby'"),
         ("paper: {short: Mine, cite: me, data: {}}", "paper: nothing", "one of lgmrec"),
         ("rows:\n", "rows: 3\nrows2:\n", "rows"),
         ("name: mine", "name: [", "mine.yaml"),
-        ("rows:", "hide: [0, 1]\nrows:", "hide.1"),
-        ("rows:", "hide: [0, 0.001]\nrows:", "twice"),
+        ("rows:", "choose: recal@20\nrows:", "found 'recal@20'"),
+        ("rows:", "patience: soon\nrows:", "patience: found 'soon'; expected"),
+        ("rows:", "display: tabel\nrows:", "display: found 'tabel'; expected 'table', 'bars'"),
+        ("[recall@20]", "[recall@20, opposed_users]", "metrics: found 'opposed_users' without a cut-off"),
+        ("[recall@20]", "recall@20", "metrics: found 'recall@20'"),
+        ("model: VBPR", "modell: VBPR", "row 2, modell: found no such key; expected one of label, model"),
+        ("model: VBPR", "model: VBPRR", "row 2, model: found 'VBPRR'; expected one of Prism"),
+        ("rows:", "spaces: {VBPRR: {regulariser: [0.1]}}\nrows:", "found 'VBPRR'"),
+        ("rows:", "spaces: {LightGCN: {layers: [1]}}\nrows:", "spaces, LightGCN: found no row of this model"),
+        ("rows:", "spaces: {VBPR: {regularizer: [0.1]}}\nrows:", "regularizer"),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_name_and_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -106,3 +110,28 @@ def test_a_faulty_file_is_refused_with_its_name_and_the_place(old: str, new: str
 def test_an_unknown_name_lists_all_names() -> None:
     with pytest.raises(InputError, match="lattice-table3"):
         read_table("lgmrec-table9")
+
+
+def test_published_values_have_one_number_per_metric(tmp_path: Path) -> None:
+    text = MINE.replace("{short: Mine, cite: me, data: {}}", "lgmrec")
+    for values, message in (
+        ("[0.1, 0.2]", "row 'A', published, baby: found 2 values; expected 1: one for each of recall@20"),
+        ("[x]", "row 1, published, baby 1: found 'x'; expected a valid number"),
+    ):
+        (tmp_path / "mine.yaml").write_text(text.replace("MF-BPR}", f"MF-BPR, published: {{baby: {values}}}}}"))
+        with pytest.raises(InputError, match="mine") as caught:
+            read_table(str(tmp_path / "mine.yaml"))
+        assert message in str(caught.value)
+
+
+def test_models_may_be_spelled_as_on_the_command_line(tmp_path: Path) -> None:
+    text = MINE.replace("MF-BPR", "mf_bpr").replace("rows:", "spaces: {mf-bpr: {regulariser: [0.1]}}\nrows:")
+    (tmp_path / "mine.yaml").write_text(text)
+    table = read_table(str(tmp_path / "mine.yaml"))
+    assert table.rows[0].model == "MF-BPR"
+    assert list(table.spaces) == ["MF-BPR"]
+
+
+def test_tables_of_other_papers_are_read_but_not_listed() -> None:
+    others = {table.name for table in reported_tables()} - set(table_names())
+    assert others == {"da-mrs", "diffmm"}

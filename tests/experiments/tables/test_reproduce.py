@@ -196,17 +196,25 @@ def test_two_processes_share_the_cells_of_a_table(shop: Dataset, tmp_path: Path)
 
 
 def test_a_cell_of_another_process_is_waited_for(source: Source, tmp_path: Path) -> None:
-    """The other process is a thread that holds the lock of the first cell for a while."""
+    """The other process is a thread that holds the lock of a cell until the last of the others has begun."""
     first = make_entry(
         table(), table().rows[1], source, Options(seeds=1, epochs=2, device="cpu"), lambda model, source: Chosen({}, "")
     ).cells[0]
     folder = tmp_path / "cells" / f"{first.key}.unfinished"
-    held, log = threading.Event(), Log()
+    held, last = threading.Event(), threading.Event()
+
+    class LogUntilLast(Log):
+        def callbacks(self, label: str, settings: Settings, /) -> Sequence[Callback]:
+            if label == "VBPR, seed 0":
+                last.set()
+            return super().callbacks(label, settings)
+
+    log = LogUntilLast()
 
     def hold() -> None:
         with locked(folder):
             held.set()
-            time.sleep(1.5)
+            last.wait()
 
     thread = threading.Thread(target=hold)
     thread.start()

@@ -5,15 +5,14 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -24,12 +23,13 @@ from prismrec.experiments.bench import peak_bytes, reset_peak
 from prismrec.experiments.environment import make_manifest
 from prismrec.experiments.tables.code import code_of
 from prismrec.experiments.tables.probes import PROBES, Probe
+from prismrec.experiments.tables.result import Result, curve_of
 from prismrec.experiments.train import build_model
 from prismrec.experiments.validation import make_validation
 from prismrec.experiments.weights import memory_errors
 from prismrec.files import new_folder, write_text
 from prismrec.models import ModelConfig, Recommender
-from prismrec.records import EpochRecord, Settings
+from prismrec.records import Settings
 from prismrec.runs.lock import BusyError, locked
 from prismrec.stopping import find_ending
 from prismrec.training import Callback, CheckpointFolder, Trained, fit
@@ -43,53 +43,6 @@ METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
 CUTOFFS = (5, 10, 20, 50)
 _FILE, _USERS, _UNFINISHED = "cell.json", "users.safetensors", ".unfinished"
 Values = npt.NDArray[np.float64]
-
-
-class Curve(BaseModel):
-    """A training curve, thinned to at most 200 epochs."""
-
-    model_config = ConfigDict(frozen=True)
-
-    epochs: tuple[int, ...]
-    valid: tuple[float | None, ...]
-    """The validation metric that chooses the epoch."""
-    loss: tuple[float, ...]
-    """The sum of the loss terms."""
-
-
-class Result(BaseModel):
-    """What a cell contains: one training with one seed, measured once on the test split."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    """SHA-256 of all that determines the result."""
-    model: str
-    config: dict[str, Any]
-    settings: Settings
-    data: str
-    fingerprint: str
-    modalities: tuple[str, ...]
-    versions: dict[str, str]
-    machine: dict[str, str]
-    best_epoch: int
-    epochs: int
-    ended_by: str
-    seconds: float
-    """From the construction of the model to the end of the evaluation, without interruptions."""
-    seconds_per_epoch: float
-    """The median, without validation."""
-    peak_bytes: int | None
-    """Peak memory of the process; None on systems that do not report it."""
-    parameters: int | None
-    """Number of trained numbers; None if it is not known."""
-    valid: dict[str, float]
-    test: dict[str, float]
-    measured: dict[str, float]
-    """Numbers of the probe."""
-    picture: Any
-    """What the figure of the probe shows; None without a probe."""
-    curve: Curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +98,36 @@ def find_result(cell: Cell, folder: Path) -> Result | None:
         raise InputError(path, str(error), f"a finished cell; delete {path.parent} to compute it again") from error
 
 
+def claimed(cell: Cell, folder: Path) -> AbstractContextManager[object]:
+    """Hold the lock of a cell inside the block.
+
+    Raises:
+        BusyError: another process computes the cell.
+    """
+    return locked(_unfinished(cell, folder))
+
+
+def store(cell: Cell, folder: Path, files: Mapping[str, bytes]) -> Result:
+    """Store the files of a cell that another machine has computed.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    with new_folder(folder / cell.key) as temporary:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+    result = find_result(cell, folder)
+    assert result is not None
+    return result
+
+
 def is_running(cell: Cell, folder: Path) -> bool:
     """Whether another process computes a cell now."""
     unfinished = _unfinished(cell, folder)
     if not unfinished.exists():
         return False
     try:
-        with locked(unfinished):
+        with claimed(cell, folder):
             return False
     except BusyError:
         return True
@@ -188,7 +164,7 @@ def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Res
         InputError: the model refuses the data or the config, or a file cannot be written.
     """
     unfinished = _unfinished(cell, folder)
-    with locked(unfinished), memory_errors(cell.model):
+    with claimed(cell, folder), memory_errors(cell.model):
         # Another process may have finished it before this one got the lock.
         result = find_result(cell, folder) or _compute(cell, folder, unfinished, callbacks)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -259,17 +235,6 @@ def _result(
         measured=dict(measured),
         picture=picture,
         curve=curve_of(history, cell.settings.metric),
-    )
-
-
-def curve_of(history: Sequence[EpochRecord], metric: str) -> Curve:
-    """The training curve of a history, by a validation metric."""
-    step = max(1, -(-len(history) // 200))
-    shown = history[::step]
-    return Curve(
-        epochs=tuple(record.epoch for record in shown),
-        valid=tuple(record.valid[metric] if record.valid else None for record in shown),
-        loss=tuple(sum(record.loss.values()) for record in shown),
     )
 
 

@@ -78,7 +78,7 @@ def _search(
     search = make_search(model, source.dataset, space, folder, None, settings, trials)
     if searches == "run":
         tell = None if report is None else partial(report, f"{model} on {source.name}")
-        run_search(search, report=tell)
+        run_search(search, options.engine, options.workers, tell)
     result, left = stored_result(search)
     if result is None or (searches == "preview" and left):
         return Chosen({}, "defaults", trials=left)

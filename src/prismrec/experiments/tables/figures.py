@@ -79,6 +79,12 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many columns as fit above a figure, at most four."""
+    longest = max(len(label) for label in labels)
+    return max(1, min(4, len(labels), 88 // (longest + 8)))
+
+
 def _errors(rows: Sequence[RowOutcome], metric: str) -> list[float] | None:
     """The deviations of the rows; None if each has one seed."""
     deviations = [row.metrics[metric].sd for row in rows]
@@ -134,7 +140,7 @@ def _groups(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure | None":
     axes.set_xticks(range(len(labels)), [f"{label}\n{shown[0].groups[label]['users']:.0f} users" for label in labels])
     axes.set_xlabel("training items of the user")
     axes.set_ylabel(outcome.decisive)
-    figure.legend(loc="outside upper center", ncols=min(len(shown), 4))
+    figure.legend(loc="outside upper center", ncols=_legend_columns([row.label for row in shown]))
     return figure
 
 
@@ -271,16 +277,11 @@ def _curves(_outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure | None":
     for n, row in enumerate(trained):
         curve = row.cells[0].curve
         label = row.label if len(trained) <= 10 else None
-        axes.plot(
-            curve.epochs,
-            [value if value is not None else float("nan") for value in curve.valid],
-            color=COLOURS[n % len(COLOURS)],
-            linewidth=1,
-            label=label,
-        )
+        valid = [float("nan") if value is None else value for value in curve.valid]
+        axes.plot(curve.epochs, valid, color=COLOURS[n % len(COLOURS)], linewidth=1, label=label)
     axes.set(xlabel="epoch", ylabel=f"validation {trained[0].cells[0].settings.metric}")
     if len(trained) <= 10:
-        figure.legend(loc="outside upper center", fontsize=8, ncols=4)
+        figure.legend(loc="outside upper center", fontsize=8, ncols=_legend_columns([row.label for row in trained]))
     return figure
 
 

@@ -7,8 +7,9 @@ from statistics import mean
 
 from prismrec.experiments.estimate import Cost, distinct_costs, measure_cost, numbers_of_epochs, processes_that_fit
 from prismrec.experiments.tables import cells
-from prismrec.experiments.tables.cells import Cell, Result
+from prismrec.experiments.tables.cells import Cell
 from prismrec.experiments.tables.plan import Choose, Entry, Options, describe_error, make_entries
+from prismrec.experiments.tables.result import Result
 from prismrec.experiments.tables.schema import Table
 from prismrec.experiments.tables.sources import Source
 from prismrec.experiments.tables.work import Work

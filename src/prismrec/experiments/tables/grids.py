@@ -238,12 +238,15 @@ def cell_grid(outcome: Outcome) -> list[Grid]:
 
 def settings_grid(outcome: Outcome) -> list[Grid]:
     """The hyperparameters of each row that differ from the defaults."""
+    shown = [row for row in outcome.rows if row.cells]
+    has_commands = any(row.command for row in shown)
     rows = []
-    for row in outcome.rows:
-        if row.cells:
-            values = ", ".join(f"{name} = {value}" for name, value in row.settings.items()) or "defaults"
-            rows.append((row.label, *_place(outcome, row.data), values, row.chosen_by, row.command))
-    header = ("row", *_place(outcome, "data"), "values", "chosen by", "command of the first seed")
+    for row in shown:
+        values = ", ".join(f"{name} = {value}" for name, value in row.settings.items()) or "defaults"
+        command = (row.command,) if has_commands else ()
+        rows.append((row.label, *_place(outcome, row.data), values, row.chosen_by, *command))
+    header = ("row", *_place(outcome, "data"), "values", "chosen by")
+    header += ("command of the first seed",) if has_commands else ()
     return [Grid("Hyperparameters", header, tuple(rows), texts=len(header))] if rows else []
 
 

@@ -1,6 +1,7 @@
 """Finding and reading table files."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.config_file import SUFFIXES, read_config_file
-from prismrec.experiments.tables.schema import Paper, Table
+from prismrec.experiments.tables.schema import Claim, Paper, Row, Sweep, Table
 from prismrec.parameters import wanted
 
 _FOLDER = Path(__file__).parent
 _PUBLISHED = _FOLDER / "published"
 _PAPERS = "papers.yaml"
 _SETTINGS = "settings.yaml"
+_TYPE = re.compile(r"^(constrained-|literal\[|tuple\[|int$|float$|str$|function-)")
+"""How pydantic names the types that a value may have, in the place of an error."""
 
 
 class KnownSettings(BaseModel):
@@ -107,13 +110,34 @@ def _parse(path: Path) -> Table:
 def _describe(path: Path, error: ValidationError) -> InputError:
     """The first error, or a key that does not exist, which often explains why another one is missing."""
     errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in errors[0]["loc"])
-    where = f"{path}, {place}" if place else str(path)
-    kind, message, found = errors[0]["type"], errors[0]["msg"], errors[0]["input"]
-    if kind == "extra_forbidden":
-        return InputError(where, "no such key", f"one of {', '.join(Table.model_fields)}, or a key of a part of them")
-    if kind == "missing":
+    first = errors[0]
+    where = ", ".join([str(path), *_place(first["loc"])])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        inner = cause.parameter if isinstance(cause, ParameterError) else cause.where
+        return InputError(where if where.endswith(inner) else f"{where}, {inner}", cause.found, cause.expected)
+    if first["type"] == "extra_forbidden":
+        return InputError(where, "no such key", f"one of {', '.join(_keys(first['loc']))}")
+    if first["type"] == "missing":
         return InputError(where, "nothing", "a value")
-    if isinstance(found, dict | list | BaseModel):
-        return InputError(where, message.removeprefix("Value error, "), "a table that fits together")
-    return InputError(where, repr(found), wanted(errors[0]))
+    alternatives = [wanted(each) for each in errors if _place(each["loc"]) == _place(first["loc"])]
+    expected = " or ".join(dict.fromkeys(alternatives))
+    return InputError(where, repr(first["input"]), expected)
+
+
+def _place(loc: Sequence[int | str]) -> list[str]:
+    """The place of an error in the words of the file: `row 2` for the second one, without names of types."""
+    parts: list[str] = []
+    for part in loc:
+        if isinstance(part, int):
+            parts[-1] = f"{parts[-1].removesuffix('s')} {part + 1}"
+        elif not _TYPE.match(part):
+            parts.append(part)
+    return parts
+
+
+def _keys(loc: Sequence[int | str]) -> list[str]:
+    """The keys of the part of a file to which an unknown key was given."""
+    parts: dict[str, type[BaseModel]] = {"rows": Row, "sweeps": Sweep, "claims": Claim, "paper": Paper}
+    part = parts.get(str(loc[0]), Table) if len(loc) > 1 else Table
+    return list(part.model_fields)

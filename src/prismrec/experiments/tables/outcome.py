@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from prismrec.evaluation import UserGroups, compare, holm
 from prismrec.evaluation.significance import Comparison, spread
-from prismrec.experiments.tables.cells import Result, Values
+from prismrec.experiments.tables.cells import Values
 from prismrec.experiments.tables.plan import Entry, train_command
 from prismrec.experiments.tables.published import Published, published_for
+from prismrec.experiments.tables.result import Result
 from prismrec.experiments.tables.schema import Claim, Table
 
 ALPHA = 0.05

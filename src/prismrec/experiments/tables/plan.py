@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import parse_metric
@@ -32,6 +32,8 @@ class Options:
         sweep_values: largest number of rows of each series; None for all.
         device: auto, cpu or cuda.
         normalise: what happens to features before a model gets them, as in `Settings`.
+        engine: "ray" runs trainings on a Ray cluster, or on the cores of this machine.
+        workers: trainings at the same time on Ray; None means one per core, or per GPU.
     """
 
     models: tuple[str, ...] = ()
@@ -42,6 +44,8 @@ class Options:
     sweep_values: int | None = None
     device: str = "auto"
     normalise: Normalisation = "none"
+    engine: Literal["ray"] | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prismrec.experiments.tables import cells
 from prismrec.experiments.tables.library import counts
+from prismrec.experiments.tables.on_ray import run_on_ray
 from prismrec.experiments.tables.outcome import (
     NOT_COMPUTED,
     Outcome,
@@ -59,7 +60,9 @@ def reproduce(
     if finished_only:
         entries = [replace(each, cells=()) if each.settings.trials else each for each in entries]
     work.add(entries)
-    if not finished_only:
+    if not finished_only and options.engine == "ray":
+        run_on_ray(work, options.workers)
+    elif not finished_only:
         work.run()
     rows: list[RowOutcome] = []
     tests: list[Test] = []

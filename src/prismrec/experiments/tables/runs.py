@@ -8,7 +8,6 @@ import numpy as np
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Evaluation, parse_metric
 from prismrec.evaluation.significance import spread
-from prismrec.experiments.tables.cells import Result, curve_of
 from prismrec.experiments.tables.outcome import (
     Measurement,
     Outcome,
@@ -18,6 +17,7 @@ from prismrec.experiments.tables.outcome import (
     mean_over_seeds,
     run_tests,
 )
+from prismrec.experiments.tables.result import Result, curve_of
 from prismrec.runs import Run
 from prismrec.runs.compare import check_same_data
 

@@ -5,15 +5,25 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from prismrec.data.split import Protocol
+from prismrec.errors import ParameterError
 from prismrec.evaluation import parse_metric
+from prismrec.experiments.space import Space
 from prismrec.experiments.tables.probes import Probe
 from prismrec.experiments.train import make_config
+from prismrec.models import find_model
+
+
+def _own_name(model: str) -> str:
+    """The name of a model as the registry spells it."""
+    return model if ":" in model else find_model(model).name
+
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 Label = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=80)]
+Model = Annotated[str, AfterValidator(_own_name)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Display = Literal["table", "bars", "groups", "lines", "hidden", "gradients", "hyperedges", "map"]
 MODALITIES: Mapping[str, frozenset[str]] = {
@@ -69,7 +79,7 @@ class Row(BaseModel):
 
     label: Label
     """What the table calls it."""
-    model: str
+    model: Model
     """Name of the model."""
     config: dict[str, Any] = {}
     """Hyperparameters that make the variant. The others are chosen on validation, or are defaults."""
@@ -107,7 +117,7 @@ class Sweep(BaseModel):
 
     model_config = _CLOSED
 
-    model: str
+    model: Model
     """Name of the model."""
     parameter: str
     """The hyperparameter."""
@@ -183,7 +193,7 @@ class Table(BaseModel):
     "VBPR, 30% hidden"."""
     sweeps: tuple[Sweep, ...] = ()
     """Further rows, in which one hyperparameter varies."""
-    spaces: dict[str, dict[str, Any]] = {}
+    spaces: dict[Model, dict[str, Any]] = {}
     """What to search by model, as `prismrec tune` takes it; the other models have the grids of their papers."""
     claims: tuple[Claim, ...] = ()
     """What the paper concludes."""
@@ -218,26 +228,46 @@ class Table(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Table":
+        parse_metric(self.choose)
         for metric in self.ranking_metrics:
             parse_metric(metric)
+        others = set(self.metrics) - set(self.ranking_metrics)
+        if others and self.probe is None:
+            raise ParameterError("metrics", f"{min(others)!r} without a cut-off", "for example recall@20, or a probe")
         labels = [row.label for row in self.all_rows]
-        repeated = {label for label in labels if labels.count(label) > 1}
+        repeated = [label for label in labels if labels.count(label) > 1]
         if not labels or repeated:
-            raise ValueError(f"rows: found {sorted(repeated) or 'none'} twice or no row; expected distinct labels")
-        named = {label for claim in self.claims for label in _labels(claim)}
-        named |= {self.reference} if self.reference else set()
-        if not named <= set(labels):
-            raise ValueError(f"labels {sorted(named - set(labels))} of no row")
+            raise ParameterError("rows", f"{repeated[0]!r} twice" if repeated else "none", "rows with distinct labels")
+        if self.reference is not None:
+            _check_label("reference", self.reference, labels)
+        for number, claim in enumerate(self.claims, 1):
+            for label in _labels(claim):
+                _check_label(f"claim {number}", label, labels)
         for row in self.all_rows:
             self._check_published(row)
+        self._check_spaces()
         return self
 
     def _check_published(self, row: Row) -> None:
         for data, values in row.published.items():
             if data not in self.paper.data:
-                raise ValueError(f"row {row.label!r}: values of {data!r}, which is no data set of the paper")
+                known = ", ".join(self.paper.data) or "those under paper, data; there are none"
+                raise ParameterError(f"row {row.label!r}, published", f"no data set {data!r} in the paper", known)
             if len(values) != len(self.metrics):
-                raise ValueError(f"row {row.label!r}, {data}: {len(values)} values for {len(self.metrics)} metrics")
+                expected = f"{len(self.metrics)}: one for each of {', '.join(self.metrics)}"
+                raise ParameterError(f"row {row.label!r}, published, {data}", f"{len(values)} values", expected)
+
+    def _check_spaces(self) -> None:
+        models = list(dict.fromkeys(row.model for row in self.all_rows))
+        for model, space in self.spaces.items():
+            if model not in models:
+                raise ParameterError(f"spaces, {model}", "no row of this model", f"one of {', '.join(models)}")
+            Space.of(model, space)
+
+
+def _check_label(place: str, label: str, labels: Sequence[str]) -> None:
+    if label not in labels:
+        raise ParameterError(place, f"{label!r}, which is no row", f"one of {', '.join(labels)}")
 
 
 def _labels(claim: Claim) -> Sequence[str]:

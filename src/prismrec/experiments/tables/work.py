@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import mean
 
 from prismrec.experiments.tables import cells
-from prismrec.experiments.tables.cells import Cell, Result
+from prismrec.experiments.tables.cells import Cell
 from prismrec.experiments.tables.plan import Entry, describe_error
+from prismrec.experiments.tables.result import Result
 from prismrec.records import Settings
 from prismrec.runs.lock import BusyError
 from prismrec.training import Callback
@@ -97,7 +98,7 @@ class Work:
             key = next(iter(self.pending))
             cell = self.pending.pop(key)
             label = self.labels[key]
-            self.watcher.progress(self._progress(label, cell))
+            self.report(label, [cell])
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -109,13 +110,18 @@ class Work:
                 if busy >= len(self.pending):
                     time.sleep(_SECONDS_TO_WAIT)
             except Exception as error:  # the other cells go on
-                self.errors[key] = describe_error(error)
-                self.watcher.failed(label, self.errors[key])
-        self.watcher.progress(self._progress(""))
+                self.fail(key, describe_error(error))
+        self.report("")
 
-    def _progress(self, running: str, cell: Cell | None = None) -> Progress:
-        left = [*self.pending.values(), *([cell] if cell else [])]
-        return Progress(len(self.results), len(self.labels), len(self.errors), running, self._seconds(left))
+    def fail(self, key: str, error: str) -> None:
+        """Record the error of a cell."""
+        self.errors[key] = error
+        self.watcher.failed(self.labels[key], error)
+
+    def report(self, label: str, running: Sequence[Cell] = ()) -> None:
+        """Tell the watcher how far the work is."""
+        seconds = self._seconds([*self.pending.values(), *running])
+        self.watcher.progress(Progress(len(self.results), len(self.labels), len(self.errors), label, seconds))
 
     def _seconds(self, left: Sequence[Cell]) -> float | None:
         """The time that some cells may take, from those of the same model, or from all."""

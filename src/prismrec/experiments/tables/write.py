@@ -85,7 +85,7 @@ def markdown(outcome: Outcome) -> str:
         if grid.caption:
             parts += [grid.caption.replace("*", r"\*"), ""]
     protocol = "; ".join(f"{name}: {value}" for name, value in outcome.protocol.items())
-    parts += ["## Protocol", "", f"- Ours: {protocol}."]
+    parts += ["## Protocol", "", f"- {'Ours: ' if outcome.cite else ''}{protocol}."]
     parts += [f"- {source}: {protocol}" for source, protocol in published_protocols(outcome).items()]
     parts += [f"- {note}" for note in outcome.notes]
     if outcome.command:
