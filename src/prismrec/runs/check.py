@@ -84,5 +84,6 @@ def _wrong_metrics(run: Run, split: str, stored: object, path: Path) -> Iterator
     found = run.evaluate(split)
     tolerance = _TIES / found.num_users + 1e-6
     for name, value in found.to_dict().items():
-        if not math.isclose(float(stored.get(name, math.nan)), value, abs_tol=tolerance):
+        given = stored.get(name)
+        if not isinstance(given, int | float) or not math.isclose(given, value, abs_tol=tolerance):
             yield InputError(path, f"{split} {name} = {stored.get(name)}", f"{value:.6f}, from the embeddings")
