@@ -107,3 +107,8 @@ def test_several_candidates_are_refused_and_a_choice_decides(shop):
 def test_a_folder_without_item_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="no item table"):
         read_items(tmp_path)
+
+
+def test_a_name_of_any_length_is_refused_as_a_folder_that_does_not_exist(shop):
+    with pytest.raises(ParameterError, match="image: found 'nnn"):
+        find_files("image", read_items(shop), shop, ["n" * 5000])

@@ -60,6 +60,14 @@ def test_numbers_that_do_not_belong_to_the_run_are_found(run: Path) -> None:
     assert [text.split(" = ")[0] for text in found] == ["epochs", "best_epoch", "valid", "test recall@20"]
 
 
+@pytest.mark.parametrize("value", [None, "0.5", [0.5]])
+def test_a_metric_that_is_no_number_is_a_problem(run: Path, value: object) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    edit(run / "metrics.json", test={**metrics["test"], "recall@20": value})
+    found = [problem.found for problem in find_problems(run)]
+    assert found == [f"test recall@20 = {value}"]
+
+
 @pytest.mark.parametrize("name", ["metrics.json", "config.json"])
 def test_an_unfinished_run_and_a_folder_without_a_run_have_one_problem(run: Path, name: str) -> None:
     (run / "metrics.json").unlink()
