@@ -155,6 +155,11 @@ def require_outside(folder: Path, path: Path) -> None:
         raise InputError(path, f"a file inside {folder}", "a file outside the run directory")
 
 
+def folder_exists(path: Path) -> bool:
+    """Whether the path is a folder; False for a name that is too long, for which `Path.is_dir` raises an error."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def scan_stored(paths: Sequence[Path]) -> pl.LazyFrame:
     """Parquet files of prismrec as one table. Brackets and tildes in their names have no meaning."""
     return pl.scan_parquet([path.absolute() for path in paths], glob=False)

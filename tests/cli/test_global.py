@@ -52,3 +52,10 @@ def test_completion_does_not_load_pytorch() -> None:
     code = "from prismrec.cli.options import complete_model as c; c(''); import sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("words", [("check", "{long}"), ("train", "most-popular", ".", "--out", "{long}")])
+def test_a_name_that_is_too_long_ends_in_one_line(words: tuple[str, ...]) -> None:
+    done = run(*[word.replace("{long}", "n" * 5000) for word in words])
+    assert done.returncode == 2
+    assert re.fullmatch("prismrec: nnn.*: found .*; expected .*\n", done.stderr)

@@ -102,14 +102,14 @@ def test_a_search_starts_from_no_run(given: str, shop: Path, tmp_path: Path) -> 
     first = tmp_path / "first"
     data = load(shop)
     config, settings = {"embedding_size": 8}, Settings(epochs=1, device="cpu")
-    prismrec.train("LightGCN", data, config, settings, first)
+    prismrec.train("LightGCN", data, config, settings, out=first)
     file = tmp_path / "tune.yaml"
     file.write_text(f"model: LightGCN\nsource: {shop}\ninit: {first}\n")
     if given != "a key of a file":
-        prismrec.train("LightGCN", data, config, settings, tmp_path / "second", init=first)
+        prismrec.train("LightGCN", data, config, settings, out=tmp_path / "second", init=first)
         file = tmp_path / "second" / "config.json"
     with pytest.raises(InputError, match="init: found a run to start from; expected none: each trial starts from ran"):
-        tune("--config", file, "--out", tmp_path / "search")
+        tune(str(shop), "--config", file, "--out", tmp_path / "search")
     assert not (tmp_path / "search").exists()
 
 

@@ -3,6 +3,7 @@
 Commands import PyTorch and the rest of the package inside their functions, so that `prismrec --help` is fast.
 """
 
+import errno
 import signal
 import sys
 import warnings
@@ -82,4 +83,10 @@ def main() -> None:
         app()
     except InputError as error:
         print(f"prismrec: {describe_error(error)}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # any path of any option may have such a name
+            raise
+        name = str(error.filename)
+        print(f"prismrec: {InputError(f'{name[:40]}…', f'{len(name)} characters', 'a shorter name')}", file=sys.stderr)
         sys.exit(2)

@@ -8,7 +8,6 @@ import typer
 
 from prismrec.cli.output import csv_ready, json_ready, write_table
 from prismrec.errors import InputError, printable
-from prismrec.files import require_outside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,6 +33,8 @@ def check_out(run: Path, out: Path | None) -> None:
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
     if out is not None:
+        from prismrec.files import require_outside
+
         require_outside(run, out)
 
 

@@ -24,9 +24,9 @@ def page(
     except ModuleNotFoundError as error:
         remedy = "FastAPI, uvicorn and prometheus-client: pip install fastapi uvicorn prometheus-client"
         raise InputError("prismrec page", str(error), remedy) from error
-    from prismrec.files import require_outside, write_text
+    from prismrec.files import folder_exists, require_outside, write_text
 
-    if data is not None and not data.is_dir():
+    if data is not None and not folder_exists(data):
         raise InputError("--data", str(data), "the folder of the data set")
     require_outside(run, out)
     write_text(out, offline_page(ServerSettings(run, data=data, log_requests=False), users, items))

@@ -42,7 +42,9 @@ def serve(
     except ModuleNotFoundError as error:
         remedy = "FastAPI, uvicorn and prometheus-client: pip install fastapi uvicorn prometheus-client"
         raise InputError("prismrec serve", str(error), remedy) from error
-    if data is not None and not data.is_dir():
+    from prismrec.files import folder_exists
+
+    if data is not None and not folder_exists(data):
         raise InputError("--data", str(data), "the folder of the data set")
     token = read_token(token_file, os.environ.get("PRISMREC_TOKEN"))
     settings = ServerSettings(run, host, port, workers, token, tuple(cors or ()), data)

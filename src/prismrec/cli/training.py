@@ -1,6 +1,7 @@
 """What `train` and `tune` have in common: the model, the data, hyperparameters and settings of the training."""
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -142,7 +143,8 @@ def _model_given(first: str | None, second: str | None) -> str | None:
     """The model among the arguments: the first of two, or a single one that is the name of a model and of no file."""
     if first is None or second is not None:
         return first
-    return first if not Path(first).exists() and _names_model(first) else None
+    is_path = os.path.exists(first)  # noqa: PTH110  (Path.exists raises if the name is too long)
+    return first if not is_path and _names_model(first) else None
 
 
 def _names_model(word: str) -> bool:

@@ -1,6 +1,5 @@
 """What there is to encode: the texts, pictures and sounds of the items of a folder."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from prismrec.data.readers.raw import ColumnNames, ReadOptions
 from prismrec.data.readers.table import candidates, id_table
 from prismrec.data.readers.tabular import Table, read_table
 from prismrec.errors import InputError, ParameterError
+from prismrec.files import folder_exists
 from prismrec.provenance import ENDINGS, ContentKind
 
 SEPARATOR = ". "
@@ -165,7 +165,7 @@ def find_files(kind: ContentKind, items: Table, folder: Path, given: Sequence[st
         pieces = _Pieces([items.frame[name] for name in columns], partial(_files_of, folder))
         return Contents(kind, items.frame["item_id"], pieces, tuple(columns))
     place = folder / given[0]
-    if len(given) > 1 or not os.path.isdir(place):  # noqa: PTH112  (Path.is_dir raises if the name is too long)
+    if len(given) > 1 or not folder_exists(place):
         expected = f"columns of {items.path.name}, or one folder with files named by item id"
         raise ParameterError(kind, check.listed(given), expected)
     return _files_by_id(kind, items.frame["item_id"], place, given[0])

@@ -106,7 +106,7 @@ def source_folder(source: Path | str) -> Path:
     """The folder of a source, which may also be a file in it."""
     check_type("source", source, (str, os.PathLike), "a folder or a file")
     path = Path(source)
-    return path.parent if path.is_file() else path
+    return path.parent if os.path.isfile(path) else path  # noqa: PTH113  (Path.is_file raises if the name is too long)
 
 
 def _find_contents(

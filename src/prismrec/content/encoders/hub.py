@@ -7,6 +7,7 @@ from typing import Any
 
 from prismrec.content.hashes import hash_files
 from prismrec.errors import InputError
+from prismrec.files import folder_exists
 
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
@@ -33,8 +34,9 @@ class HubFolder:
             InputError: no such folder, no revision, no network, or a model without safetensors files.
         """
         local = Path(place)
-        self.path = local if local.is_dir() else _download(place)
-        revision = local.resolve().name if local.is_dir() else place.partition("@")[2]
+        is_local = folder_exists(local)
+        self.path = local if is_local else _download(place)
+        revision = local.resolve().name if is_local else place.partition("@")[2]
         self.version = f"{revision}, {library} {version(library)}"
         files = [path for path in self.path.rglob("*") if path.suffix in (".safetensors", ".json", ".txt", ".model")]
         if not any(path.suffix == ".safetensors" for path in files):
