@@ -111,7 +111,7 @@ def refuse_mixture(
     """
     for name in modalities:
         ours, theirs = known.get(name), new.get(name)
-        expected = f"{name} features made as those that it was trained on: features of two encoders cannot be mixed"
+        expected = f"{name} features from the encoder of the run, because features of two encoders cannot be mixed"
         if ours is None and theirs is None:
             continue
         if ours is None or theirs is None:

@@ -188,7 +188,7 @@ class Run(RunContents):
             candidates: ids of the only items to choose from.
             where: a condition over the item table, an SQL expression of polars: "price < 20 and in_stock".
             at_most: the largest number of items with the same value in a column: {"brand": 2}.
-            newest: column, date, count: at least so many items are later than the date, if there are as many.
+            newest: column, date, count: at least `count` items are later than the date, if that many exist.
             diversity: from 0 (by score) to 1 (by variety): maximal marginal relevance over the item vectors.
             unknown: what to do with users and histories that the run knows nothing about. "popular": recommend the
                 items with the most training interactions, whose number is the score; "refuse": raise an error. By

@@ -1,4 +1,4 @@
-"""One thread that answers all requests, and answers together those that wait for the same kind of list.
+"""One thread answers all requests. Waiting requests for the same kind of list are answered together.
 
 A list for one user reads all item vectors. Lists for several users read them once, so that under load a server answers
 many times the requests that it could answer one by one.

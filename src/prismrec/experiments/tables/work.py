@@ -91,7 +91,7 @@ class Work:
     def run(self) -> None:
         """Train what is pending. Ctrl-C ends the work; other errors end a cell.
 
-        A cell that another process computes is taken up again after the others.
+        A cell that another process computes is tried again after the others.
         """
         busy = 0  # cells in a row that another process computes
         while self.pending:
