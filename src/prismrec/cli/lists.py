@@ -30,12 +30,13 @@ def check_out(run: Path, out: Path | None) -> None:
     Raises:
         InputError: it has an unknown suffix, or is inside the run directory.
     """
-    if out is not None and out.suffix not in _SUFFIXES:
-        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
-    if out is not None:
-        from prismrec.files import require_outside
+    from prismrec.files import require_outside
 
-        require_outside(run, out)
+    if out is None:
+        return
+    if out.suffix not in _SUFFIXES:
+        raise InputError("--out", repr(str(out)), f"a file name ending in {', '.join(_SUFFIXES)}")
+    require_outside(run, out)
 
 
 def chosen_columns(run: "Run", columns: str | None, *, for_people: bool) -> tuple[str, ...]:

@@ -77,13 +77,3 @@ def check_device_and_precision(device: str, precision: str) -> None:
         raise InputError("--device", repr(device), "auto, cpu or cuda")
     if precision not in ("float32", "bf16"):
         raise InputError("--precision", repr(precision), "float32 or bf16")
-
-
-def check_normalisation(method: str) -> None:
-    """Check the value of --normalise.
-
-    Raises:
-        InputError: it is unknown.
-    """
-    if method not in ("none", "rows", "standardise"):
-        raise InputError("--normalise", repr(method), "none, rows or standardise")

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import check_device_and_precision, check_normalisation, complete_model
+from prismrec.cli.options import check_device_and_precision, complete_model
 from prismrec.cli.source import DataOptions
 from prismrec.errors import InputError
 
@@ -200,8 +200,7 @@ def make_settings(
     from prismrec.records import Settings
 
     check_device_and_precision(device, precision)
-    check_normalisation(normalise)
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "seed": seed,
         "validate_every": validate_every,
         "metric": metric,
@@ -213,7 +212,7 @@ def make_settings(
         values["epochs"] = epochs
     if patience is not None:
         values["patience"] = parse_patience(patience)
-    return Settings.model_validate(values)
+    return Settings(**values)
 
 
 def parse_patience(text: str) -> int | str:

@@ -46,7 +46,7 @@ class NewItems:
 def load_items(folder: Path | str, *, columns: ColumnNames | None = None) -> NewItems:
     """Read new items: `items.csv`, `.tsv` or `.parquet`, and `features/MODALITY`, as in the tabular layout.
 
-    Without an item table, the items are those that all modalities have.
+    Without an item table, the new items are the items with features in every modality.
 
     Args:
         folder: the folder.

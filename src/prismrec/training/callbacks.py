@@ -60,7 +60,7 @@ class TrainingEnd:
 
 
 class Callback:
-    """The base class of all callbacks; its methods do nothing. A callback overrides those that it needs.
+    """The base class of all callbacks; its methods do nothing. A callback overrides the methods that it needs.
 
     A callback never sees the test split.
     """

@@ -93,7 +93,7 @@ def forecast(
 ) -> Forecast:
     """Count what is left of a table, and estimate its time and memory.
 
-    A model with finished trainings takes as long as these. Of the others, up to six epochs are trained.
+    The time of a model with finished trainings is their mean time. Other models are measured on up to six epochs.
 
     Args:
         table: the table.

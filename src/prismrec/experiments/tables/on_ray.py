@@ -50,7 +50,7 @@ def run_on_ray(work: Work, workers: int | None) -> None:
 
 
 def _start(work: Work, pool: RayWorkers[str, Files | str], running: dict[str, ExitStack], locks: ExitStack) -> None:
-    """Give cells to all free workers, except those that other processes compute."""
+    """Start cells on all free workers. Skip cells that other processes compute."""
     for key, cell in list(work.pending.items()):
         if not pool.free:
             return

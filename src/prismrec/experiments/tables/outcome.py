@@ -98,9 +98,7 @@ class Verdict(BaseModel):
     @property
     def counts(self) -> tuple[int, int, int]:
         """Numbers of comparisons that agree, are undecided, and disagree."""
-        agree = sum(test.p_holm <= ALPHA and test.difference > 0 for test in self.tests)
-        against = sum(test.p_holm <= ALPHA and test.difference < 0 for test in self.tests)
-        return agree, len(self.tests) - agree - against, against
+        return _counts(self.tests)
 
 
 class Outcome(BaseModel):
@@ -229,12 +227,19 @@ def _pairs(claim: Claim, labels: Collection[str], metric: str) -> list[tuple[str
 
 
 def _verdict(tests: Sequence[Test]) -> Literal["holds", "holds in part", "undecided", "does not hold"]:
-    agree = sum(test.p_holm <= ALPHA and test.difference > 0 for test in tests)
-    if any(test.p_holm <= ALPHA and test.difference < 0 for test in tests):
-        return "does not hold" if not agree else "holds in part"
-    if agree == len(tests):
+    agree, undecided, against = _counts(tests)
+    if not undecided and not against:
         return "holds"
-    return "holds in part" if agree else "undecided"
+    if agree:
+        return "holds in part"
+    return "does not hold" if against else "undecided"
+
+
+def _counts(tests: Sequence[Test]) -> tuple[int, int, int]:
+    """Numbers of comparisons that agree with a claim, are undecided, and disagree."""
+    agree = sum(test.p_holm <= ALPHA and test.difference > 0 for test in tests)
+    against = sum(test.p_holm <= ALPHA and test.difference < 0 for test in tests)
+    return agree, len(tests) - agree - against, against
 
 
 def run_tests(pairs: Sequence[tuple[str, str, str]], users: Mapping[str, Users], data: str) -> tuple[Test, ...]:

@@ -153,9 +153,9 @@ def with_modality(dataset: Dataset, modality: str) -> Dataset:
 def hide_features(dataset: Dataset, share: float, seed: int) -> Dataset:
     """The data set in which some items have lost each modality, as if the features had never been computed.
 
-    The items are drawn for each modality on its own, from those that have it. At least one item keeps it. Items that
-    lose it are filled with the mean of those that keep it, like all items that lack a modality. With one seed, a larger
-    share hides the items of a smaller one and more.
+    For each modality, the items are drawn among the items that have it, and at least one item keeps it. Hidden rows get
+    the mean of the visible rows, like the rows of all items that lack a modality. With the same seed, a larger share
+    hides all items of a smaller share.
 
     Args:
         dataset: the data set.
