@@ -44,6 +44,8 @@ def test_own_data_are_named_by_a_folder(tmp_path: Path) -> None:
     words = ["ludp-fig5", "--data", tmp_path / "mine", "--out", tmp_path / "out", "--seeds", 2, "--trials", 0]
     result = reproduce(*words, "--epochs", 2, "--only", "sum", "--only", "attention")
     assert result.exit_code == 0, result.output
+    assert "`--dry-run` estimates their time" in result.stderr
+    assert "measuring" not in result.stderr
     assert "sum" in result.stdout
     assert "±" in result.stdout
     outcome = json.loads((tmp_path / "out" / "ludp-fig5" / "results.json").read_text(encoding="utf-8"))

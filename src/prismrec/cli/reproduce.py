@@ -20,7 +20,7 @@ _QUICK_HELP = "A first look: a tiny example shop, two epochs, one seed, at most 
 _ONLY_HELP = "Compute only the row with this label; may be repeated."
 _TRIALS_HELP = "Settings to try per model and data set, if prismrec knows none; 0 takes the defaults."
 _FINISHED_HELP = "Train nothing; report what is finished."
-_DRY_HELP = "Say what is finished and left, estimate time and memory, and end."
+_DRY_HELP = "Say what is finished and left, estimate time and memory from a few epochs of each model, and end."
 _WORKERS_HELP = "Trainings at the same time with --engine ray; one per core or GPU if not given."
 _LIST_HELP = "List all names and end."
 
@@ -81,7 +81,7 @@ def reproduce(
     tables = [read_table(name) for name in dict.fromkeys(names)]
     tasks = run.prepare(tables, data or [], quick=quick)
     if not finished:
-        forecasts = run.forecast(tasks, measured=dry_run or not quick)
+        forecasts = run.forecast(tasks, measured=dry_run)
         if dry_run:
             _print_forecasts(forecasts, as_json=as_json)
             return

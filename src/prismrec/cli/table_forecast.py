@@ -33,8 +33,8 @@ def describe_forecast(forecast: "Forecast") -> list[str]:
     lines = [f"{count(finished + elsewhere + left, 'training')}: {', '.join(parts)}"]
     if trials:
         lines[0] += f", after {count(trials, 'trial')} of hyperparameters"
-    if left and forecast.seconds is not None:
-        lines.append(_time(forecast))
+    if left:
+        lines.append("`--dry-run` estimates their time" if forecast.seconds is None else _time(forecast))
     if forecast.peak_bytes is not None and forecast.most_processes is not None:
         memory = f"{forecast.peak_bytes / 2**30:.2f} GiB of memory per process"
         lines.append(f"{memory}, enough here for {count(forecast.most_processes, 'process')}")
