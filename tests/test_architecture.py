@@ -7,7 +7,7 @@ from pathlib import Path
 import prismrec
 
 ROOT = Path(prismrec.__file__).parent
-BASE = {"errors", "files", "parameters", "provenance", "records", "stopping", "types"}
+BASE = {"errors", "files", "parameters", "provenance", "records", "stopping", "temporary", "types"}
 MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
     "__main__": {"cli"},
@@ -18,7 +18,8 @@ ALLOWED = {
     "records": {"parameters"},
     "stopping": {"records"},
     "cluster": {"errors"},
-    "files": {"errors"},
+    "temporary": set(),
+    "files": {"errors", "temporary"},
     "types": {"errors"},
     "provenance": {"errors", "records", "types"},
     "ops": {"errors", "types"},

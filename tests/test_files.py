@@ -2,7 +2,11 @@
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import polars as pl
 import pytest
 
 from prismrec.errors import InputError
-from prismrec.files import new_folder, replacing, require_outside, scan_stored, write_text
+from prismrec.files import new_folder, replacing, require_outside, scan_stored, write_text, write_texts
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 needs_permissions = pytest.mark.skipif(
@@ -214,7 +218,7 @@ def test_refused_permission_is_one_input_error(tmp_path: Path, monkeypatch: pyte
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("prismrec.files.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("prismrec.temporary.tempfile.mkdtemp", refuse)
     with pytest.raises(InputError, match="found Permission denied; expected a file that can be written"):
         write_text(tmp_path / "a.txt", "new")
     with pytest.raises(InputError, match="found Permission denied; expected a folder that can be written"):
@@ -321,3 +325,108 @@ def test_an_input_error_in_the_block_is_not_replaced(tmp_path: Path) -> None:
 def _make_folder(path: Path) -> None:
     with new_folder(path) as folder:
         (folder / "a.txt").write_text("new")
+
+
+def test_an_empty_folder_stays_and_may_be_a_mount_point(tmp_path: Path) -> None:
+    (tmp_path / "out" / "lost+found").mkdir(parents=True)
+    before = (tmp_path / "out").stat().st_ino
+    with new_folder(tmp_path / "out") as folder:
+        assert folder.is_relative_to(tmp_path / "out")  # the folder above may be on another disk, or closed
+        (folder / "b").mkdir()
+        (folder / "b" / "a.txt").write_text("new")
+    assert (tmp_path / "out").stat().st_ino == before
+    assert names(tmp_path / "out") == ["b", "lost+found"]
+    assert (tmp_path / "out" / "b" / "a.txt").read_text() == "new"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount")
+def test_a_mount_point_is_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path / "out"], check=False).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        _make_folder(tmp_path / "out")
+        assert names(tmp_path / "out") == ["a.txt"]
+    finally:
+        subprocess.run(["umount", tmp_path / "out"], check=True)
+
+
+def test_an_exception_leaves_an_empty_folder_empty(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError), new_folder(tmp_path / "out") as folder:
+        (folder / "a.txt").write_text("half")
+        raise NO_SPACE
+    assert names(tmp_path / "out") == []
+
+
+def test_a_second_writer_of_an_empty_folder_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "first.txt").write_text("new")
+        with pytest.raises(InputError, match="found another process that writes to it"):
+            _make_folder(tmp_path / "out")
+    assert names(tmp_path / "out") == ["first.txt"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_files_of_a_new_folder_are_on_the_disk(
+    is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = set()
+    flush = os.fsync
+
+    def record(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    if is_there:
+        (tmp_path / "out").mkdir()
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "b").mkdir()
+        (folder / "b" / "a.txt").write_text("new")
+    for path in ("out", "out/b", "out/b/a.txt"):
+        assert (tmp_path / path).stat().st_ino in flushed
+
+
+def test_texts_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
+    write_texts(tmp_path, {"a.txt": "old", "b.txt": "old"})
+    with pytest.raises(InputError):
+        write_texts(tmp_path, {"a.txt": "new", "missing/b.txt": "new"})
+    assert names(tmp_path) == ["a.txt", "b.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from prismrec.files import replacing
+with replacing(Path(sys.argv[1])) as path:
+    path.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "a.txt"], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    hour_ago = time.time() - 3600
+    os.utime(left, (hour_ago, hour_ago))
+    with replacing(tmp_path / "b.txt") as slow:
+        slow.write_text("slow")
+        os.utime(slow.parent, (hour_ago, hour_ago))
+        write_text(tmp_path / "a.txt", "new")
+        assert names(tmp_path) == sorted([slow.parent.name, "a.txt"])
+    assert names(tmp_path) == ["a.txt", "b.txt"]
+
+
+def test_a_link_in_place_of_a_left_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("keep me")
+    hour_ago = time.time() - 3600
+    os.utime(tmp_path / "other", (hour_ago, hour_ago))
+    (tmp_path / ".prismrec-abc").symlink_to("other")
+    os.utime(tmp_path / ".prismrec-abc", (hour_ago, hour_ago), follow_symlinks=False)
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "other" / "letter.txt").read_text() == "keep me"

@@ -1,20 +1,23 @@
 """Writing files and folders so that a reader never finds half of one."""
 
 import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock, Timeout
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 
 from prismrec.errors import InputError
+from prismrec.temporary import PREFIX, flush, flush_folder, flush_tree, private_folder
 
-_PREFIX = ".prismrec-"
-"""The beginning of the names of temporary folders."""
+_LOCK = f"{PREFIX}lock"
+_VOLUME = "lost+found"
+"""A folder in the root of a new volume, which counts as empty."""
 _WRITE_ERRORS = (OSError, SafetensorError, PolarsError)
 """What the writers of this package raise, for example if the disk is full."""
 
@@ -33,15 +36,15 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     _require_replaceable(path)
     try:
-        with _private_folder(path) as folder:
+        with private_folder(path) as folder:
             temporary = folder / "file"
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(path)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
     except _WRITE_ERRORS as error:
         raise InputError(path, _reason(error), "a file that can be written") from error
 
@@ -60,25 +63,89 @@ def write_text(path: Path, text: str) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder to write to, which becomes `path` when the block succeeds.
 
-    After an exception nothing is at `path`.
+    After an exception nothing is at `path`. If there is an empty folder, which may be a mount point, it stays and the
+    contents are moved into it at the end.
 
     Raises:
-        InputError: something other than an empty folder is at `path`, or the folder cannot be written.
+        InputError: something other than an empty folder is at `path`, another process writes to it, or the folder
+            cannot be written.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     try:
-        is_empty_folder = path.is_dir() and not any(path.iterdir())
-        if path.exists() and not is_empty_folder:
-            raise InputError(path, "something already there", "a new or empty folder to write to")
+        is_there = os.path.lexists(path)
+        _require_empty(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _private_folder(path) as folder:
+        with private_folder(path / "folder" if is_there else path) as folder:
             temporary = folder / "folder"
             temporary.mkdir()
-            yield temporary
-            temporary.replace(path)
-            _flush_folder(path.parent)
+            if not is_there:
+                yield temporary
+                flush_tree(temporary)
+                temporary.replace(path)
+                flush_folder(path.parent)
+                return
+            with file_lock(path / _LOCK, path):
+                yield temporary
+                flush_tree(temporary)
+                _require_empty(path)
+                for each in sorted(temporary.iterdir()):
+                    each.replace(path / each.name)
+                flush_folder(path)
     except _WRITE_ERRORS as error:
         raise InputError(path, _reason(error), "a folder that can be written") from error
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Replace the texts of several files of a folder (UTF-8). No file is replaced unless all can be written.
+
+    Raises:
+        InputError: a file cannot be written, or another process replaces files of the folder.
+    """
+    try:
+        with private_folder(folder / "folder") as temporary, file_lock(folder / _LOCK, folder):
+            for name, text in texts.items():
+                (temporary / name).write_text(text, encoding="utf-8")
+                flush(temporary / name)
+            for name in texts:
+                (temporary / name).replace(folder / name)
+            flush_folder(folder)
+    except _WRITE_ERRORS as error:
+        raise InputError(folder, _reason(error), "a folder that can be written") from error
+
+
+@contextmanager
+def file_lock(path: Path, place: Path) -> Iterator[None]:
+    """Hold a lock inside the block. The system releases it if the process dies; its file is removed at the end.
+
+    Args:
+        path: the file of the lock.
+        place: what the lock protects, for the message.
+
+    Raises:
+        InputError: another process holds the lock, or its file cannot be written.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(place, "another process that writes to it", "one process at a time") from None
+    except OSError as error:
+        raise InputError(place, _reason(error), "a folder that can be written") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the release, so that it is not the file of the next process
+        lock.release()
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names in a folder, without those that a new volume and killed processes leave in an empty one.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    names = os.listdir(folder)  # noqa: PTH208
+    return {name for name in names if name != _VOLUME and not name.startswith(PREFIX)}
 
 
 def place(source: Path, target: Path) -> None:
@@ -88,15 +155,15 @@ def place(source: Path, target: Path) -> None:
         InputError: the file cannot be read or written.
     """
     try:
-        with _private_folder(target) as folder:
+        with private_folder(target) as folder:
             temporary = folder / "file"
             try:
                 os.link(source, temporary)
             except OSError:
                 shutil.copyfile(source, temporary)
-                _flush(temporary)
+                flush(temporary)
             temporary.replace(target)
-            _flush_folder(target.parent)
+            flush_folder(target.parent)
     except OSError as error:
         raise InputError(target, _reason(error), "a file that can be written") from error
 
@@ -109,13 +176,13 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.mkdir(exist_ok=True)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise InputError(path, _reason(error), "a folder that can be written") from error
 
 
 def discard_folder(path: Path) -> None:
-    """Remove a folder if there is one; if the process is killed meanwhile, `remove_temporary_files` removes the rest.
+    """Remove a folder if there is one. If the process is killed, the next one that writes there removes the rest.
 
     Raises:
         InputError: the folder cannot be removed.
@@ -123,9 +190,9 @@ def discard_folder(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with _private_folder(path) as folder:
+        with private_folder(path) as folder:
             path.replace(folder / "folder")
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
     except OSError as error:
         raise InputError(path, _reason(error), "a folder that can be removed") from error
 
@@ -165,14 +232,15 @@ def scan_stored(paths: Sequence[Path]) -> pl.LazyFrame:
     return pl.scan_parquet([path.absolute() for path in paths], glob=False)
 
 
-def remove_temporary_files(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder."""
-    for path in folder.glob(f"{_PREFIX}*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _reason(error: Exception) -> str:
+    if re.fullmatch("[0-9]+ requested and [0-9]+ written", str(error)):  # NumPy does not say why
+        return "no room for all bytes"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _require_empty(path: Path) -> None:
+    if os.path.lexists(path) and not (path.is_dir() and not names_in(path)):
+        raise InputError(path, "something already there", "a new or empty folder to write to")
 
 
 def _require_replaceable(path: Path) -> None:
@@ -181,32 +249,3 @@ def _require_replaceable(path: Path) -> None:
         is_other = path.exists() and not path.is_file()
         if is_other or path.parent.resolve() == Path("/dev"):
             raise InputError(path, "a folder, a device or a pipe", "a file that can be written")
-
-
-@contextmanager
-def _private_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, on the same file system, so that its contents can be renamed to `path`.
-
-    Its path is absolute: polars takes a relative path that begins with "~" for one in the home folder.
-    """
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent.absolute()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename in this folder durable. Systems that cannot open folders skip this."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

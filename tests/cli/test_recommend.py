@@ -223,3 +223,11 @@ def test_control_characters_in_titles_are_shown_escaped_and_kept_in_data(tmp_pat
     shown = {row["extra"] for row in json.loads(data)["u0"]}
     assert shown <= set(CONTROLS)
     assert len(shown) == 4
+
+
+def test_tables_of_histories_have_a_title_for_people(tmp_path: Path) -> None:
+    run = trained(write_data(tmp_path / "d", pl.Series(["x"] * ITEMS)))
+    one = call("recommend", run, "--history", "i1,i2", "-k", 2).output
+    assert one.startswith("for this history")
+    two = call("recommend", run, "--history", "i1", "--history", "i2", "-k", 2).output
+    assert [line.strip() for line in two.splitlines() if line.startswith("for")] == ["for history 1", "for history 2"]

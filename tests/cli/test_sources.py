@@ -94,3 +94,10 @@ def test_pictures_counts_what_it_downloads(tmp_path):
     said = run("pictures", tmp_path / "out", "--column", "title")
     assert said.splitlines()[0] == "0 pictures downloaded, 0 were there, 2 failed, 0 items have no address"
     assert "failed.csv lists the failures" in said
+
+
+def test_an_error_of_a_download_is_its_only_line(tmp_path):
+    for words in (("ml-1m", "--from", "/copy"), ("yelp",), ("amazon-2014",)):
+        result = CliRunner().invoke(app, ["fetch", *words, "--out", str(tmp_path / "raw")])
+        assert isinstance(result.exception, InputError)
+        assert result.output == ""

@@ -237,6 +237,22 @@ def test_a_second_writer_is_refused_before_it_builds_the_model(shop: Dataset, sh
         prismrec.train("LGMRec", shop, CONFIG, out=short, overwrite=True)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_training_that_is_refused_in_its_first_epoch_leaves_the_folder_to_the_next(
+    overwrite: bool, shop: Dataset, short: Path, tmp_path: Path
+) -> None:
+    out = short if overwrite else tmp_path / "new"
+    before = sorted(out.rglob("*"))
+    with pytest.raises(InputError, match="finite"):
+        prismrec.train(
+            "MF-BPR", shop, {"learning_rate": 1e38}, Settings(epochs=2, device="cpu"), out=out, overwrite=overwrite
+        )
+    assert sorted(out.rglob("*")) == before
+    assert out.exists() == overwrite
+    prismrec.train("MF-BPR", shop, settings=Settings(epochs=2, device="cpu"), out=out, overwrite=overwrite)
+    assert find_problems(out) == []
+
+
 STOPPED = """
 import sys, torch
 torch.set_num_threads(1)

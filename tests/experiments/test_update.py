@@ -272,6 +272,37 @@ def test_a_folder_with_a_run_is_refused(run: Run, arrivals: Path) -> None:
         update(run, run.folder, items=load_items(arrivals))
 
 
+def test_an_update_may_replace_the_run_that_it_reads(run: Run, clicks: pl.DataFrame, tmp_path: Path) -> None:
+    run.save(tmp_path / "live")
+    live = Run.load(tmp_path / "live")
+    known = clicks.filter(pl.col("item").is_in(live.items.ids.implode()))
+    updated = update(live, tmp_path / "live", clicks=known, overwrite=True)
+    assert find_problems(tmp_path / "live") == []
+    assert len(Run.load(tmp_path / "live").users) == len(updated.users) > len(run.users)
+
+
+class _StopError(Exception):
+    """Stands for whatever ends a training."""
+
+
+class _StopAt(training.Callback):
+    def on_epoch(self, epoch: training.EpochEnd) -> None:
+        if epoch.record.epoch == 2:
+            raise _StopError
+
+
+def test_an_interrupted_refit_is_continued_to_the_same_run(run: Run, known: Dataset, tmp_path: Path) -> None:
+    whole = refit(run, known, tmp_path / "whole")
+    assert len(whole.history) > 2
+    with pytest.raises(_StopError):
+        refit(run, known, tmp_path / "cut", callbacks=[_StopAt()])
+    with pytest.raises(InputError, match="resume to continue this run"):
+        refit(run, known, tmp_path / "cut")
+    refit(run, known, tmp_path / "cut", resume=True)
+    name = "embeddings.safetensors"
+    assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_refit_trains_on_everything_for_the_chosen_epochs(run: Run, known: Dataset, tmp_path: Path) -> None:
     production = refit(run, known, tmp_path / "production")
     best = max(run.history, key=lambda record: (record.valid or {})["recall@20"])
@@ -299,5 +330,12 @@ def test_the_command_line_updates_and_refits(
     again = prismrec_command(*words, "--out", tmp_path / "new")
     assert again.returncode == 2
     assert "already there" in again.stderr
-    refitted = prismrec_command("refit", run.folder, "--data", tmp_path / "shop", "--out", tmp_path / "production")
+    replaced = prismrec_command(*words, "--out", tmp_path / "new", "--overwrite", "--quiet")
+    assert replaced.returncode == 0, replaced.stderr
+    assert replaced.stderr == ""
+    refit_words = ("refit", run.folder, "--data", tmp_path / "shop", "--out", tmp_path / "production", "-q")
+    refitted = prismrec_command(*refit_words)
     assert refitted.returncode == 0, refitted.stderr
+    assert refitted.stderr == ""
+    assert prismrec_command(*refit_words).returncode == 2
+    assert prismrec_command(*refit_words, "--overwrite").returncode == 0

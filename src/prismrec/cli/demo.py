@@ -94,15 +94,15 @@ def _prepare(out: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: something else is there.
     """
-    from prismrec.files import write_text
+    from prismrec.files import names_in, write_text
 
     marker = out / _MARKER
     if overwrite and marker.exists():
         shutil.rmtree(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        expected = "a new folder, or --overwrite to replace an earlier demo"
-        raise InputError("--out", f"something already there: {out}", expected)
     try:
+        if out.exists() and (not out.is_dir() or names_in(out)):
+            expected = "a new folder, or --overwrite to replace an earlier demo"
+            raise InputError("--out", f"something already there: {out}", expected)
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError("--out", f"{out}: {error.strerror}", "a folder that can be written") from error

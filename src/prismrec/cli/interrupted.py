@@ -7,8 +7,13 @@ from pathlib import Path
 import typer
 
 
-def print_how_to_resume(out: Path) -> None:
-    """Print the commands that continue or finish the training of this process."""
+def print_how_to_resume(out: Path, *, can_finish: bool = True) -> None:
+    """Print the commands that continue or finish the training of this process.
+
+    Args:
+        out: the run directory.
+        can_finish: whether the command has the option --epochs, which finishes the run as it is.
+    """
     from prismrec.experiments.run_folder import saved_epochs
 
     epochs = saved_epochs(out)
@@ -18,4 +23,5 @@ def print_how_to_resume(out: Path) -> None:
         typer.echo(f"prismrec: stopped in the first epoch; start again: {resume}", err=True)
         return
     typer.echo(f"prismrec: stopped after epoch {epochs}; continue: {resume}", err=True)
-    typer.echo(f"prismrec: or finish the run as it is: {resume} --epochs {epochs}", err=True)
+    if can_finish:
+        typer.echo(f"prismrec: or finish the run as it is: {resume} --epochs {epochs}", err=True)

@@ -106,10 +106,17 @@ def show(table: "pl.DataFrame") -> None:
     from prismrec.cli.tables import literal, print_table
 
     owner, *columns = table.columns
-    title = "similar to" if owner == "similar_to" else "for history" if owner == "history" else "for"
-    for (name,), rows in table.partition_by(owner, as_dict=True, maintain_order=True).items():
+    parts = table.partition_by(owner, as_dict=True, maintain_order=True)
+    for (name,), rows in parts.items():
         headers = [literal(column) for column in columns]
-        shown = Table(*headers, title=literal(f"{title} {name}"), title_justify="left")
+        shown = Table(*headers, title=literal(_title(owner, name, len(parts))), title_justify="left")
         for row in rows.select(columns).iter_rows():
             shown.add_row(*[f"{value:.4f}" if isinstance(value, float) else literal(str(value)) for value in row])
         print_table(shown)
+
+
+def _title(owner: str, name: object, count: int) -> str:
+    """The title of the table of one owner, of `count` owners. Histories are counted from 1 here, from 0 in data."""
+    if owner == "history":
+        return "for this history" if count == 1 else f"for history {int(str(name)) + 1}"
+    return f"similar to {name}" if owner == "similar_to" else f"for {name}"

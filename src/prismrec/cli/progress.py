@@ -153,13 +153,22 @@ class EncodingLines(_Line):
 class DownloadLines(_Line):
     """Reports how many bytes of a file are there."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, opening: str, *, quiet: bool = False) -> None:
+        """Create the display.
+
+        Args:
+            opening: a line to print when the first bytes arrive, so that a refusal remains the only line.
+            quiet: whether to print nothing.
+        """
         super().__init__("connecting", quiet=quiet)
+        self._opening = opening
         self._start: tuple[str, float, int] | None = None
 
     def report(self, name: str, done: int, total: int | None) -> None:
         """Show how far the download of a file is."""
         now = time.monotonic()
+        if self._start is None:
+            self._console.print(self._opening, markup=False, soft_wrap=True)
         if self._start is None or self._start[0] != name:
             self._start = (name, now, done)
         elapsed = now - self._start[1]

@@ -67,9 +67,7 @@ def fetch(name: Name, out: FetchOut, mirror: Mirror = None, quiet: Quiet = False
     from prismrec.data.sources import find_source
 
     source, _ = find_source(name)
-    if not quiet:
-        typer.echo(f"{source.title}: {source.licence} {source.page}", err=True)
-    with DownloadLines(quiet=quiet) as lines:
+    with DownloadLines(f"{source.title}: {source.licence} {source.page}", quiet=quiet) as lines:
         paths = fetch_files(name, out, mirror=mirror, progress=lines.report)
     for path in paths:
         typer.echo(f"{path}: {path.stat().st_size:,} bytes")

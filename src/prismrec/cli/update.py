@@ -1,12 +1,15 @@
 """`prismrec update`: add items, users and clicks to a run, without training or with a few more epochs."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
-from prismrec.cli.train import AsJson, Out
+from prismrec.cli.options import Quiet
+from prismrec.cli.train import AsJson, Out, Overwrite
 
 if TYPE_CHECKING:
     from prismrec.runs import Run
@@ -24,25 +27,44 @@ def update(
     interactions: Annotated[Path | None, typer.Option("--interactions", help=_CLICKS_HELP)] = None,
     epochs: Annotated[int, typer.Option("--epochs", help=_EPOCHS_HELP, min=0)] = 0,
     data: Annotated[Path | None, typer.Option("--data", help=_DATA_HELP)] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a new run that knows more items, users and interactions. The old run stays as it is."""
-    import json
-
     from prismrec.cli.progress import EpochLines
     from prismrec.data import load as load_data
     from prismrec.data import load_clicks, load_items
     from prismrec.experiments.update import update as update_run
 
+    if quiet:
+        warnings.simplefilter("ignore")
     old = load(run)
     if items is not None:
-        _encode(items, old, quiet=as_json)
+        _encode(items, old, quiet=quiet or as_json)
     new_items = None if items is None else load_items(items)
     clicks = None if interactions is None else load_clicks(interactions)
     dataset = None if data is None else load_data(data)
     settings = old.manifest.settings.model_copy(update={"epochs": max(epochs, 1)})
-    with EpochLines(settings) as lines:
-        new = update_run(old, out, items=new_items, clicks=clicks, epochs=epochs, dataset=dataset, callbacks=[lines])
+    with EpochLines(settings, show="nothing" if quiet else "auto") as lines:
+        new = update_run(
+            old,
+            out,
+            items=new_items,
+            clicks=clicks,
+            epochs=epochs,
+            dataset=dataset,
+            callbacks=[lines],
+            overwrite=overwrite,
+        )
+    notes = () if new_items is None or quiet else new_items.notes
+    _report(old, new, out, notes, as_json=as_json)
+
+
+def _report(old: "Run", new: "Run", out: Path, notes: Sequence[str], *, as_json: bool) -> None:
+    """Say what was added."""
+    import json
+
     added = {
         "items": len(new.items) - len(old.items),
         "users": len(new.users) - len(old.users),
@@ -51,7 +73,7 @@ def update(
     if as_json:
         typer.echo(json.dumps({"run": str(out), **added}))
         return
-    for note in () if new_items is None else new_items.notes:
+    for note in notes:
         typer.echo(f"note: {note}", err=True)
     listed = ", ".join(f"{count:,} {name}" for name, count in added.items())
     typer.echo(f"{new.manifest.model} on {new.manifest.data}: added {listed}; run in {out}")

@@ -12,8 +12,8 @@ import json
 import random
 import uuid
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -84,12 +84,12 @@ class Journal:
         self._seed = seed
         self._claimed: dict[int, optuna.Trial] = {}
         self._distributions = {name: _distribution(values) for name, values in space.settings.items()}
-        with self._lock:
+        with self._exclusive():
             self._study = open_study(self.path, self._lock)
             self._check_identity(json.loads(json.dumps(identity)))
 
     def __enter__(self) -> "Journal":
-        with self._lock:  # another process may be about to remove the folder
+        with self._exclusive():  # another process may be about to remove the folder
             self._workers.mkdir(exist_ok=True)
             self._alive.acquire(blocking=False)
         return self
@@ -100,13 +100,26 @@ class Journal:
         for number in list(self._claimed):
             self.release(number)
         self._alive.release()
-        with self._lock, suppress(OSError):  # other processes may use the folder
+        with suppress(InputError), self._exclusive():  # other processes may use the folder
             Path(self._alive.lock_file).unlink(missing_ok=True)
             self._workers.rmdir()
 
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Let no other process use the journal inside the block.
+
+        Raises:
+            InputError: the folder was removed, or cannot be written.
+        """
+        try:
+            with self._lock:
+                yield
+        except OSError as error:
+            raise InputError(self.path, error.strerror or str(error), "a file that can be written") from error
+
     def claim(self) -> Claim | Literal["wait"] | None:
         """The next trial; "wait" if none is left but another process is running one; None if all have ended."""
-        with self._lock, quiet():
+        with self._exclusive(), quiet():
             for trial in self._found(TrialState.RUNNING):
                 if not self._is_alive(trial):
                     self._study.tell(trial.number, state=TrialState.FAIL)
@@ -122,7 +135,7 @@ class Journal:
     def finish(self, number: int, outcome: Outcome) -> None:
         """Record the end of a claimed trial."""
         trial = self._claimed.pop(number)
-        with self._lock, quiet():
+        with self._exclusive(), quiet():
             trial.set_user_attr("seconds", outcome.seconds)
             if outcome.error is not None:
                 trial.set_user_attr("error", outcome.error)
@@ -139,14 +152,14 @@ class Journal:
             killed: whether its process was killed.
         """
         trial = self._claimed.pop(number)
-        with self._lock, quiet():
+        with self._exclusive(), quiet():
             if not killed:
                 trial.set_user_attr("released", True)
             self._study.tell(trial, state=TrialState.FAIL)
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials that have ended or are running; one that was interrupted counts when it runs again."""
-        with self._lock, quiet():
+        with self._exclusive(), quiet():
             found = [trial for trial in self._found() if trial.params.keys() == self._space.settings.keys()]
         kills = Counter(_key(trial.params) for trial in found if _is_interrupted(trial) and not _is_released(trial))
         trials: dict[str, Trial] = {}

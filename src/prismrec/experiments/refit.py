@@ -12,7 +12,7 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.train import settled_config, train
 from prismrec.experiments.warm_start import find_source
 from prismrec.models import find_model
-from prismrec.records import best_epoch
+from prismrec.records import Settings, best_epoch
 from prismrec.runs import Run
 from prismrec.training import Callback
 from prismrec.types import Interactions
@@ -25,6 +25,8 @@ def refit(
     *,
     init: Run | Path | str | None = None,
     callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Run:
     """Train the model of a run again, on the training, validation and test interactions together.
 
@@ -39,31 +41,44 @@ def refit(
         out: a new or empty folder.
         init: the run whose weights to start from, if it is no longer where it was.
         callbacks: called during the training.
+        resume: continue the interrupted run in `out`.
+        overwrite: replace the run in `out`, which can be used until the new run is complete.
 
     Raises:
-        InputError: the run had a sampler or loss terms of the caller, the data set has other modalities, or `out` is
-            not empty.
+        InputError: the run had parts of the caller, the data set has other modalities, or `out` holds something else.
     """
-    custom = run.manifest.custom
-    if custom is not None and (custom.sampler or custom.loss_terms):
-        raise InputError("run", "one with a sampler or loss terms of the caller", "a run that its settings describe")
+    _check(run, dataset)
     epochs = best_epoch(run.history, run.manifest.settings.metric)
-    widths = {name: rows.shape[1] for name, rows in dataset.features.items()}
-    if widths != run.manifest.modalities:
-        raise InputError(f"{dataset.name}, features", str(widths), f"{run.manifest.modalities}, as in the run")
-    if dataset.fingerprint != run.manifest.fingerprint:
-        warnings.warn(f"{dataset.name} is not exactly the data set that the run was trained on", stacklevel=2)
-    settings = run.manifest.settings.model_copy(update={"epochs": max(epochs, 1), "patience": max(epochs, 1)})
-    settings = type(settings).model_validate(settings.model_dump())  # marks the number of epochs as given
+    length = {"epochs": max(epochs, 1), "patience": max(epochs, 1)}
+    settings = Settings.model_validate(run.manifest.settings.model_dump() | length)  # marks the epochs as given
     started_from = run.manifest.init
     if started_from is not None:
         init = find_source(started_from, find_model(run.manifest.model), init).run
     elif init is not None:
         raise ParameterError("init", "a run", "none, because the run to refit started from random weights")
-    maps = run.newcomers.user_map.settings
-    merged = _merged(dataset)
-    config = settled_config(run)
-    return train(run.manifest.model, merged, config, settings, out=out, init=init, callbacks=callbacks, newcomers=maps)
+    return train(
+        run.manifest.model,
+        _merged(dataset),
+        settled_config(run),
+        settings,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        init=init,
+        callbacks=callbacks,
+        newcomers=run.newcomers.user_map.settings,
+    )
+
+
+def _check(run: Run, dataset: Dataset) -> None:
+    custom = run.manifest.custom
+    if custom is not None and (custom.sampler or custom.loss_terms):
+        raise InputError("run", "one with a sampler or loss terms of the caller", "a run that its settings describe")
+    widths = {name: rows.shape[1] for name, rows in dataset.features.items()}
+    if widths != run.manifest.modalities:
+        raise InputError(f"{dataset.name}, features", str(widths), f"{run.manifest.modalities}, as in the run")
+    if dataset.fingerprint != run.manifest.fingerprint:
+        warnings.warn(f"{dataset.name} is not exactly the data set that the run was trained on", stacklevel=3)
 
 
 def _merged(dataset: Dataset) -> Dataset:

@@ -64,6 +64,20 @@ class RunFolder:
         write_text(self.target / "config.json", self.manifest.model_dump_json(indent=2))
         return checkpoints
 
+    def discard_without_epochs(self) -> None:
+        """Remove what `begin` wrote for a new run without a whole epoch, so that a corrected command gets the folder.
+
+        Raises:
+            InputError: a file cannot be removed.
+        """
+        if not self.is_new or _checkpoints(self.target, self.manifest).progress() is not None:
+            return
+        if self.target.name == NEXT:
+            discard_folder(self.target)
+            return
+        discard_folder(self.target / CHECKPOINT)
+        (self.target / "config.json").unlink(missing_ok=True)
+
 
 def check_out(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder that `train` would refuse, before the data are read.

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -198,10 +199,16 @@ def _train_in_folder(
         place = replace(place, manifest=_record(start, place.manifest))
         lock.check()
         check_disk(recommender, folder)
-        checkpoints = place.begin()
-        run = fit_model(recommender, place.manifest, [_FolderCheck(lock), *callbacks], checkpoints, start=start)
-        lock.check()
-        run.write(place.target, lock)
+        try:
+            checkpoints = place.begin()
+            run = fit_model(recommender, place.manifest, [_FolderCheck(lock), *callbacks], checkpoints, start=start)
+            lock.check()
+            run.write(place.target, lock)
+        except InputError:
+            with suppress(InputError):  # the folder may be gone, or belong to another process
+                lock.check()
+                place.discard_without_epochs()
+            raise
     return replace(run, folder=folder, weights=None)
 
 

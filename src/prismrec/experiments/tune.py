@@ -14,6 +14,7 @@ from prismrec.experiments.config_file import write_config_file
 from prismrec.experiments.space import Space
 from prismrec.experiments.train import check_modalities, make_config
 from prismrec.experiments.trial import CHECKPOINTS, JOURNAL, Trial, TrialRunner
+from prismrec.files import names_in
 from prismrec.models import GridValue, Recommender, find_model
 from prismrec.ops.device import pick_device
 from prismrec.records import Settings
@@ -207,7 +208,7 @@ def check_tune_folder(folder: Path) -> None:
     try:
         if not folder.exists():
             return
-        others = [path for path in folder.iterdir() if path.name != LOCK_NAME] if folder.is_dir() else [folder]
+        others = names_in(folder) - {LOCK_NAME}
         is_other = bool(others) and not (folder / JOURNAL).exists()
     except OSError as error:
         raise InputError(folder, error.strerror or str(error), "a folder that can be read") from error

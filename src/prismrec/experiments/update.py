@@ -19,7 +19,7 @@ from prismrec.records import best_epoch
 from prismrec.retrieval.features import unit_features
 from prismrec.runs import Manifest, Run, locked
 from prismrec.runs.folder import read_weights
-from prismrec.runs.staging import begin, new_run_folder
+from prismrec.runs.staging import complete_run, new_run_folder
 from prismrec.training import Callback
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
@@ -33,6 +33,7 @@ def update(
     epochs: int = 0,
     dataset: Dataset | None = None,
     callbacks: Sequence[Callback] = (),
+    overwrite: bool = False,
 ) -> Run:
     """Write a new run directory with more items, users and clicks. The old run stays as it is.
 
@@ -47,6 +48,7 @@ def update(
         epochs: how many epochs to train from the weights of the run.
         dataset: the features of all items that `items` lacks; only to train a run that was trained with features.
         callbacks: called during the training.
+        overwrite: replace the run in `out`, which can be used until the new run is complete.
 
     Raises:
         InputError: nothing is given, an item is in the run already, features have other modalities or widths, a click
@@ -57,23 +59,28 @@ def update(
     if items is None and clicks is None and not epochs:
         raise InputError("update", "nothing to add", "items, clicks or epochs")
     with locked(Path(out)) as lock:
-        target = new_run_folder(lock.folder, overwrite=False)
+        new_run_folder(lock.folder, overwrite=overwrite)  # refuses before the work
         updated = run
         if items is not None:
             updated = _with_items(updated, items)
         if clicks is not None:
             updated = _with_clicks(updated, clicks)
-        sizes = run.manifest.weights_of or (len(run.users), len(run.items))
-        manifest = updated.manifest.model_copy(update={"weights_of": sizes})
-        best = best_epoch(run.history, run.manifest.settings.metric)
-        updated = replace(updated, manifest=manifest, best_epoch=best)
+        updated = _with_old_training(updated, run)
         weights = read_weights(run.folder)
         if epochs:
             updated, weights = continue_training(updated, weights, epochs, dataset, items, callbacks)
         updated = replace(updated, weights=weights)
-        begin(target, updated.manifest)
-        updated.write(target, lock)
+        with complete_run(lock.folder, updated.manifest, overwrite=overwrite) as target:
+            updated.write(target, lock)
     return replace(updated, folder=lock.folder, weights=None)
+
+
+def _with_old_training(updated: Run, run: Run) -> Run:
+    """The updated run, whose weights and best epoch are those of the old one."""
+    sizes = run.manifest.weights_of or (len(run.users), len(run.items))
+    manifest = updated.manifest.model_copy(update={"weights_of": sizes})
+    best = best_epoch(run.history, run.manifest.settings.metric)
+    return replace(updated, manifest=manifest, best_epoch=best)
 
 
 def _with_items(run: Run, new: NewItems) -> Run:

@@ -81,8 +81,8 @@ def check_disk(model: Recommender, folder: Path) -> None:
     needed = 3 * weights + moments  # in the end: weights of the last epoch and, twice, of the best one
     free = shutil.disk_usage(folder).free
     if needed > free:
-        found = f"{free / 2**30:,.2f} GiB of free space"
-        raise InputError(folder, found, f"{needed / 2**30:,.2f} GiB for the weights and the checkpoint of {model.name}")
+        expected = f"{needed:,} bytes for the weights and the checkpoint of {model.name}"
+        raise InputError(folder, f"{free:,} bytes of free space", expected)
 
 
 class _Counter(TorchFunctionMode):

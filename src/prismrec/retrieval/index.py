@@ -26,6 +26,7 @@ _STEPS = 8
 """Rounds of k-means."""
 _SAMPLED_PER_LIST = 64
 """Items per list from which k-means learns the centroids."""
+_BYTES_AT_ONCE = 1 << 20
 _SETTLED = 0.02
 """A thorough search ends when twice as many lists change this share of the best items, or less."""
 
@@ -115,10 +116,8 @@ class ItemIndex:
         Raises:
             OSError: the file cannot be written.
         """
-        try:
-            self._faiss.write_index(self._lists, str(path))
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
+        with path.open("wb") as file:  # faiss itself does not report a disk that is full when it closes a file
+            self._faiss.write_index(self._lists, self._faiss.PyCallbackIOWriter(file.write, _BYTES_AT_ONCE))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -176,6 +176,8 @@ def _claimed(parts: Path, shard: tuple[int, int]) -> Iterator[None]:
     except Timeout:
         found = f"another process at work on share {number}/{count}"
         raise InputError(parts, found, "one process for each share") from None
+    except OSError as error:
+        raise InputError(parts, error.strerror or str(error), "a folder that can be written") from error
     try:
         yield
     finally:
@@ -250,7 +252,8 @@ def _open_parts(run: Run, out: Path, request: BulkRequest) -> Path:
     except OSError as error:
         raise InputError(parts, error.strerror or str(error), "a folder that can be written") from error
     if earlier is None:
-        write_text(path, job)
+        with _removed_if_useless(parts):
+            write_text(path, job)
     elif earlier != job:
         raise InputError(parts, "parts of another job", "the same run and options, or remove this folder first")
     return parts
@@ -272,13 +275,15 @@ def _finish(
     if not all(path.exists() for path in paths):
         return None
     lock = Path(f"{parts}.lock")
-    with FileLock(lock):
-        written = None
-        if parts.exists():  # otherwise another process has just finished
+    try:
+        with FileLock(lock):
+            if not parts.exists():  # another process has just finished
+                return None
             with replacing(out) as path:
                 assemble(paths, path)
             written = _summary(run, request, paths)
             shutil.rmtree(parts)
+    finally:
         lock.unlink(missing_ok=True)
     return written
 

@@ -22,7 +22,7 @@ from prismrec.runs.lock import Lock, locked
 from prismrec.runs.metrics_file import write_metrics
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.runs.owners import Histories, Ids, as_list, find_owners, is_one_id, owners_of
-from prismrec.runs.staging import begin, new_run_folder, publish
+from prismrec.runs.staging import complete_run, publish
 from prismrec.runs.tables import lists_table, notes_on, reasons_table, users_table
 from prismrec.stopping import Ending, find_ending
 
@@ -69,9 +69,7 @@ class Run(RunContents):
         check_type("folder", folder, (str, PathLike), "a path")
         folder = Path(folder)
         run = self if self.weights is not None else replace(self, weights=self._load_weights())
-        with locked(folder) as lock:
-            target = new_run_folder(folder, overwrite=overwrite)
-            begin(target, self.manifest)
+        with locked(folder) as lock, complete_run(folder, self.manifest, overwrite=overwrite) as target:
             run.write(target, lock)
         return replace(run, folder=folder, weights=None)
 

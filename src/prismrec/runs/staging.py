@@ -8,19 +8,21 @@ that writes the run directory publishes.
 import filecmp
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prismrec.errors import InputError
-from prismrec.files import discard_folder, make_folder, place, remove_temporary_files, write_text
+from prismrec.files import discard_folder, make_folder, names_in, place, write_text
 from prismrec.runs.manifest import Manifest
+from prismrec.temporary import remove_temporary_files
 
 NEXT = ".next"
 CHECKPOINT = "checkpoint"
 METRICS_FILE = "metrics.json"
 INDEX = "index"
 """The folder of the index, which belongs to the embeddings of one run."""
-_VOLUME = "lost+found"
-"""A folder in the root of a new volume, which counts as empty."""
 
 
 def new_run_folder(folder: Path, *, overwrite: bool) -> Path:
@@ -34,8 +36,9 @@ def new_run_folder(folder: Path, *, overwrite: bool) -> Path:
         InputError: the folder holds something else, or a run and `overwrite` is false.
     """
     tidy(folder)
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name != _VOLUME)
+    names = sorted(name for name in names_in(folder) if not name.startswith("."))
     if not names:
+        discard_folder(folder / NEXT)  # of a process that was killed
         return folder
     if "config.json" not in names:
         raise InputError(folder, f"something already there that is not a run: {names[0]!r}", "a new or empty folder")
@@ -43,6 +46,29 @@ def new_run_folder(folder: Path, *, overwrite: bool) -> Path:
         expected = "a new folder, resume to continue this run, or overwrite to replace it"
         raise InputError(folder, "something already there: a run", expected)
     return folder / NEXT
+
+
+@contextmanager
+def complete_run(folder: Path, manifest: Manifest, *, overwrite: bool) -> Iterator[Path]:
+    """Where to write all files of a run at once. After an exception, the run directory is as it was.
+
+    Args:
+        folder: the run directory, which this process has locked.
+        manifest: of the run.
+        overwrite: whether the run may replace a run in `folder`.
+
+    Raises:
+        InputError: the folder holds something else, or a run and `overwrite` is false, or a file cannot be written.
+    """
+    new_run_folder(folder, overwrite=overwrite)
+    target = folder / NEXT
+    try:
+        begin(target, manifest)
+        yield target
+    except BaseException:
+        if not is_finished(target):  # else the next process publishes it
+            shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 def begin(target: Path, manifest: Manifest) -> None:

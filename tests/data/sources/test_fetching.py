@@ -103,6 +103,12 @@ def test_two_processes_cannot_download_into_one_folder(own, tmp_path):
         fetch("own", tmp_path)
 
 
+def test_only_files_of_the_source_stay(own, tmp_path):
+    (tmp_path / ".prismrec-abc").mkdir()  # of a process that was killed while it unpacked
+    fetch("own", tmp_path)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def test_a_mirror_serves_the_same_file(own, site, tmp_path):
     fetch("own", tmp_path, mirror=f"{site.address}/mirror")
     assert site.requests[0]["path"] == "/mirror/ml-1m.zip"

@@ -1,12 +1,9 @@
 """Downloads the files of a public data set and unpacks its archives."""
 
 import json
-import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from prismrec.data.readers.boundary import foreign_errors
 from prismrec.data.sources.contract import Download, Source
@@ -14,7 +11,8 @@ from prismrec.data.sources.download import Progress, checksums, download
 from prismrec.data.sources.registry import find_source
 from prismrec.data.sources.unpack import ENDINGS, move_in, unpack
 from prismrec.errors import InputError, ParameterError
-from prismrec.files import write_text
+from prismrec.files import file_lock, write_text
+from prismrec.temporary import private_folder, remove_temporary_files
 
 RECORD = "fetch.json"
 """What was downloaded when and from where, in the folder with the files."""
@@ -50,15 +48,9 @@ def fetch(
     folder = Path(folder)
     with foreign_errors(folder, "a folder that can be written", ()):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise InputError(folder, "another process that downloads into it", "one at a time") from None
-        try:
-            return tuple(_fetch_one(item, folder, mirror, progress, wait) for item in items)
-        finally:
-            lock.release()
+        with file_lock(folder / _LOCK, folder):
+            remove_temporary_files(folder)
+            return tuple([_fetch_one(item, folder, mirror, progress, wait) for item in items])
 
 
 def _downloads(source: Source, part: str | None) -> tuple[Download, ...]:
@@ -86,9 +78,9 @@ def _fetch_one(item: Download, folder: Path, mirror: str | None, progress: Progr
         entry["date"] = datetime.now(UTC).isoformat(timespec="seconds")
         _write_record(folder, {**record, item.name: entry})
     if item.name.endswith(ENDINGS) and not _is_unpacked(folder, entry):
-        with tempfile.TemporaryDirectory(prefix=".prismrec-", dir=folder) as temporary:
-            names = unpack(path, Path(temporary))
-            move_in(Path(temporary), folder)
+        with private_folder(path) as temporary:
+            names = unpack(path, temporary)
+            move_in(temporary, folder)
         entry["unpacked"] = {name: (folder / name).stat().st_size for name in names}
         _write_record(folder, {**_record(folder), item.name: entry})
     return path

@@ -19,7 +19,7 @@ from prismrec.experiments.tables.grids import (
 )
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.report import render_report
-from prismrec.files import write_text
+from prismrec.files import names_in, write_texts
 
 FILES = frozenset({"results.json", "table.md", "table.tex", "table.csv", "report.html"})
 _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
@@ -47,7 +47,7 @@ def check_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = {path.name for path in folder.iterdir()} - FILES
+        others = names_in(folder) - FILES
     except OSError as error:
         raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
     if others:
@@ -58,8 +58,8 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
     """Write results.json, table.md, table.tex, table.csv and report.html to a folder, in place of an earlier report.
 
     Raises:
-        InputError: something else is in the folder, a file cannot be written, or the packages of the report are not
-            installed.
+        InputError: something else is in the folder, a file cannot be written (then the earlier report stays), or the
+            packages of the report are not installed.
     """
     check_folder(folder)
     texts = {
@@ -69,8 +69,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
         "table.csv": table_csv(outcome),
         "report.html": render_report(outcome),
     }
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    write_texts(folder, texts)
 
 
 def markdown(outcome: Outcome) -> str:
