@@ -9,6 +9,9 @@ from prismrec.models import REGISTRY, ModelConfig
 DOCS = Path(__file__).parent
 HEAD = """# Models
 
+If you do not know which model to choose, take [Prism](prism.md), the default of `prismrec train`.
+[results.md](results.md) compares the models on real data.
+
 Each name links to the page of the model, which lists its hyperparameters. `prismrec models` prints this list, and
 `prismrec models NAME` prints one page. `python docs/make_models.py` generates these pages from the docstrings.
 

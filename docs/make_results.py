@@ -27,7 +27,7 @@ only models that use no features. The machine had 2 virtual cores of an Intel Xe
 ## Tables and figures of the papers
 
 [reproduce.md](reproduce.md) describes the protocol and the tests. Each heading links to all numbers. The command below
-each table makes it, with PRISMREC_DATA=DATA.
+each table computes it, with PRISMREC_DATA=DATA.
 """
 ALL_MODELS = """## All models
 
@@ -37,9 +37,9 @@ HCCF-torch was HCCF with `variant=torch`, and SHT-light was SHT with `variant=li
 measures the same models with the chosen hyperparameters again, and tests the differences.
 
 The last column of each row is the command that trains the model with its first seed. RUN is a new folder. For the other
-seeds, use `--seed 1` and `--seed 2`. The commands set the patience, because the default is now `--patience auto`
-([training.md](training.md#early-stopping)). With `--patience 20`, training can stop on a plateau and give lower
-results: LGMRec on `tiktok` would lose a quarter of its recall.
+seeds, use `--seed 1` and `--seed 2`. The commands set the patience of these runs. With `--patience 20`, training can
+stop on a plateau and give lower results than with the present default, `auto`
+([training.md](training.md#early-stopping)).
 
 - **Protocol.** Each run keeps the epoch with the best recall@20 on the validation split, and evaluates it once on the
   test split. The ranking contains all items except the training items of the user.
@@ -69,9 +69,10 @@ def page() -> str:
     for name, comment in comments.items():
         outcome = Outcome.model_validate_json((TABLES / f"{name}.json").read_text(encoding="utf-8"))
         parts += [f"### [{outcome.title} ({', '.join(outcome.data)})](tables/{name}.md)", ""]
-        parts += [fill(" ".join(comment.split()), 120), ""]
+        parts += [paragraph(comment), ""]
         for grid in (*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)):
-            parts += [markdown_grid(grid), "", *([grid.caption.replace("*", r"\*"), ""] if grid.caption else [])]
+            caption = grid.caption.replace("*", r"\*")
+            parts += [markdown_grid(grid), "", *([paragraph(caption), ""] if caption else [])]
         parts += [f"    {outcome.command}", ""]
     parts.append(ALL_MODELS)
     rows = json.loads(EARLIER.read_text(encoding="utf-8"))
@@ -79,6 +80,10 @@ def page() -> str:
         header = ("model", *METRICS, "reference", "seeds", "tried", "epochs", "s/epoch", "MB", "command")
         parts += [f"### {data}", "", markdown_grid(Grid(data, header, tuple(cells(row) for row in group))), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def paragraph(text: str) -> str:
+    return fill(" ".join(text.split()), 120, break_on_hyphens=False)
 
 
 def cells(row: dict) -> tuple[str, ...]:
