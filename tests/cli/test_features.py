@@ -86,4 +86,4 @@ def test_ctrl_c_says_how_to_continue(shop, monkeypatch):
     monkeypatch.setattr(content, "encode", stopped)
     result = CliRunner().invoke(app, ["features", str(shop)])
     assert result.exit_code == 130
-    assert "the same command continues" in result.stderr
+    assert "repeat the command to continue" in result.stderr

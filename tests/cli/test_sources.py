@@ -92,7 +92,7 @@ def test_pictures_counts_what_it_downloads(tmp_path):
     with pytest.raises(InputError, match="column: found 'image_url'"):
         run("pictures", tmp_path / "out")
     said = run("pictures", tmp_path / "out", "--column", "title")
-    assert said.splitlines()[0] == "0 pictures downloaded, 0 were there, 2 failed, 0 items have no address"
+    assert said.splitlines()[0] == "0 pictures downloaded, 0 already there, 2 failed, 0 items have no address"
     assert "failed.csv lists the failures" in said
 
 

@@ -73,7 +73,7 @@ def _write_csv(parts: Sequence[Path], path: Path, *, escape_formulas: bool) -> N
             table.write_csv(file, include_header=position == 0)
             total += escaped
     if total:
-        note_on_stderr(f"put an apostrophe before {total:,} cells that start with = + - or @; --raw-csv does not")
+        note_on_stderr(f"put an apostrophe before {total:,} cells that start with = + - or @; --raw-csv prevents it")
 
 
 def _write_json(parts: Sequence[Path], path: Path) -> None:

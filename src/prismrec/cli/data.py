@@ -54,7 +54,7 @@ def split_dataset(
     *,
     options: DataOptions,
 ) -> None:
-    """Split a data set and write it in the tabular layout, with the split as a column."""
+    """Split a data set and write it in the layout `table`, with the split as a column."""
     from prismrec.data import write_table
 
     dataset = options.read(source)
@@ -71,7 +71,7 @@ def convert(
     *,
     options: DataOptions,
 ) -> None:
-    """Write a data set in another layout. Its split is kept; a data set without one is split as by `split`."""
+    """Write a data set in another layout, with its split. A data set without a split is split as by `data split`."""
     from prismrec.data import write_mmrec, write_table
 
     if to not in ("table", "mmrec"):
@@ -87,7 +87,7 @@ def convert(
 
 
 def _lost_in_mmrec(dataset: "Dataset") -> list[str]:
-    """What the MMRec layout has no place for."""
+    """Facts that the layout of MMRec cannot store, as notes."""
     filled = [name for name, present in dataset.present.items() if not present.all()]
     lost = [f"{name}: the layout does not say which items lack it" for name in filled]
     return lost + [f"{name}: the layout does not say how features were made" for name in dataset.encodings]
@@ -150,7 +150,7 @@ class Summary:
 
 
 def summarise(dataset: "Dataset") -> Summary:
-    """Count what is in a data set."""
+    """The summary of a data set."""
     from prismrec.data.quality import describe_features, warnings_about
 
     users = len(dataset.users)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MODELS = ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
 _PATIENCE = 20
-"""Keeps the demo short; `auto` takes more than twice the epochs, for a recall up to 3 % higher."""
+"""A short demo: `auto` takes more than twice as many epochs, for a recall up to 3 % higher."""
 _ENCODERS: "dict[ContentKind, str | Encoder]" = {"text": "tfidf", "image": "histograms"}
 """The built-in encoders, which need no further packages."""
 _MARKER = "DEMO.txt"
@@ -32,7 +32,7 @@ def demo(
     users: Annotated[int, typer.Option(help="Customers of the shop.", min=1)] = 2000,
     items: Annotated[int, typer.Option(help="Items in the shop.", min=1)] = 900,
     interactions: Annotated[int, typer.Option(help="Purchases to draw.", min=1)] = 25_000,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the demo of an earlier call.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
     """Write a small synthetic shop as files, encode its pictures and texts, train five models, and recommend."""
     from rich.console import Console

@@ -22,14 +22,14 @@ def evaluate(
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
     cutoffs: Annotated[str, typer.Option("--cutoffs", "-k", help="List lengths, separated by commas.")] = "5,10,20,50",
     mask_valid: Annotated[
-        bool, typer.Option("--mask-valid", help="Leave validation items out of the lists of the test split too.")
+        bool, typer.Option("--mask-valid", help="For the test split, also leave validation items out of the lists.")
     ] = False,
     groups: Annotated[
         int, typer.Option(help="Also report groups of users by activity: the number of groups.", min=0)
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Rank all items for every user of a held-out split; training items are left out of the lists."""
+    """Compute the metrics of a run: rank all items but the training items for every user of a held-out split."""
     from prismrec.evaluation import UserGroups
 
     finished = load(run)

@@ -16,17 +16,18 @@ _TEXT_HELP = "Encode this column of the item table; may be repeated. The columns
 _IMAGE_HELP = "A column with paths of pictures, or a folder with pictures named by item id; columns may be repeated."
 _AUDIO_HELP = "A column with paths of sounds, or a folder with sounds named by item id; columns may be repeated."
 _VIDEO_HELP = "A column with paths of videos, or a folder with videos named by item id; columns may be repeated."
-_NAME_HELP = "Name of the modality, if one kind of content is encoded; text, image or audio if not given."
+_NAME_HELP = "Name of the modality, if one kind is encoded; text, image, audio or video if not given."
 _NORMALISE_HELP = "rows (each row has length 1), standardise (each column has mean 0 and variance 1) or none."
 _FORMAT_HELP = "safetensors or parquet."
 _WORKERS_HELP = "Threads that decode files; the number of cores if not given."
-_REFIT_HELP = "Fit the built-in encoders again, although an earlier call fitted them."
+_REFIT_HELP = "Fit tfidf and histograms again, instead of using what they learned in an earlier call."
 
 Columns = list[str] | None
+_VIDEO_ENCODER_HELP = "Encoder of pictures, for the frames; efficientnet-lite0 if not given."
 TextEncoder = Annotated[str | None, typer.Option("--text-encoder", help="wordllama if not given.")]
 ImageEncoder = Annotated[str | None, typer.Option("--image-encoder", help="efficientnet-lite0 if not given.")]
 AudioEncoder = Annotated[str | None, typer.Option("--audio-encoder", help="musicnn if not given.")]
-VideoEncoder = Annotated[str | None, typer.Option("--video-encoder", help="An encoder of images.")]
+VideoEncoder = Annotated[str | None, typer.Option("--video-encoder", help=_VIDEO_ENCODER_HELP)]
 FileFormat = Annotated[str, typer.Option("--file-format", help=_FORMAT_HELP)]
 Workers = Annotated[int | None, typer.Option("--workers", help=_WORKERS_HELP, min=1)]
 Folder = Annotated[Path, typer.Argument(help="A folder with an item table.", show_default=False)]
@@ -54,7 +55,8 @@ def features(
 ) -> None:
     """Encode texts, pictures, sounds and videos, and write them to SOURCE/features. `train` finds them there.
 
-    Without columns and folders, it encodes everything that it recognises. An interrupted call continues.
+    Without --text, --image, --audio and --video, everything that is recognised is encoded. Repeat the command to
+    continue an interrupted one.
     """
     from prismrec.cli.options import check_device_and_precision
     from prismrec.cli.progress import EncodingLines
@@ -71,7 +73,7 @@ def features(
         with EncodingLines(quiet=quiet or as_json) as lines:
             results = encode(source, encoders=encoders, progress=lines.report, **contents, **settings)
     except KeyboardInterrupt as error:
-        typer.echo("prismrec: stopped; the same command continues", err=True)
+        typer.echo("prismrec: stopped; repeat the command to continue", err=True)
         raise typer.Exit(130) from error
     if as_json:
         _print_json(results)

@@ -1,4 +1,4 @@
-"""Options of `recommend` and `similar` that say which items a list may hold."""
+"""Options of `recommend` and `similar` that filter the items of a list."""
 
 import csv
 import re
@@ -18,9 +18,7 @@ Exact = Annotated[bool, typer.Option("--exact", help="Search all items even if t
 Exclude = Annotated[
     list[str] | None, typer.Option(help="Id of an item to leave out; may be repeated.", show_default=False)
 ]
-Candidates = Annotated[
-    Path | None, typer.Option(help="File with the ids of the only items to choose from, one per line.")
-]
+Candidates = Annotated[Path | None, typer.Option(help="List only items whose ids are in this file, one per line.")]
 Where = Annotated[
     str | None, typer.Option(help="SQL condition over the item table: \"price < 20 and brand = 'Ines'\".")
 ]
@@ -30,9 +28,9 @@ AtMost = Annotated[
 ]
 Newest = Annotated[
     str | None,
-    typer.Option(help="COLUMN,DATE,N: at least N items later than the date, if there are as many.", show_default=False),
+    typer.Option(help="COLUMN,DATE,N: at least N items later than the date, if there are enough.", show_default=False),
 ]
-Diversity = Annotated[float, typer.Option(help="From 0 (by score) to 1 (by variety).")]
+Diversity = Annotated[float, typer.Option(help="Re-rank for variety: from 0 (by score) to 1.")]
 Columns = Annotated[
     str | None,
     typer.Option(help="Columns of the item table to add, separated by commas, or 'all'.", show_default=False),

@@ -17,7 +17,7 @@ def index(
     recall: Annotated[float, typer.Option(help=_RECALL_HELP)] = 0.97,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Build an index with which recommend, similar and serve answer faster for large catalogues."""
+    """Build an index that makes recommend, similar and serve faster for large catalogues."""
     from prismrec.retrieval.indexed_search import LEAST_ITEMS
     from prismrec.runs import build_index
 

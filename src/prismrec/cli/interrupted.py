@@ -1,4 +1,4 @@
-"""What to say when a training is stopped."""
+"""The message after an interrupted training."""
 
 import shlex
 import sys

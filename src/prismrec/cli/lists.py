@@ -50,7 +50,7 @@ def chosen_columns(run: "Run", columns: str | None, *, for_people: bool) -> tupl
 
 
 def print_notes(run: "Run", lists: "Lists", owners: "pl.Series") -> None:
-    """Say on standard error who got fewer or other items than asked for."""
+    """Say on standard error which lists are short or contain popular items instead."""
     from prismrec.runs.tables import notes_on
 
     for note in notes_on(lists, owners, popular_by_design=run.manifest.model == "most-popular"):
@@ -95,7 +95,7 @@ def _safe_csv(table: "pl.DataFrame", *, raw_csv: bool) -> "pl.DataFrame":
     """The table as CSV can hold it, with a note on escaped cells."""
     safe, escaped = csv_ready(table, escape_formulas=not raw_csv)
     if escaped:
-        note_on_stderr(f"put an apostrophe before {escaped:,} cells that start with = + - or @; --raw-csv does not")
+        note_on_stderr(f"put an apostrophe before {escaped:,} cells that start with = + - or @; --raw-csv prevents it")
     return safe
 
 

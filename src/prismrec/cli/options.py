@@ -40,8 +40,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress an
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per epoch and the notes on the data.")]
 
 
-_ENGINE_HELP = "local, or ray: a Ray cluster, or the cores of this machine."
-EngineName = Annotated[str, typer.Option("--engine", help=_ENGINE_HELP)]
+ENGINE_HELP = "local, or ray: the Ray cluster of RAY_ADDRESS, or else the cores of this machine."
+EngineName = Annotated[str, typer.Option("--engine", help=ENGINE_HELP)]
 
 
 def parse_engine(engine: str) -> Literal["ray"] | None:

@@ -15,8 +15,8 @@ def page(
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set, for the pictures, if it was moved.", show_default=False)
     ] = None,
-    users: Annotated[int, typer.Option(help="How many of the most active users it holds.", min=1, max=100)] = 10,
-    items: Annotated[int, typer.Option(help="How many of the most popular items it holds.", min=1, max=100)] = 24,
+    users: Annotated[int, typer.Option(help="Number of users: the most active ones.", min=1, max=100)] = 10,
+    items: Annotated[int, typer.Option(help="Number of items: the most popular ones.", min=1, max=100)] = 24,
 ) -> None:
     """Write the page of `prismrec serve` as one HTML file that works without a server."""
     try:

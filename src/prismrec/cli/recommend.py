@@ -27,6 +27,7 @@ from prismrec.cli.lists import (
     print_notes,
     write_or_print,
 )
+from prismrec.cli.options import ENGINE_HELP
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,22 +50,22 @@ Seen = Annotated[bool, typer.Option("--seen", help="Also list items that the use
 UnknownPolicy = Annotated[
     str | None,
     typer.Option(
-        help="For users and histories that the run knows nothing about: popular items, or an error. By default, users "
-        "without a training interaction get popular items; unknown ids are errors.",
+        help="What users and histories get if the run knows nothing about them: popular (popular items) or refuse (an "
+        "error). By default, users without a training interaction get popular items, and unknown ids are errors.",
         show_default=False,
     ),
 ]
 Shard = Annotated[
-    str | None, typer.Option(help="With --all: do the i-th of n shares, i/n, in this process.", show_default=False)
+    str | None, typer.Option(help="With --all: compute only share i of n, as i/n, such as 1/4.", show_default=False)
 ]
-EngineName = Annotated[str, typer.Option(help="With --all: where to compute; ray needs prismrec[ray].")]
+EngineName = Annotated[str, typer.Option(help=f"With --all: {ENGINE_HELP}")]
 
 
 def recommend(
     run: RunFolder,
     user: Users = None,
     history: Histories = None,
-    everyone: Annotated[bool, typer.Option("--all", help="For all users.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Recommend to all users.")] = False,
     k: ListLength = 10,
     seen: Seen = False,
     exclude: Exclude = None,

@@ -30,7 +30,10 @@ def refit(
     *,
     options: DataOptions,
 ) -> None:
-    """Train on training, validation and test interactions, for as many epochs as the best one of the run."""
+    """Train the model of a run again, on all interactions including validation and test.
+
+    The number of epochs is that of the best epoch of the run.
+    """
     import json
 
     from prismrec.cli.interrupted import print_how_to_resume

@@ -18,21 +18,21 @@ _NAME_HELP = "Names from --list, or .yaml files of your own."
 _DATA_HELP = "A folder of data, or its name in PRISMREC_DATA; may be repeated. Default: the paper's data sets."
 _QUICK_HELP = "A first look: a tiny example shop, two epochs, one seed, at most two values of each sweep."
 _ONLY_HELP = "Compute only the row with this label; may be repeated."
-_TRIALS_HELP = "Settings to try per model and data set, if prismrec knows none; 0 takes the defaults."
+_TRIALS_HELP = "Hyperparameters to try per model and data set, if prismrec stores none; 0 takes the defaults."
 _FINISHED_HELP = "Train nothing; report what is finished."
 _DRY_HELP = "Say what is finished and left, estimate time and memory from a few epochs of each model, and end."
 _WORKERS_HELP = "Trainings at the same time with --engine ray; one per core or GPU if not given."
 _LIST_HELP = "List all names and end."
 
-Names = Annotated[list[str] | None, typer.Argument(help=_NAME_HELP, metavar="[NAME]...", show_default=False)]
+Names = Annotated[list[str] | None, typer.Argument(help=_NAME_HELP, metavar="NAME", show_default=False)]
 Data = Annotated[list[str] | None, typer.Option("--data", help=_DATA_HELP, show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results: OUT/NAME, and OUT/cells for the trainings.")]
 Quick = Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)]
 Models = Annotated[list[str] | None, typer.Option("--models", help="Only rows of this model; may be repeated.")]
 Only = Annotated[list[str] | None, typer.Option("--only", help=_ONLY_HELP)]
-_SEEDS_HELP = "Number of seeds, instead of that of the table."
+_SEEDS_HELP = "Number of seeds; that of the table if not given."
 Seeds = Annotated[int | None, typer.Option("--seeds", help=_SEEDS_HELP, min=1, max=1000)]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Maximum number of epochs; 1000 if not given.", min=1)]
 Patience = Annotated[str | None, typer.Option("--patience", help="As in `prismrec train`.", metavar="auto|N")]
 Trials = Annotated[int, typer.Option("--trials", help=_TRIALS_HELP, min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -62,7 +62,10 @@ def reproduce(
     list_: List = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a table or figure of a paper and write it beside the published numbers; repeat a command to resume."""
+    """Compute a table or figure of a paper and write it beside the published numbers.
+
+    Repeat the command to continue after an interruption.
+    """
     from prismrec.cli.table_run import TableRun
     from prismrec.experiments.tables.library import read_table
     from prismrec.experiments.tables.report import check_packages
@@ -104,7 +107,7 @@ def _make_options(
     *,
     quick: bool,
 ) -> "Options":
-    """What narrows or changes the tables."""
+    """The options that select rows or change settings."""
     from prismrec.cli.training import parse_patience
     from prismrec.experiments.tables.plan import Options
     from prismrec.experiments.tune import check_engine

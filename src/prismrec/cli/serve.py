@@ -1,4 +1,4 @@
-"""`prismrec serve`: answer requests over HTTP, and show a page, from a run."""
+"""`prismrec serve`: a run as an HTTP API and a page in the browser."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ def serve(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the data set, for the pictures; without it, on this machine alone, that of training.",
+            help="Folder of the data set, for the pictures. On a local address, the folder of training if not given.",
             show_default=False,
         ),
     ] = None,
@@ -32,7 +32,7 @@ def serve(
 ) -> None:
     """Serve a run: recommendations, similar items and reasons over HTTP, and a page in the browser.
 
-    Point a symbolic link to a run, serve the link, and point it to a new run later: the server swaps them.
+    To replace the run without downtime, serve a symbolic link to it, and later point the link to the new run.
     """
     import os
 
@@ -49,5 +49,5 @@ def serve(
     token = read_token(token_file, os.environ.get("PRISMREC_TOKEN"))
     settings = ServerSettings(run, host, port, workers, token, tuple(cors or ()), data)
     if token is None and not settings.is_local:
-        typer.echo(f"note: {host} can be reached by others, and there is no token: see --token-file", err=True)
+        typer.echo(f"note: others can reach {host}, and there is no token: see --token-file", err=True)
     serve_run(settings)

@@ -37,7 +37,7 @@ def similar(
     raw_csv: RawCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find items that are similar to others, by what the model learned or by the features of a modality."""
+    """Find similar items, by the vectors of the model or by the features of a modality."""
     check_out(run, out)
     import polars as pl
 

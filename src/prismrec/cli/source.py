@@ -23,14 +23,14 @@ _BY_HELP = (
 _RATIOS_HELP = "Shares train:valid:test; 8:1:1 if not given."
 _SEED_HELP = "Seed of a random split; 0 if not given."
 _FILL_HELP = "How to fill the features of items that lack a modality: mean or zero."
-_K_CORE_HELP = "Keep only users and items with at least this many interactions."
+_K_CORE_HELP = "Keep only users and items with at least this number of interactions; 0 keeps all."
 _MODALITY_HELP = "Read only this modality; may be repeated."
 _IGNORE_HELP = "Leave this column out of all tables, or out of one: FILE:COLUMN; may be repeated."
 _WHERE_HELP = "Keep interactions that meet a condition, such as label=1 or rating>=4; may be repeated."
-_RATING_HELP = "Keep interactions with at least this rating."
-_UNKNOWN_HELP = "Interactions with items that the item table lacks: refuse or drop."
-_NPY_ORDER_HELP = "'items': row i of features/*.npy belongs to row i of the item table."
-_MEMORY_HELP = "Refuse larger files, for example 500M or 4G (powers of 1,024)."
+RATING_HELP = "Keep interactions with at least this rating."
+_UNKNOWN_HELP = "What to do with interactions with items that the item table lacks: refuse or drop."
+_NPY_ORDER_HELP = "items: row i of features/*.npy belongs to row i of the item table."
+_MEMORY_HELP = "Refuse files with more content than this, such as 500M or 4G (powers of 1,024)."
 
 Source = Annotated[Path, typer.Argument(help="A folder, or the file of interactions in it.", show_default=False)]
 Format = Annotated[str | None, typer.Option("--format", help=_FORMAT_HELP, show_default=False)]
@@ -51,7 +51,7 @@ SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column 
 RatingColumn = Annotated[str | None, typer.Option("--rating-column", help="Column with ratings.", show_default=False)]
 IgnoreColumns = Annotated[list[str] | None, typer.Option("--ignore-column", help=_IGNORE_HELP, show_default=False)]
 Where = Annotated[list[str] | None, typer.Option("--where", help=_WHERE_HELP, show_default=False)]
-MinRating = Annotated[float | None, typer.Option("--min-rating", help=_RATING_HELP, show_default=False)]
+MinRating = Annotated[float | None, typer.Option("--min-rating", help=RATING_HELP, show_default=False)]
 UnknownItems = Annotated[str, typer.Option("--unknown-items", help=_UNKNOWN_HELP)]
 NpyOrder = Annotated[str | None, typer.Option("--npy-order", help=_NPY_ORDER_HELP, show_default=False)]
 MemoryLimit = Annotated[str | None, typer.Option("--memory-limit", help=_MEMORY_HELP, show_default=False)]

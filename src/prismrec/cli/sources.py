@@ -9,27 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prismrec.cli.options import Quiet
-from prismrec.cli.source import By, DataOptions, KCore, Ratios, SplitOrPlainSeed
+from prismrec.cli.source import RATING_HELP, DataOptions, KCore, Ratios, SplitOrPlainSeed
 from prismrec.errors import ParameterError
 
 if TYPE_CHECKING:
     from prismrec.data.import_record import ImportRecord
     from prismrec.data.sources import Source
 
-_NAME_HELP = "The source, if needed with its part: ml-1m, amazon-2014:Baby."
-_FROM_HELP = "Address of a folder that has the files under the same names, in place of the publisher."
+_NAME_HELP = "Name of the source, with its part if it has parts: ml-1m, amazon-2014:Baby."
+_FROM_HELP = "Address of a folder with files of the same names, to use instead of the publisher's."
+_BY_HELP = (
+    "How to split: user, overall, last, time or cold-items. Without --by, --ratios and --seed, no split is written."
+)
 _PLAYS_HELP = "Keep interactions with at least this many plays."
 _HOURS_HELP = "Keep interactions with at least this many hours."
 _ALL_ITEMS_HELP = "Also write the items without an interaction."
 _HISTORY_HELP = "Also import the clicks before the log begins (MIND)."
 
 Name = Annotated[str, typer.Argument(metavar="SOURCE", help=_NAME_HELP, show_default=False)]
-SomeName = Annotated[str | None, typer.Argument(metavar="SOURCE", help="The one to describe.", show_default=False)]
+SomeName = Annotated[str | None, typer.Argument(metavar="SOURCE", help="A source to describe.", show_default=False)]
 Files = Annotated[Path, typer.Argument(help="The folder with the files of the source.", show_default=False)]
 FetchOut = Annotated[Path, typer.Option("--out", help="The folder for the files.", show_default=False)]
 ImportOut = Annotated[Path, typer.Option("--out", help="A new or empty folder to write to.", show_default=False)]
 Mirror = Annotated[str | None, typer.Option("--from", help=_FROM_HELP, show_default=False)]
-MinRating = Annotated[float | None, typer.Option(help="Keep ratings from this one on.", show_default=False)]
+By = Annotated[str | None, typer.Option("--by", help=_BY_HELP, show_default=False)]
+MinRating = Annotated[float | None, typer.Option(help=RATING_HELP, show_default=False)]
 MinPlays = Annotated[float | None, typer.Option(help=_PLAYS_HELP, show_default=False)]
 MinHours = Annotated[float | None, typer.Option(help=_HOURS_HELP, show_default=False)]
 Since = Annotated[str | None, typer.Option(help="Keep interactions from this day on (UTC).", show_default=False)]
@@ -61,7 +65,7 @@ def sources(name: SomeName = None, as_json: AsJson = False) -> None:
 
 
 def fetch(name: Name, out: FetchOut, mirror: Mirror = None, quiet: Quiet = False) -> None:
-    """Download the files of a public data set. A later call continues an interrupted one."""
+    """Download the files of a public data set. Repeat the command to continue an interrupted download."""
     from prismrec.cli.progress import DownloadLines
     from prismrec.data.sources import fetch as fetch_files
     from prismrec.data.sources import find_source
@@ -94,10 +98,7 @@ def import_(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the files of a public data set, and write them as a folder that `train` reads.
-
-    Without --by, no split is written; `train` splits.
-    """
+    """Read the files of a public data set, and write them as a folder that `train` reads."""
     from prismrec.cli.progress import ImportLines
     from prismrec.data.sources import ImportOptions, import_source
 
@@ -128,9 +129,10 @@ def pictures(
     workers: Workers = 8,
     quiet: Quiet = False,
 ) -> None:
-    """Download the pictures that the item table of an imported data set has addresses of.
+    """Download the pictures whose addresses are in the item table of an imported data set.
 
-    Each goes to FOLDER/images, and its path to the column `image` of the item table. A later call continues.
+    They are stored in FOLDER/images, with their paths in the column `image` of the item table. Repeat the command to
+    continue an interrupted download.
     """
     from prismrec.cli.progress import PictureLines
     from prismrec.data.sources import fetch_pictures
@@ -138,7 +140,7 @@ def pictures(
     with PictureLines(quiet=quiet) as lines:
         counts = fetch_pictures(folder, column=column, workers=workers, progress=lines.report)
     typer.echo(
-        f"{counts.downloaded:,} pictures downloaded, {counts.present:,} were there, {counts.failed:,} failed, "
+        f"{counts.downloaded:,} pictures downloaded, {counts.present:,} already there, {counts.failed:,} failed, "
         f"{counts.without_address:,} items have no address"
     )
     if counts.failed:

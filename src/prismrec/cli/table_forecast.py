@@ -1,4 +1,4 @@
-"""What tables will take, printed before they start."""
+"""The estimate of the time and memory of tables, printed before they start."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def print_forecast(forecast: "Forecast") -> None:
 
 
 def describe_forecast(forecast: "Forecast") -> list[str]:
-    """What a table will take, for people."""
+    """The estimate of a table as lines of text."""
     loads = forecast.loads
     finished = sum(load.finished for load in loads)
     elsewhere = sum(load.elsewhere for load in loads)

@@ -1,4 +1,4 @@
-"""The steps of `prismrec reproduce`: read the data, say what tables will take, compute them, show them."""
+"""The steps of `prismrec reproduce`: read the data, estimate time and memory, compute the tables, show them."""
 
 import shlex
 import sys
@@ -56,7 +56,7 @@ class TableRun:
         return tasks
 
     def forecast(self, tasks: Sequence[Task], *, measured: bool) -> "list[Forecast]":
-        """Say what the tables will take, all of them before the first one starts."""
+        """Print the estimates of all tables before the first one starts."""
         from prismrec.cli.table_forecast import print_forecast
         from prismrec.cli.table_progress import TableLines
         from prismrec.experiments.tables.forecast import forecast
@@ -120,7 +120,7 @@ class TableRun:
 
 
 def _command() -> str:
-    """The command line, without what changes no result."""
+    """The command line, without options that do not change the result."""
     return shlex.join(["prismrec", *[word for word in sys.argv[1:] if word not in ("--finished", "--json")]])
 
 

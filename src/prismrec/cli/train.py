@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from prismrec.records import Settings
     from prismrec.runs import Run
 
-_INIT_HELP = "A run of the same model whose weights to start from."
+_INIT_HELP = "Start from the weights of this run of the same model."
 
 Out = Annotated[Path, typer.Option("--out", help="A new folder for the run.", show_default=False)]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or extend it (--epochs).")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the run in --out, or extend it with a larger --epochs.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out when the new one is complete.")]
 Init = Annotated[Path | None, typer.Option("--init", help=_INIT_HELP, show_default=False, metavar="RUN")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

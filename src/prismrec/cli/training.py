@@ -1,4 +1,4 @@
-"""What `train` and `tune` have in common: the model, the data, hyperparameters and settings of the training."""
+"""The options that `train` and `tune` share: model, data, hyperparameters and settings of the training."""
 
 import json
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_HELP = "Stop after this many validations without improvement; auto if not given."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
-_NORMALISE_HELP = "Scale of features for the model: none, rows (length 1) or standardise (mean 0, variance 1)."
+_NORMALISE_HELP = "Scale of features for the model: none, rows (length 1) or standardise (columns: mean 0, variance 1)."
 
 _CONFIG_HELP = "A .yaml or .json file with model, source, options, config, settings, init; or the config.json of a run."
 
@@ -30,15 +30,17 @@ _MODEL_HELP = f"A name from `prismrec models`; {DEFAULT_MODEL} if there is only 
 _SOURCE_HELP = "A folder, or the file of interactions in it; not needed if the --config file names it."
 
 First = Annotated[
-    str | None, typer.Argument(help=_MODEL_HELP, metavar="[MODEL]", show_default=False, autocompletion=complete_model)
+    str | None, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False, autocompletion=complete_model)
 ]
-Second = Annotated[str | None, typer.Argument(help=_SOURCE_HELP, metavar="[SOURCE]", show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter as name=value (JSON); may be repeated.")]
+Second = Annotated[str | None, typer.Argument(help=_SOURCE_HELP, metavar="SOURCE", show_default=False)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A hyperparameter as name=value, in JSON or text; may be repeated.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and noise.", min=0)]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Largest number of epochs; 1000 if not given.", min=1)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Maximum number of epochs; 1000 if not given.", min=1)]
 Patience = Annotated[str | None, typer.Option("--patience", help=_PATIENCE_HELP, metavar="auto|N")]
 ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs between validations.", min=1)]
-Metric = Annotated[str, typer.Option("--metric", help="The validation metric that chooses the epoch.")]
+Metric = Annotated[str, typer.Option("--metric", help="Validation metric that selects the best epoch.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help=_PRECISION_HELP)]
 Normalise = Annotated[str, typer.Option("--normalise", help=_NORMALISE_HELP)]
@@ -47,7 +49,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, 
 
 @dataclass(frozen=True)
 class Request:
-    """What a command and its config file ask for.
+    """The merged values of a command line and its config file.
 
     Attributes:
         model: name of the model.

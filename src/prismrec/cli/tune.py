@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from prismrec.experiments.search import Search
     from prismrec.experiments.tune import TuneResult
 
-_OUT_HELP = "A new folder for the search, or that of the same search, which continues."
-_SPACE_HELP = "Values as name=a,b,c, a range as name=LOW..HIGH or name=LOW..HIGH:log, or a file; may be repeated."
-_TRIALS_HELP = "Largest number of trials; 50 if not given. A space without more combinations is tried completely."
-_LIMIT_HELP = "Stop after this time, such as 90s, 30m or 2h. The same command continues."
+_OUT_HELP = "A new folder for the search, or the folder of the same search to continue it."
+_SPACE_HELP = "What to search: name=a,b,c, name=LOW..HIGH, name=LOW..HIGH:log, or a file; may be repeated."
+_TRIALS_HELP = "Maximum number of trials; 50 if not given. A smaller space is tried completely."
+_LIMIT_HELP = "Stop after this time, such as 90s, 30m or 2h. Repeat the command to continue."
 _WORKERS_HELP = "Trials at the same time; 1 if not given, or with Ray one per core."
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -157,7 +157,7 @@ def parse_duration(text: str) -> float:
 
 
 def _estimate(search: "Search", workers: int, limit: float | None, *, quiet: bool) -> None:
-    """Measure what the search will take, refuse what does not fit, and print the rest."""
+    """Estimate time and memory of the search, refuse workers that do not fit, and print the estimate."""
     from prismrec.experiments.estimate import estimate
 
     found = estimate(search)
@@ -168,7 +168,7 @@ def _estimate(search: "Search", workers: int, limit: float | None, *, quiet: boo
 
 
 def describe_estimate(estimate: "Estimate", workers: int, limit: float | None) -> list[str]:
-    """What a search will take, for people."""
+    """The estimate of a search as lines of text."""
     least, most = estimate.epochs
     fastest, slowest = min(estimate.epoch_seconds), max(estimate.epoch_seconds)
     epochs = f"{fastest:.2f} s" if slowest < 1.2 * fastest else f"{fastest:.2f} to {slowest:.2f} s"

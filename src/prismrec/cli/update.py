@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ITEMS_HELP = "A folder with new items: items.csv, and pictures and texts or features/, as in a data set."
 _CLICKS_HELP = "A table with new interactions of known and new users."
 _EPOCHS_HELP = "Epochs to train from the weights of the run; 0 does not train."
-_DATA_HELP = "The data set with the features of the items, to train a run with features."
+_DATA_HELP = "The data set of the run, which --epochs needs for a run with features."
 
 
 def update(
@@ -31,7 +31,7 @@ def update(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a new run that knows more items, users and interactions. The old run stays as it is."""
+    """Add items, users and interactions to a run, and write the result as a new run."""
     from prismrec.cli.progress import EpochLines
     from prismrec.data import load as load_data
     from prismrec.data import load_clicks, load_items

@@ -1,4 +1,4 @@
-"""Numbers as text."""
+"""Counts and durations as text."""
 
 from datetime import timedelta
 
