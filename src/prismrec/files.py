@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader never finds half of one."""
+"""Writing of files and folders, so that a reader finds them complete or not at all."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Where features came from: the encoder that made them, and what it needs to encode new items in the same way."""
+"""How features were made: the encoder, and what it needs to encode new items in the same way."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -87,7 +87,7 @@ class Encoding:
     """How the features of one modality were made.
 
     Attributes:
-        manifest: what is said about it.
+        manifest: its description.
         state: what encoding new items needs beside the encoder itself; empty for a pretrained encoder.
     """
 

@@ -1,4 +1,4 @@
-"""What training is told, and what it reports: the settings of a run and one record per epoch."""
+"""The settings of a training, and its record of each epoch."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

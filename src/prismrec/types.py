@@ -1,4 +1,4 @@
-"""The types that the rooms of the package exchange.
+"""The types that the subpackages exchange.
 
 An **id** is an identifier of the data set (a string). A **number** is a row (0-based). All types except `Vocabulary`
 use numbers only. Letters: U users, I items, E interactions, B batch size, d embedding width.

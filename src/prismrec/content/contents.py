@@ -1,4 +1,4 @@
-"""What there is to encode: the texts, pictures and sounds of the items of a folder."""
+"""The contents to encode: the texts, pictures and sounds of the items of a folder."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ _ITEMS_AT_ONCE = 4096
 _SAMPLE = 1000
 """Cells from which the kind of a column is recognised."""
 _WORDS = r"[\p{Ll}\p{Lo}]{2}|\p{L}{3,}\s+\p{L}"
-"""What a text contains, but not an ISBN, a number, a date or a product code."""
+"""Matches in texts, but not in ISBNs, numbers, dates and product codes."""
 _ALL_ENDINGS = tuple(ending for endings in ENDINGS.values() for ending in endings)
 _URL = r"^\s*(\w+://|www\.)"
 

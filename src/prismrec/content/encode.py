@@ -146,7 +146,7 @@ def encode_like(
 
     Args:
         folder: new items: an item table, and pictures or sounds.
-        features: how the modalities were made; `Run.encoders` of a run.
+        features: how the modalities were made, such as `Run.encodings`.
         device: as in `encode`.
         workers: as in `encode`.
         progress: as in `encode`.

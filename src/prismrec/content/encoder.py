@@ -1,4 +1,4 @@
-"""What an encoder is: it turns texts, pictures or sounds into rows of numbers."""
+"""The interface of encoders, which turn texts, pictures or sounds into rows of numbers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ class Encoder(ABC):
     takes_device: ClassVar[bool] = False
 
     def prepare(self, content: Any) -> Any:
-        """What `encode` takes of a content. Threads call it in parallel, so slow decoding belongs here.
+        """Prepare a content for `encode`. Threads call this method in parallel, so slow decoding belongs here.
 
         Raises:
             UnreadableError: the content cannot be encoded.

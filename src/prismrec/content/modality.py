@@ -95,8 +95,8 @@ def encode_modality(
         folder: the source.
         name: of the modality.
         contents: what to encode.
-        encoder: how.
-        options: the rest.
+        encoder: encodes them.
+        options: the other parameters of `encode`.
         like: features to be comparable with; what their encoder learned and their normalisation are used.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Reading of one content: its bytes, their hash, and what the encoder takes of it."""
+"""Reading of one content: its bytes, their hash, and its preparation for the encoder."""
 
 import hashlib
 import stat
@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
     Attributes:
         piece: where it is from.
         key: hash of its content; None if it could not be read.
-        value: what the encoder takes, of a video a list; None if the row is in the cache, or if there is a reason.
+        value: what `Encoder.prepare` returned, for a video a list; None if the row is in the cache, or with a reason.
         note: what a user may want to know about how it was decoded.
         reason: why it cannot be encoded; None if it can.
     """
@@ -50,7 +50,7 @@ class Prepared(NamedTuple):
 
 
 def values_of(prepared: Prepared) -> list[Any]:
-    """What the encoder takes of a content: one value, or one for each frame of a video."""
+    """The prepared values of a content: one, or one for each frame of a video."""
     return prepared.value if isinstance(prepared.value, list) else [prepared.value]
 
 

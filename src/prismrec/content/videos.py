@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FEWEST_FRAMES = 8
-"""A video with as many frames gives from 8 to 15 of them, at equal distances."""
+"""A video with at least this number of frames gives 8 to 15 of them, at equal distances."""
 MOST_SECONDS = 300
 """Only the beginning of a longer video is decoded."""
 VIDEO_POOLING = f"mean of {FEWEST_FRAMES} to {2 * FEWEST_FRAMES - 1} frames at equal distances"

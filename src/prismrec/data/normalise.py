@@ -53,7 +53,7 @@ def normalise(features: FloatArray, present: BoolArray, method: Normalisation) -
 
     Args:
         features: one modality.
-        present: which rows are no filling, `[I]`. The others become the mean of these, unless they are zeros.
+        present: False for filled rows, `[I]`. These become the mean of the other rows, unless they are zeros.
         method: "rows" divides each row by its length. "standardise" gives each column mean 0 and variance 1. "none"
             returns the features.
     """

@@ -48,7 +48,7 @@ class FeatureQuality:
 
 
 def describe_features(values: FloatArray, present: BoolArray) -> FeatureQuality:
-    """Figures about features `[I, F]`, of which `present` `[I]` says which rows are no filling."""
+    """Figures about features `[I, F]`. `present` `[I]` is False for filled rows, which do not count."""
     numbers = np.flatnonzero(present)
     first = values[numbers[0]].astype(np.float64)  # sums of differences from it lose fewer digits
     total = np.zeros(values.shape[1])

@@ -50,7 +50,7 @@ def check_arguments(
 
 
 def check_modes(*, resume: bool, overwrite: bool) -> None:
-    """Refuse both at once.
+    """Refuse `resume` together with `overwrite`.
 
     Raises:
         ParameterError: both are given.

@@ -144,7 +144,7 @@ def peak_bytes() -> int | None:
 
 
 def reset_peak() -> None:
-    """Let the peak memory of this process begin anew; only Linux can, and not always."""
+    """Reset the peak memory of this process. It works on Linux only, and not always."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -10,7 +10,7 @@ from prismrec.files import write_text
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 20
-"""Bytes; a longer file is no config file."""
+"""Largest size of a config file in bytes."""
 _DEEPEST = 20
 """Levels of lists and mappings. The YAML parser takes time in proportion to the square of the levels."""
 

@@ -124,7 +124,7 @@ def _features(run: Run, dataset: Dataset | None, items: NewItems | None) -> dict
 
 
 def grow_weights(weights: Mapping[str, Tensor], model: Recommender, run: Run) -> WeightCopy:
-    """Copies the weights of a run into a model with more users and items, whose further rows stay as they are.
+    """Copies the weights of a run into a model with more users and items. The other rows keep their initial values.
 
     What a model computes from the data, such as clusters, it computes again.
 

@@ -102,8 +102,8 @@ def processes_that_fit(peak_bytes: int | None, available_bytes: int | None) -> i
 def estimate(search: "Search") -> Estimate:
     """Measure a few epochs of combinations that differ in cost.
 
-    Numbers that are no whole numbers, such as rates and weights, count as free of cost. At most six combinations of the
-    others are measured; if there are more, they are drawn at random.
+    Real numbers, such as rates and weights, do not change the cost. At most six combinations of the other
+    hyperparameters are measured; if there are more, they are drawn at random.
 
     Args:
         search: from `make_search`.
@@ -145,7 +145,7 @@ def _points(search: "Search") -> list[Point]:
 def distinct_costs(
     combinations: Iterable[Combination], hyperparameters: Callable[[Combination], Mapping[str, object]]
 ) -> list[Combination]:
-    """At most six combinations that differ in what costs time, the first ones of each kind.
+    """At most six combinations that differ in cost, the first one of each kind.
 
     Args:
         combinations: what to choose from.
@@ -200,7 +200,7 @@ class _Clock(Callback):
 
 
 def numbers_of_epochs(settings: Settings) -> tuple[int, int]:
-    """The number of epochs of a training whose first validation is the best, and the largest number."""
+    """The smallest and the largest number of epochs that early stopping allows."""
     first = settings.validate_every
     for epochs in range(first, settings.epochs):
         if out_of_patience(settings, epochs, first, epochs // first - 1):

@@ -69,7 +69,7 @@ class _HeldLock(JournalFileOpenLock):
 
 
 def _drop_partial_line(path: Path) -> None:
-    """Remove what a process had written of its last line when it was killed.
+    """Remove an incomplete last line, which a killed process left.
 
     Raises:
         ValueError: the file ends with something that is no beginning of a line.

@@ -44,7 +44,7 @@ class RowMatch:
         return cls(rows, rows, length, length)
 
     def followed_by(self, other: "RowMatch") -> "RowMatch":
-        """The rows of matrices that stand on top of others."""
+        """The match of stacked matrices: the rows of this match, then those of the other one."""
         return RowMatch(
             torch.cat([self.old, self.num_old + other.old]),
             torch.cat([self.new, self.num_new + other.new]),
@@ -90,9 +90,9 @@ def match_weights(
 ) -> dict[str, RowMatch]:
     """The rows that the weights of two models have in common, by name of the weight.
 
-    The rows of a weight belong to users, to items, to users followed by items, or to neither. Their number tells which,
-    or, if several numbers are equal, how it grows in a larger model. A weight whose rows belong to neither must have
-    the same shape in both models; a scalar counts as one row.
+    The rows of a weight belong to users, to items, to users followed by items, or to neither. The number of rows shows
+    which. If several of these numbers are equal, the number of rows in a larger model shows it. A weight whose rows
+    belong to neither must have the same shape in both models; a scalar counts as one row.
 
     Args:
         old: weights to copy from.

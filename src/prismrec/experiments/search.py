@@ -36,7 +36,7 @@ class TuneProgress:
         failed: trials that failed.
         running: trials that run, in this process and in others.
         left: trials that have not begun.
-        error: why the last trial that failed did so; None if none did.
+        error: the error of the last failed trial; None without one.
         best: the best validation metric so far; None before the first result.
         seconds_left: the estimated time to the end; None before the first result.
         number: the number of the trial whose epoch has just ended in this process; None at other times.
@@ -61,7 +61,7 @@ Report = Callable[[TuneProgress], None]
 
 @dataclass(frozen=True)
 class Search:
-    """A search as all processes that work on it know it; it has no test split.
+    """The definition of a search, shared by all processes that work on it. It contains no test split.
 
     Attributes:
         folder: where the journal and the checkpoints are.
@@ -229,7 +229,7 @@ def _helpers(search: Search, count: int, threads: int) -> Iterator[None]:
 
 
 def _help(search: Search, threads: int) -> None:
-    """What a helper process does."""
+    """Work on the search in a helper process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()

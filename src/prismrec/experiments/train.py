@@ -69,7 +69,7 @@ def check_modalities(model: type[Recommender], dataset: Dataset) -> None:
 
 
 def settled_config(run: Run) -> ModelConfig:
-    """The config of a run, with the values that its model chose for what the config left open."""
+    """The config of a run, with the hyperparameters that its model chose."""
     known = find_model(run.manifest.model).Config.model_fields
     chosen = {name: value for name, value in run.chosen.items() if name in known}
     return make_config(run.manifest.model, {**run.manifest.config, **chosen})

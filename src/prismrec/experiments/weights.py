@@ -19,7 +19,7 @@ from prismrec.models import Recommender
 _COPIES = 4
 """Training holds a weight, its gradient and two moments of Adam."""
 _LARGE = 1 << 28
-"""Bytes from which on a tensor that a constructor creates counts as a weight before it is one."""
+"""Bytes. Larger tensors count as weights as soon as a constructor creates them."""
 _CREATORS = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "std::bad_alloc", "out of memory")
 """Parts of the messages of PyTorch and of the kernels when an allocation fails."""

@@ -1,4 +1,4 @@
-"""What retrieval answers, in numbers."""
+"""The answers of retrieval: lists and reasons, by number."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass

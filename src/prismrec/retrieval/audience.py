@@ -1,4 +1,4 @@
-"""Who recommendations are for: users and histories, translated from ids to numbers."""
+"""Users and histories of a request, translated from ids to numbers."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass

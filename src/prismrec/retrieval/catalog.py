@@ -1,4 +1,4 @@
-"""The items as people name them: ids and columns of the item table, translated to numbers and masks."""
+"""Ids of items and columns of the item table, translated to numbers and masks."""
 
 import datetime
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _SHOWN = 3
 
 
 class Newest(NamedTuple):
-    """A floor of new items: at least `least` items of a list are later than `after` in a column of the item table."""
+    """A minimum of new items: at least `least` items of a list are later than `after` in a column of the item table."""
 
     column: str
     after: datetime.date
@@ -36,11 +36,11 @@ class Filters:
 
     Attributes:
         exclude: ids of items to leave out.
-        candidates: ids of the only items to choose from; None for all.
+        candidates: recommend only items with these ids; None for all items.
         where: a condition over the item table, an SQL expression of polars: "price < 20 and in_stock".
         at_most: column of the item table → the largest number of items with the same value in it. Items without a value
             are not limited.
-        newest: how many items must be new, if there are as many.
+        newest: how many items must be new, if there are enough.
         diversity: from 0 (by score) to 1 (by variety); see `prismrec.retrieval.compose.Rules`.
 
     Raises:

@@ -42,7 +42,7 @@ class Limit(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """At least `least` items of a search of new items, if there are as many."""
+    """At least `least` items of a search of new items, if there are enough."""
 
     new: Search
     least: int

@@ -28,7 +28,7 @@ _SAMPLED_PER_LIST = 64
 """Items per list from which k-means learns the centroids."""
 _BYTES_AT_ONCE = 1 << 20
 _SETTLED = 0.02
-"""A thorough search ends when twice as many lists change this share of the best items, or less."""
+"""A thorough search ends when doubling the number of lists changes at most this share of the best items."""
 
 
 def import_faiss() -> Any:

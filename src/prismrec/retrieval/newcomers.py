@@ -124,7 +124,7 @@ def ridge_regressions(inputs: Tensor, outputs: Tensor, ridges: Sequence[float]) 
 
 @dataclass(frozen=True)
 class Newcomers:
-    """What a run can say of users and items that it was not trained on. No model code runs here.
+    """The maps that embed users and items that a run was not trained on. No model code runs here.
 
     Attributes:
         user_map: from a history to a user vector.

@@ -1,6 +1,6 @@
-"""What a trained model can be asked, with ids: recommendations, similar items and users, scores, reasons.
+"""Answers with ids: recommendations, similar items and users, scores, reasons.
 
-This is the one code path behind `Run`, the command line and the server.
+`Run`, the command line and the server all use this code.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -26,7 +26,7 @@ from prismrec.retrieval.similar import MODEL, POPULARITY, SCORE, ItemMatrices
 from prismrec.types import BoolArray, Embeddings, Interactions, Vocabulary
 
 _PREPARED = 4
-"""How many combinations of conditions are kept ready. Each may hold a copy of the item vectors."""
+"""Number of cached combinations of conditions. Each may hold a copy of the item vectors."""
 _NO_FILTERS = Filters()
 
 
@@ -261,7 +261,7 @@ class Retriever:
         return Interactions.from_pairs(rows, items, count, len(self.catalog.items))
 
     def _under(self, by: str, filters: Filters) -> tuple[Search, Rules]:
-        """The search and the rules of some filters. They are kept ready, unless candidates are given."""
+        """The search and the rules of some filters. They are cached, unless candidates are given."""
         shared = replace(filters, exclude=())
         return self._prepared(by, shared) if filters.candidates is None else self._prepare(by, shared)
 

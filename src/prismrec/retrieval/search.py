@@ -93,7 +93,7 @@ class ExactSearch:
 
 
 def check_length(k: int) -> None:
-    """Refuse lists without a place.
+    """Refuse a list length below 1.
 
     Raises:
         ParameterError: k is no whole number, or below 1.

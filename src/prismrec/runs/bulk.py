@@ -1,7 +1,7 @@
 """Recommendations for all users, written in parts: constant memory, resumable, by several processes.
 
 The users are divided into blocks. Each block becomes one file in a folder beside the output, written under a temporary
-name and renamed. A killed job loses the blocks in progress only. Whoever writes the last part assembles the output.
+name and renamed. A killed job loses only the blocks in progress. The last process assembles the output.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class BulkRequest:
 
 
 class Written(NamedTuple):
-    """What a complete file holds.
+    """The content of a complete file.
 
     Attributes:
         users: the number of users with an item.

@@ -15,7 +15,7 @@ from prismrec.runs.run import Run
 from prismrec.runs.staging import current, is_finished
 
 _TIES = 2
-"""Users whose lists may differ on another machine, where scores round differently."""
+"""Number of users whose lists may differ, because scores round differently on another machine."""
 
 
 def find_problems(folder: Path) -> list[InputError]:

@@ -1,7 +1,7 @@
 """The index of a run: `prismrec index` builds it beside the run, and `Run` searches with it.
 
-The folder `index` holds the lists of both searches as faiss writes them, and `index.json`, which says of which
-embeddings they are. No file is pickled.
+The folder `index` contains the lists of both searches, as faiss writes them, and `index.json`, which records the hash
+of the embeddings. No file is pickled.
 """
 
 import time
@@ -44,21 +44,21 @@ class SearchRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     file: Checksum
-    """Of the file with the lists."""
+    """Checksum of the file with the lists."""
     lists: int
     """The number of lists."""
     probes: int
-    """How many of them a query reads."""
+    """The number of lists that a query reads."""
     recall: float
     """The share of the exact best items that it finds."""
     k: int
     """The number of best items."""
     queries: int
-    """How many users or items of the run the recall was measured with."""
+    """The number of users or items of the run with which the recall was measured."""
     milliseconds: float
     """Median time of a query alone."""
     exact_milliseconds: float
-    """That of exact search."""
+    """Median time of exact search."""
     seconds: float
     """Time to build."""
 
@@ -148,7 +148,7 @@ def _sample(numbers: np.ndarray) -> Tensor:
 
 
 def read_record(folder: Path) -> IndexRecord | None:
-    """What is known of the index of a run; None if the run has none.
+    """The record of the index of a run; None if the run has none.
 
     Args:
         folder: the run directory.

@@ -1,4 +1,4 @@
-"""Whom lists are for, as a Python caller says it: one id or several, one history or several."""
+"""The owners of lists, from the arguments of a Python caller: one or several ids or histories."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any

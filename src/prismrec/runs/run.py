@@ -107,7 +107,7 @@ class Run(RunContents):
     def newcomers(self) -> Newcomers:
         """How the run embeds users and items that it was not trained on.
 
-        A run directory of an earlier version does not say it. Then it is chosen now, for users alone.
+        If the run directory is of an earlier version and lacks it, it is fitted now, for users only.
         """
         return self.stored_newcomers or choose_newcomers(self.embeddings, self.train, self.valid, {})
 
@@ -174,7 +174,7 @@ class Run(RunContents):
     ) -> pl.DataFrame:
         """The best k items for users of the run, or for visitors with a history. docs/retrieval.md has examples.
 
-        A warning says who got fewer than k items, or popular items because nothing is known.
+        A warning names users with fewer than k items, and those with popular items because nothing is known of them.
 
         Args:
             users: a user id or several; None with histories means visitors, and without them all users.
@@ -183,10 +183,10 @@ class Run(RunContents):
                 are not in the run, one list per user.
             seen: whether a list may hold items that its user has interacted with.
             exclude: ids of items to leave out.
-            candidates: ids of the only items to choose from.
+            candidates: recommend only items with these ids; None for all items.
             where: a condition over the item table, an SQL expression of polars: "price < 20 and in_stock".
             at_most: the largest number of items with the same value in a column: {"brand": 2}.
-            newest: column, date, count: at least `count` items are later than the date, if that many exist.
+            newest: column, date, count: at least `count` items are later than the date, if there are enough.
             diversity: from 0 (by score) to 1 (by variety): maximal marginal relevance over the item vectors.
             unknown: what to do with users and histories that the run knows nothing about. "popular": recommend the
                 items with the most training interactions, whose number is the score; "refuse": raise an error. By
@@ -205,7 +205,7 @@ class Run(RunContents):
         filters = Filters.of(exclude, candidates, where, at_most, newest, diversity)
         owners, audience, single = find_owners(self.retriever, users, histories, unknown)
         lists = self.retriever.recommend(audience, k, filters, seen=seen, unknown=unknown)
-        return self._told(lists, owners, single, columns)
+        return self._as_table(lists, owners, single, columns)
 
     def similar(
         self,
@@ -244,7 +244,7 @@ class Run(RunContents):
         filters = Filters.of(exclude, candidates, where, at_most, newest, diversity)
         ids = as_list(items, self.items)
         lists = self.retriever.similar(ids, k, by, filters)
-        return self._told(lists, owners_of(ids, self.items, "similar_to"), is_one_id(items, self.items), columns)
+        return self._as_table(lists, owners_of(ids, self.items, "similar_to"), is_one_id(items, self.items), columns)
 
     def similar_users(self, users: Ids, k: int = 10) -> pl.DataFrame:
         """The k users that are most similar to a user, or to each of several, by the cosine of their vectors.
@@ -291,7 +291,7 @@ class Run(RunContents):
         audience = self.retriever.audience(None if user is None else [user], clicks)
         return reasons_table(self.retriever.explain(audience, as_list(items, self.items)), self.items)
 
-    def _told(self, lists: Lists, owners: pl.Series, single: bool, columns: Sequence[str] | None) -> pl.DataFrame:
+    def _as_table(self, lists: Lists, owners: pl.Series, single: bool, columns: Sequence[str] | None) -> pl.DataFrame:
         """The table of lists of items, with warnings."""
         for note in notes_on(lists, owners, popular_by_design=self.manifest.model == "most-popular"):
             warnings.warn(note, stacklevel=3)

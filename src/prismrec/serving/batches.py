@@ -1,7 +1,7 @@
 """One thread answers all requests. Waiting requests for the same kind of list are answered together.
 
-A list for one user reads all item vectors. Lists for several users read them once, so that under load a server answers
-many times the requests that it could answer one by one.
+A list for one user reads all item vectors. Lists for several users together read them once, so a server under load
+answers many more requests than one by one.
 
 A large request is computed in parts. Other requests get their turn between two parts, and no further part is computed
 for a request that has run out of time.

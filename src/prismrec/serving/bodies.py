@@ -1,4 +1,4 @@
-"""What requests ask and what answers say, with examples for the OpenAPI description."""
+"""The bodies of requests and answers, with examples for the OpenAPI description."""
 
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ class NewestBody(_Body):
     after: datetime | date
     """Later items are new."""
     least: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    """This many items of a list are new, if there are as many."""
+    """The smallest number of new items in a list, if there are enough."""
 
 
 class FilterBody(_Body):
@@ -76,7 +76,7 @@ class RecommendBody(FilterBody):
     seen: bool = False
     """Whether a list may hold items of the history."""
     unknown: Unknown | None = None
-    """For users and histories that the run knows nothing about: popular items, or an error."""
+    """What users and histories get if the run knows nothing about them: popular items, or an error."""
     columns: list[str] = []
     """Columns of the item table to add."""
 
@@ -187,7 +187,7 @@ class NewItemsAnswer(BaseModel):
 
 
 class Reason(BaseModel):
-    """What one item of the history has to do with a recommended item."""
+    """The contribution of one item of the history to a recommended item."""
 
     item: str = Field(description="The recommended item.")
     clicked: str = Field(description="The item of the history.")

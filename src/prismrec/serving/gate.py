@@ -1,4 +1,4 @@
-"""What every request passes: host, token, size and time limits, headers, log and metrics."""
+"""The middleware for every request: host, token, size and time limits, headers, log and metrics."""
 
 import asyncio
 import hmac

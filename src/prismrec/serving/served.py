@@ -75,7 +75,7 @@ def load_served(folder: Path, settings: ServerSettings, before: ServedRun | None
 
 
 def _check_continuity(run: Run, before: ServedRun | None) -> None:
-    """A run without any item of the run before is of another shop."""
+    """Refuse a run that has no item of the run before: it belongs to another shop."""
     if before is not None and not run.items.ids.is_in(before.run.items.ids.implode()).any():
         found = f"{len(run.items):,} items, none of which the run before had"
         raise InputError(run.folder or "run", found, "a run of the same items")

@@ -20,7 +20,7 @@ from prismrec.serving.served import load_served
 from prismrec.serving.settings import ServerSettings
 
 _START_SECONDS = 120
-"""A worker that gives no sign for so long is replaced. It gives none while it imports PyTorch."""
+"""Seconds after which a worker that does not respond is replaced. It does not respond while it imports PyTorch."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a server is told: the run, the address, and the limits of requests."""
+"""The settings of a server: the run, the address, and the limits of requests."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

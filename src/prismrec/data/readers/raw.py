@@ -1,4 +1,4 @@
-"""What a reader may be told, and what it returns."""
+"""The parameters of readers, and what they return."""
 
 import math
 import re
@@ -104,7 +104,7 @@ def is_number(text: str) -> bool:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader may be told; the parameters of `load`.
+    """The parameters of a reader, from those of `load`.
 
     Attributes:
         columns: names of columns.

@@ -54,7 +54,7 @@ def recognise(source: Path, layout: str | None) -> tuple[str, SourceFiles]:
 
 
 def _capitals(folder: Path) -> str | None:
-    """A file that would be read if its name were in small letters."""
+    """A file that would be read if its name were in lower case."""
     stems = {"interactions", *_SPLIT_STEMS}
     for path in entries(folder):
         name = path.name.lower()

@@ -14,7 +14,7 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.types import FloatArray
 
 Measure = Literal["rating", "plays", "hours"]
-"""What the number beside an interaction says."""
+"""The meaning of the value of an interaction."""
 TIME = pl.Datetime("ms")
 """The type of the column `timestamp`, UTC."""
 
@@ -106,7 +106,7 @@ class Content:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a reader may be told beside the folder.
+    """The parameters of a reader besides the folder.
 
     Attributes:
         part: the part of the source, such as a category; None if the source has no parts.
@@ -137,7 +137,7 @@ class Source:
         licence: who may use it for what, in a sentence.
         page: where the publisher describes it.
         read: from a folder of files to its content.
-        measure: what the number beside an interaction says; None if there is none.
+        measure: the meaning of the value of an interaction; None if interactions have no value.
         parts: categories, genres or sizes, each a data set of its own; empty if the source is one data set.
         downloads: the files of a part; empty if a person must get them, for example because of a login.
         by_hand: what to get and where, if `downloads` is empty.

@@ -1,4 +1,4 @@
-"""Downloads a file: resumed after a cut, checked, and in place only when it is complete."""
+"""Downloads a file: resumes after a lost connection, checks the file, and puts it in place when it is complete."""
 
 import hashlib
 import http.client
@@ -45,7 +45,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class _Version:
-    """Which version of which file the bytes belong to that are there."""
+    """The file, and its version, to which the bytes on the disk belong."""
 
     url: str
     etag: str | None
@@ -58,7 +58,7 @@ class _Version:
 
 
 class _RestartError(Exception):
-    """The bytes that are there are not the beginning of what the server has now."""
+    """The bytes on the disk are not the beginning of the file that the server has now."""
 
 
 def download(
@@ -174,7 +174,7 @@ def _save(
 
 
 def _known_version(state: Path, url: str) -> _Version | None:
-    """What the bytes that are there belong to; None if nothing is known, or if it is another file."""
+    """The version of the bytes on the disk; None if it is unknown or of another file."""
     try:
         known = _Version(**json.loads(state.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -19,12 +19,12 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.files import make_folder, replacing, scan_stored
 
 Progress = Callable[[int, int], None]
-"""Gets the number of pictures that were asked for, and of all that are missing."""
+"""Called with the number of pictures that were requested, and the number of all that are missing."""
 _KINDS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp"}
 _LARGEST = 2**25
 _ATTEMPTS = 3
 _GIVE_UP = 50
-"""Failures without a single picture after which the addresses are not worth asking."""
+"""The download stops after this number of failures without a single picture."""
 _LONGEST_NAME = 150
 
 

@@ -1,4 +1,4 @@
-"""Unpacks zip and tar archives that nobody vouches for: nothing outside the folder, no links, no bombs."""
+"""Unpacks untrusted zip and tar archives: no files outside the folder, no links, no archive bombs."""
 
 import re
 import shutil

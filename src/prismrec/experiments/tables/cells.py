@@ -37,8 +37,8 @@ from prismrec.training import Callback, CheckpointFolder, Trained, fit
 FORMAT = 1
 """Part of the key of a cell. A change of what a cell contains raises it."""
 _LATER = {"normalise": "none"}
-"""Settings that came after `FORMAT`, with values that change nothing: they are left out of keys, so that earlier cells
-keep theirs."""
+"""Settings that were added after `FORMAT`, with their defaults. Defaults are left out of keys, so that the keys of
+earlier cells stay valid."""
 METRICS = ("recall", "ndcg", "precision", "map", "mrr", "hit")
 CUTOFFS = (5, 10, 20, 50)
 _FILE, _USERS, _UNFINISHED = "cell.json", "users.safetensors", ".unfinished"
@@ -239,7 +239,7 @@ def _result(
 
 
 class _Clock(Callback):
-    """Keeps the time of a training on the disk, so that an interruption does not count."""
+    """Stores the training time on the disk, so that interruptions do not count."""
 
     def __init__(self, folder: Path, earlier: float) -> None:
         self._path = folder / "seconds"

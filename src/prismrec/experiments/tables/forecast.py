@@ -1,4 +1,4 @@
-"""What a table will take before it starts: trainings and trials that are left, time and memory."""
+"""The estimate of a table before it starts: trainings and trials that are left, time and memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Load:
         trials: trials to choose the hyperparameters, before the trainings.
         seconds: of one training or trial, the least and the most; None if it was not measured.
         peak_bytes: memory of the process; None if it was not measured, or the system does not tell.
-        errors: what rows fail with, each after its label.
+        errors: of rows that will fail, each after the label of its row.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a table will take.
+    """The estimate of a table.
 
     Attributes:
         table: its name.
@@ -149,13 +149,13 @@ def _load(group: Sequence[Entry], work: Work, tell: Tell | None, *, measured: bo
 
 
 def _like(results: Sequence[Result], load: Load) -> Load:
-    """Time and memory as of finished trainings."""
+    """The load with the mean time and the largest memory of finished trainings."""
     seconds = mean(result.seconds for result in results)
     return replace(load, seconds=(seconds, seconds), peak_bytes=_largest([result.peak_bytes for result in results]))
 
 
 def _measured(pending: Sequence[Cell], labels: Mapping[str, str], load: Load) -> Load:
-    """Time and memory of cells that differ in what costs time."""
+    """The load with the measured time and memory of cells that differ in cost."""
     costs: list[Cost] = []
     errors: list[str] = []
     for cell in distinct_costs(pending, _hyperparameters):

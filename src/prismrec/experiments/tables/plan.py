@@ -21,7 +21,7 @@ from prismrec.records import Normalisation, Settings
 
 @dataclass(frozen=True)
 class Options:
-    """What narrows or changes a table.
+    """Options that select rows of a table or change its settings.
 
     Attributes:
         models: names of models; rows of other models are left out. Empty for all.
@@ -114,7 +114,7 @@ def _check_known(parameter: str, names: Collection[str], known: Sequence[str]) -
 
 
 def _thinned(table: Table, values: int | None) -> tuple[Row, ...]:
-    """All rows, with at most some of each series: the first and the last among them."""
+    """All rows, but at most `values` rows of each series, from the first to the last."""
     if values is None:
         return table.all_rows
     rows = list(table.single_rows)

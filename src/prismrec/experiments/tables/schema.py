@@ -1,4 +1,4 @@
-"""What a table file says: the papers' data, protocol and values, and what we train beside them."""
+"""The content of table files: data, protocol and values of a paper, and the rows to train."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -40,7 +40,7 @@ class Progress:
 
 @dataclass
 class Watcher:
-    """What learns about the progress: does nothing by itself."""
+    """Receives the progress of a table. The base class does nothing."""
 
     def progress(self, progress: Progress) -> None:
         """Called before each training, and at the end."""
