@@ -88,7 +88,7 @@ def recommend(
         found = "--all beside --user or --history" if everyone else "no user"
         raise InputError("--user", found, "--user ID, --history ITEM,ITEM or --all")
     if (shard or engine != "local") and not (everyone and out):
-        raise InputError("--shard" if shard else "--engine", "not both --all and --out", "--all and --out")
+        raise InputError("--shard" if shard else "--engine", "no --all or no --out", "--all and --out")
     check_out(run, out)
     from prismrec.runs.bulk import BulkRequest, parse_engine
 

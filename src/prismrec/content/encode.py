@@ -189,5 +189,5 @@ def _contents_like(folder: Path, items: Table, manifest: FeatureManifest) -> Con
         places = [manifest.folder] if manifest.folder and (folder / manifest.folder).is_dir() else []
         contents = find_files(manifest.content, items, folder, manifest.columns if not missing else places)
     if contents is None:
-        raise InputError(folder, f"no {manifest.content} of the items", f"what {manifest.modality} was encoded from")
+        raise InputError(folder, f"no {manifest.content} of the items", f"{manifest.content} for {manifest.modality}")
     return contents

@@ -52,7 +52,7 @@ def continue_training(
     """
     custom = run.manifest.custom
     if custom is not None and (custom.sampler or custom.loss_terms):
-        raise InputError("run", "one with a sampler or loss terms of the caller", "a run that its settings describe")
+        raise InputError("run", "a sampler or loss terms of the caller", "a run without them")
     kind = find_model(run.manifest.model)
     settings = run.manifest.settings.model_copy(update={"epochs": epochs, "patience": epochs})
     data = _dataset(run, _features(run, dataset, items))

@@ -73,7 +73,7 @@ def refit(
 def _check(run: Run, dataset: Dataset) -> None:
     custom = run.manifest.custom
     if custom is not None and (custom.sampler or custom.loss_terms):
-        raise InputError("run", "one with a sampler or loss terms of the caller", "a run that its settings describe")
+        raise InputError("run", "a sampler or loss terms of the caller", "a run without them")
     widths = {name: rows.shape[1] for name, rows in dataset.features.items()}
     if widths != run.manifest.modalities:
         raise InputError(f"{dataset.name}, features", str(widths), f"{run.manifest.modalities}, as in the run")

@@ -223,11 +223,11 @@ def _check_length(settings: Settings, history: Sequence[EpochRecord]) -> None:
     """
     done = len(history)
     if settings.epochs < done:
-        raise ParameterError("epochs", str(settings.epochs), f"{done} or more, which are done")
+        raise ParameterError("epochs", str(settings.epochs), f"{done} or more: the run has {done} epochs")
     for epochs in range(1, done):
         if find_ending(history[:epochs], settings).reason == "no_improvement":
             found = f"{settings.patience}, which stops after epoch {epochs}"
-            raise ParameterError("patience", found, f"one that reaches epoch {done}, which is done")
+            raise ParameterError("patience", found, f"a patience that reaches epoch {done}, the last epoch of the run")
 
 
 def _extended(folder: Path, manifest: Manifest) -> Manifest:

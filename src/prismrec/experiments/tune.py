@@ -169,7 +169,7 @@ def make_search(
     checked = Space.of(kind, space, fixed)
     check_modalities(kind, dataset)
     if not len(dataset.valid):
-        raise InputError(dataset.name, "no validation interactions", "a split with some, to choose hyperparameters on")
+        raise InputError(dataset.name, "no validation interactions", "a split with validation interactions")
     for name, value in (("trials", trials), ("time_limit", time_limit)):
         if value is not None and value <= 0:
             raise ParameterError(name, str(value), "more than 0")
@@ -251,7 +251,7 @@ def _result(search: "Search", journal: Path, trials: Sequence[Trial]) -> TuneRes
         found = f"{len(failed)} trials that failed, the first with: {failed[0].error}"
         raise InputError(search.folder, found, "one or more with a result")
     if not done:
-        raise ParameterError("time_limit", "a time in which no trial ended", "more; the search resumes where it was")
+        raise ParameterError("time_limit", "a time in which no trial ended", "a longer time; the search continues")
     best = max(done, key=lambda trial: (trial.value, -trial.number))
     assert best.value is not None and best.epochs is not None
     config = {**search.runner.config, **best.settings}

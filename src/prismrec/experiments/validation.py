@@ -42,7 +42,7 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
     """
     if not len(dataset.valid):
         if "epochs" not in settings.model_fields_set:
-            expected = "a split with some, or a fixed number of epochs"
+            expected = "a split with validation interactions, or a given number of epochs"
             raise InputError(dataset.name, "no validation interactions", expected)
         return None
     metrics, cutoffs = ["recall", "ndcg"], list(VALIDATION_CUTOFFS)

@@ -191,5 +191,5 @@ class Newcomers:
         """
         if self.item_map is None:
             expected = "a run of a data set with features, and with enough items to learn from"
-            raise InputError("new items", "a run that does not know how features become vectors", expected)
+            raise InputError("new items", "a run without a map from features to item vectors", expected)
         return self.item_map(features)

@@ -46,7 +46,7 @@ def read_contents(folder: Path) -> RunContents:
         else:
             if _identities(folder) == before:
                 return contents
-    raise InputError(folder, "a run that other processes keep replacing", "a run directory at rest")
+    raise InputError(folder, "a run that other processes keep replacing", "a run directory that stays unchanged")
 
 
 def _identities(folder: Path) -> list[tuple[str, int, int, int]]:

@@ -138,7 +138,7 @@ class Run(RunContents):
         check_choice("split", split, ("valid", "test"))
         truth = self.valid if split == "valid" else self.test
         if not len(truth):
-            raise InputError(f"split {split!r}", "no interactions", "a data set split with some held out")
+            raise InputError(f"split {split!r}", "no interactions", "a split with held-out interactions")
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
         return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
 

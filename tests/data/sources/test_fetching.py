@@ -116,7 +116,7 @@ def test_a_mirror_serves_the_same_file(own, site, tmp_path):
 
 @pytest.mark.parametrize("name", ["hm", "yelp", "mmrec", "mmssl"])
 def test_a_source_behind_a_login_says_where_to_get_its_files(tmp_path, name):
-    with pytest.raises(InputError, match=r"a person must download; expected .+ from https://"):
+    with pytest.raises(InputError, match=r"you must download by hand; expected .+ from https://"):
         fetch(name, tmp_path)
 
 

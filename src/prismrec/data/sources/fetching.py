@@ -55,7 +55,7 @@ def fetch(
 
 def _downloads(source: Source, part: str | None) -> tuple[Download, ...]:
     if source.by_hand:
-        raise InputError(source.name, "a source that a person must download", source.by_hand)
+        raise InputError(source.name, "a source that you must download by hand", source.by_hand)
     if source.parts and part is None:
         choice = f"a part, such as {source.name}:{source.parts[0]} (prismrec data sources {source.name} lists them)"
         raise ParameterError("source", repr(source.name), choice)

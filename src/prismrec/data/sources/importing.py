@@ -164,7 +164,7 @@ def _conditions(source: Source, options: ImportOptions) -> list[tuple[str, _Cond
 
 def _at_least(threshold: float, path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     if "value" not in frame.columns:
-        raise InputError(path, "no numbers beside the interactions", "an import without a threshold")
+        raise InputError(path, "interactions without values", "no --min-rating, --min-plays or --min-hours")
     return frame.filter(pl.col("value") >= threshold)
 
 
