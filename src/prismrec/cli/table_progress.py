@@ -45,16 +45,16 @@ class TableLines(LiveStatus, Watcher):
 
     def measuring(self, what: str) -> None:
         """Show what is measured for the estimate."""
-        self._now_and_then(f"measuring {what}")
+        self._throttled(f"measuring {what}")
 
     def search(self, what: str, progress: "TuneProgress") -> None:
         """Show a search for hyperparameters."""
         text = f"choosing hyperparameters of {what}: {progress.done} trials done, {progress.left} left"
         if progress.seconds_left is not None and progress.running:
             text += f", about {duration(progress.seconds_left)} left"
-        self._now_and_then(text, at_once=not progress.left + progress.running)
+        self._throttled(text, at_once=not progress.left + progress.running)
 
-    def _now_and_then(self, text: str, *, at_once: bool = False) -> None:
+    def _throttled(self, text: str, *, at_once: bool = False) -> None:
         """Show each step on a terminal, one now and then elsewhere."""
         now = time.monotonic()
         if self._status is None and not at_once and now - self._shown < SECONDS_BETWEEN_LINES:

@@ -201,8 +201,8 @@ def holds_files(folder: Path, endings: Sequence[str]) -> bool:
 
 
 def _files_by_id(kind: ContentKind, ids: pl.Series, folder: Path, name: str) -> Contents:
-    files, strangers = files_by_id(ids, folder, ENDINGS[kind])
-    notes = (f"{name}: {strangers:,} files belong to no item",) if strangers else ()
+    files, unmatched = files_by_id(ids, folder, ENDINGS[kind])
+    notes = (f"{name}: {unmatched:,} files belong to no item",) if unmatched else ()
     return Contents(kind, ids, [files.get(identifier, []) for identifier in ids], folder=name, notes=notes)
 
 

@@ -102,7 +102,7 @@ def _with_items(run: Run, new: NewItems) -> Run:
         catalog=_extended(run, new),
         features=_extended_features(run, new),
         stored_newcomers=replace(newcomers, user_map=newcomers.user_map.with_items(vectors, run.train)),
-        manifest=_noted(run, f"{len(new.items):,} items added", "\0".join(new.items.ids)),
+        manifest=_with_note(run, f"{len(new.items):,} items added", "\0".join(new.items.ids)),
     )
 
 
@@ -177,7 +177,7 @@ def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:
         valid=valid,
         test=test,
         stored_newcomers=run.newcomers,
-        manifest=_noted(run, note, content),
+        manifest=_with_note(run, note, content),
     )
 
 
@@ -206,6 +206,6 @@ def _resized(pairs: Interactions, num_users: int, num_items: int) -> Interaction
     return Interactions(pairs.users, pairs.items, num_users, num_items)
 
 
-def _noted(run: Run, note: str, content: str) -> Manifest:
+def _with_note(run: Run, note: str, content: str) -> Manifest:
     digest = hashlib.sha256(f"{run.manifest.fingerprint}\0{content}".encode()).hexdigest()
     return run.manifest.model_copy(update={"fingerprint": digest, "notes": (*run.manifest.notes, f"updated: {note}")})

@@ -109,20 +109,20 @@ class Retriever:
             InputError: a user is refused, or k or a filter cannot be used.
         """
         check_length(k)
-        strangers = ~self._has_vector(audience)  # [n]
-        if unknown == "refuse" and strangers.any():
-            raise self._refusal(audience, int(np.flatnonzero(strangers)[0]))
+        without_vector = ~self._has_vector(audience)  # [n]
+        if unknown == "refuse" and without_vector.any():
+            raise self._refusal(audience, int(np.flatnonzero(without_vector)[0]))
         history = audience.clicks if seen else audience.history(self._known)
         hidden = self._hidden(None if seen else history, len(audience), filters)
-        search, rules = self._under(SCORE, filters)
+        search, rules = self._search_and_rules(SCORE, filters)
         found = compose(search, self._vectors(audience), k, hidden, rules)
-        if strangers.any():
-            search, rules = self._under(POPULARITY, filters)
-            rows = np.flatnonzero(strangers)
+        if without_vector.any():
+            search, rules = self._search_and_rules(POPULARITY, filters)
+            rows = np.flatnonzero(without_vector)
             popular = compose(search, torch.ones(len(rows), 1), k, hidden.of_users(rows), rules)
             found.items[rows] = popular.items
             found.scores[rows] = popular.scores
-        return Lists(found.items, found.scores, k, strangers, audience.ignored)
+        return Lists(found.items, found.scores, k, without_vector, audience.ignored)
 
     def similar(self, items: Sequence[Hashable], k: int, by: str = MODEL, filters: Filters = _NO_FILTERS) -> Lists:
         """The k items that are most similar to each of n items, by the cosine.
@@ -147,7 +147,7 @@ class Retriever:
     ) -> Lists:
         """The k most similar items of n vectors of length 1 `[n, d]`, without the pairs `hidden`; see `similar`."""
         check_length(k)
-        search, rules = self._under(by, filters)
+        search, rules = self._search_and_rules(by, filters)
         found = compose(search, queries, k, self._hidden(hidden, len(queries), filters), rules)
         return Lists(found.items, found.scores, k, np.zeros(len(queries), dtype=np.bool_))
 
@@ -260,7 +260,7 @@ class Retriever:
             items = np.concatenate([seen.items, items])
         return Interactions.from_pairs(rows, items, count, len(self.catalog.items))
 
-    def _under(self, by: str, filters: Filters) -> tuple[Search, Rules]:
+    def _search_and_rules(self, by: str, filters: Filters) -> tuple[Search, Rules]:
         """The search and the rules of some filters. They are cached, unless candidates are given."""
         shared = replace(filters, exclude=())
         return self._prepared(by, shared) if filters.candidates is None else self._prepare(by, shared)

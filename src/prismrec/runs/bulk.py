@@ -201,8 +201,8 @@ def _check(run: Run, request: BulkRequest) -> None:
     Raises:
         InputError: the request cannot be used, or it refuses such a user.
     """
-    strangers = np.flatnonzero(run.train.user_degrees == 0)[:1]
-    audience = Audience.of_users(strangers, len(run.items))
+    untrained = np.flatnonzero(run.train.user_degrees == 0)[:1]
+    audience = Audience.of_users(untrained, len(run.items))
     lists = run.retriever.recommend(audience, request.k, request.filters, seen=request.seen, unknown=request.unknown)
     lists_table(lists, None, run.retriever, request.columns)
 

@@ -54,7 +54,8 @@ def choose_item_map(
         return None
     order = np.random.default_rng(0).permutation(len(known))
     rounds = [
-        _hide(embeddings, train, features, user_map, known[order % _FOLDS == fold], known) for fold in range(_FOLDS)
+        _predict_hidden(embeddings, train, features, user_map, known[order % _FOLDS == fold], known)
+        for fold in range(_FOLDS)
     ]
     best = int(np.argmax(np.mean([each.scores for each in rounds], 0)))
     scales = [_matching_scale(embeddings, each.hidden, each.predicted[best]) for each in rounds]
@@ -73,7 +74,7 @@ class _Round(NamedTuple):
     scores: list[float]  # NDCG of each predictor
 
 
-def _hide(
+def _predict_hidden(
     embeddings: Embeddings,
     train: Interactions,
     features: Mapping[str, Tensor],
@@ -149,12 +150,12 @@ def _matching_scale(embeddings: Embeddings, hidden: Numbers, predicted: Tensor) 
     of_others = _best_scores(users, embeddings.items[others])  # [n, 20]
     of_trained = _best_scores(users, embeddings.items[hidden])
     of_predicted = _best_scores(users, predicted)
-    wanted = _places(of_others, of_trained)
+    wanted = _count_places(of_others, of_trained)
     low = 1 / _LARGEST_SCALE
     high = _LARGEST_SCALE
     for _ in range(20):
         middle = (low * high) ** 0.5
-        if _places(of_others, middle * of_predicted) < wanted:
+        if _count_places(of_others, middle * of_predicted) < wanted:
             low = middle
         else:
             high = middle
@@ -166,7 +167,7 @@ def _best_scores(users: Tensor, items: Tensor) -> Tensor:
     return rank(Embeddings(users, items), np.arange(len(users)), _LENGTH).scores
 
 
-def _places(of_others: Tensor, of_hidden: Tensor) -> int:
+def _count_places(of_others: Tensor, of_hidden: Tensor) -> int:
     """How many places in the lists of all users hidden items get, given the best scores of both kinds `[n, 20]`."""
     worst = torch.cat([of_others, of_hidden], 1).topk(_LENGTH, 1).values[:, -1:]  # [n, 1]
     return int(((of_hidden >= worst) & of_hidden.isfinite()).sum())

@@ -24,7 +24,7 @@ def files_by_id(ids: Iterable[str], folder: Path, endings: Collection[str]) -> t
     """
     known = set(ids)
     of_item: dict[str, list[Path]] = defaultdict(list)
-    strangers = 0
+    unmatched = 0
     for path in entries(folder):
         if path.is_dir():
             inside = [file for file in entries(path) if file.suffix.lower() in endings]
@@ -37,8 +37,8 @@ def files_by_id(ids: Iterable[str], folder: Path, endings: Collection[str]) -> t
             if identifier in known:
                 of_item[identifier].append(file)
             else:
-                strangers += 1
-    return of_item, strangers
+                unmatched += 1
+    return of_item, unmatched
 
 
 def _id_of(stem: str, known: set[str]) -> str:

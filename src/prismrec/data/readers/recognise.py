@@ -39,7 +39,7 @@ def recognise(source: Path, layout: str | None) -> tuple[str, SourceFiles]:
     if not present:
         kind = "" if layout is None else f" in the layout {layout!r}"
         what = f"no interactions{kind}" if folder else f"a file that is no interactions{kind}"
-        capitals = _capitals(source) if folder else None
+        capitals = _name_in_capitals(source) if folder else None
         if capitals is not None:
             what += f", but {capitals!r}"
         raise InputError(source, what, f"{LOOKED_FOR}; capitals matter" if capitals else LOOKED_FOR)
@@ -53,7 +53,7 @@ def recognise(source: Path, layout: str | None) -> tuple[str, SourceFiles]:
     return present[0]
 
 
-def _capitals(folder: Path) -> str | None:
+def _name_in_capitals(folder: Path) -> str | None:
     """A file that would be read if its name were in lower case."""
     stems = {"interactions", *_SPLIT_STEMS}
     for path in entries(folder):

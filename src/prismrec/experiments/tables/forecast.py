@@ -140,7 +140,7 @@ def _load(group: Sequence[Entry], work: Work, tell: Tell | None, *, measured: bo
     if first.settings.trials:  # what is stored has other hyperparameters
         load = replace(load, finished=0, left=len(found), trials=first.settings.trials)
     if results:
-        return _like(results, load)
+        return _from_finished(results, load)
     if measured and load.left:
         if tell is not None:
             tell(f"{load.model} on {load.data}")
@@ -148,7 +148,7 @@ def _load(group: Sequence[Entry], work: Work, tell: Tell | None, *, measured: bo
     return load
 
 
-def _like(results: Sequence[Result], load: Load) -> Load:
+def _from_finished(results: Sequence[Result], load: Load) -> Load:
     """The load with the mean time and the largest memory of finished trainings."""
     seconds = mean(result.seconds for result in results)
     return replace(load, seconds=(seconds, seconds), peak_bytes=_largest([result.peak_bytes for result in results]))
