@@ -136,6 +136,16 @@ def test_no_generator_expression_is_unpacked() -> None:
     assert found == []
 
 
+def test_json_is_parsed_where_its_depth_does_no_harm() -> None:
+    """`json.loads` raises a RecursionError, and gives texts that no file can hold."""
+    found = []
+    for path, tree in modules():
+        names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if names & {"json.loads", "json.load"} and path.name != "errors.py":
+            found.append(str(path.relative_to(ROOT)))
+    assert found == []
+
+
 def test_functions_have_at_most_50_lines_and_files_300() -> None:
     long = []
     for path, tree in modules():

@@ -212,6 +212,7 @@ def test_scalars_of_pytorch_are_ids(ids: object) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Settings(seed=2**64), "seed: found 18446744073709551616; expected less than 18446744073709551616"),
         (lambda: Settings(epochs=2.5), "epochs: found 2.5; expected a valid integer"),
         (lambda: Settings(patience="never"), "^patience: found 'never'; expected a valid integer.* or 'auto'$"),
         (lambda: Settings(epoch=3), "epoch: found no such parameter; expected one of seed, epochs, patience"),

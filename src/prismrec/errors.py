@@ -1,7 +1,8 @@
 """The error for bad input (exit code 2)."""
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,32 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u
 def printable(text: str) -> str:
     """The text in one line, with characters that change how a terminal shows it in the form of Python's escapes."""
     return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def parse_json(text: str | bytes, pairs_hook: Callable[[list[tuple[str, Any]]], object] | None = None) -> Any:
+    """The value of a JSON text of any origin.
+
+    Args:
+        text: the text.
+        pairs_hook: makes an object from its pairs.
+
+    Raises:
+        ValueError: the text is no JSON, is nested more deeply than Python can follow, or contains half of a surrogate
+            pair, which no file can hold.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=pairs_hook)
+        if _may_have_surrogates(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("too many levels") from None
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair") from None
+    return value
+
+
+def _may_have_surrogates(text: str | bytes) -> bool:
+    return (b"\\ud" in text or b"\\uD" in text) if isinstance(text, bytes) else ("\\ud" in text or "\\uD" in text)
 
 
 class InputError(ValueError):

@@ -1,9 +1,9 @@
 """The settings of a training, and its record of each epoch."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from prismrec.parameters import Parameters
 
@@ -15,7 +15,7 @@ class Settings(Parameters):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Seed of initial weights, batches, negatives and noise. On one CPU, runs with the same seed are equal to the bit.
     On a GPU, they differ by rounding, because a GPU adds in no fixed order."""
     epochs: PositiveInt = 1000

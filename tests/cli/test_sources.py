@@ -101,3 +101,25 @@ def test_an_error_of_a_download_is_its_only_line(tmp_path):
         result = CliRunner().invoke(app, ["fetch", *words, "--out", str(tmp_path / "raw")])
         assert isinstance(result.exception, InputError)
         assert result.output == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("notes", 5), ("title", [1]), ("title", "\ud800"), ("options", None), ("steps", [{"name": 1}]), ("files", "x")],
+)
+def test_an_import_json_of_another_program_is_a_file_that_is_not_read(tmp_path, field, value):
+    raw = write(tmp_path / "raw", movielens_1m())
+    run("import", "ml-1m", raw, "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out/import.json").read_text())
+    (tmp_path / "out/import.json").write_text(json.dumps({**record, field: value}))
+    notes = json.loads(run("describe", tmp_path / "out", "--json"))["notes"]
+    assert any("import.json" in note for note in notes)
+    run("split", tmp_path / "out", "--out", tmp_path / "split")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, " " * (1 << 25)])
+def test_an_import_json_of_any_content_does_no_harm(tmp_path, content):
+    raw = write(tmp_path / "raw", movielens_1m())
+    run("import", "ml-1m", raw, "--out", tmp_path / "out")
+    (tmp_path / "out/import.json").write_text(content)
+    assert json.loads(run("describe", tmp_path / "out", "--json"))["interactions"] == 3

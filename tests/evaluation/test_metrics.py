@@ -164,6 +164,7 @@ def test_quantile_groups_have_similar_sizes_and_keep_equal_degrees_together():
     assert np.bincount(UserGroups.by_quantile(spread_out, 4).of_user).tolist() == [25, 25, 25, 25]
     alike = pairs(np.eye(10, dtype=bool))
     assert UserGroups.by_quantile(alike, 4).of_user.tolist() == [0] * 10
+    assert UserGroups.by_quantile(spread_out, 10**30).of_user.tolist() == list(range(100))
 
 
 @pytest.mark.parametrize("edges", [[], [5]])

@@ -11,7 +11,7 @@ from prismrec.data import Dataset
 from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.records import Settings
-from prismrec.runs import Manifest, Run
+from prismrec.runs import Manifest, Run, find_problems
 
 FILES = {
     "config.json",
@@ -99,3 +99,22 @@ def test_a_damaged_file_is_refused(run: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / "run" / name).write_bytes(b"half a file")
     with pytest.raises(InputError, match=r"complete files|other contents|metrics of a finished run"):
         Run.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"settings": {"metric": "recall@7"}}, r"no recall@7 in epoch 1; expected the validation metric"),
+        ({"data": "\ud800"}, "half of a surrogate pair"),
+    ],
+)
+def test_a_manifest_that_contradicts_the_run_is_refused(
+    run: Run, tmp_path: Path, values: dict[str, object], message: str
+) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    content = json.loads((run.folder / "config.json").read_text())
+    content |= values if "settings" not in values else {"settings": content["settings"] | values["settings"]}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        Run.load(tmp_path / "run")
+    assert find_problems(tmp_path / "run") != []

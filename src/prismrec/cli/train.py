@@ -26,6 +26,7 @@ from prismrec.cli.training import (
     make_settings,
     read_request,
 )
+from prismrec.errors import parse_json
 
 if TYPE_CHECKING:
     from prismrec.cli.progress import Show
@@ -129,7 +130,7 @@ def _train(
 
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:
-    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    metrics = parse_json((out / "metrics.json").read_text(encoding="utf-8"))
     del metrics["files"]  # checksums
     if as_json:
         init = run.manifest.init

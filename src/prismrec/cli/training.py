@@ -1,6 +1,5 @@
 """The options that `train` and `tune` share: model, data, hyperparameters and settings of the training."""
 
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import typer
 
 from prismrec.cli.options import check_device_and_precision, complete_model
 from prismrec.cli.source import DataOptions
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 
 if TYPE_CHECKING:
     from prismrec.cli.run_file import RunFile
@@ -179,7 +178,7 @@ def parse_settings(words: list[str]) -> dict[str, object]:
 def parse_value(text: str) -> object:
     """A value that is JSON, or else the text itself."""
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 

@@ -5,9 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from prismrec.data.readers.boundary import exists, printable
+from prismrec.errors import parse_json
 
 FILE = "import.json"
+_MOST_BYTES = 1 << 24
+"""A larger file is another program's."""
 _FORMAT = "prismrec import 1"
 
 
@@ -79,13 +84,12 @@ class ImportRecord:
 def read_import(folder: Path) -> ImportRecord | None:
     """What `import.json` in a folder says; None if no import wrote the folder."""
     path = folder / FILE
-    if not exists(path) or not path.is_file():
+    if not exists(path) or not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         if content.pop("format") != _FORMAT:
             return None
-        steps = tuple(Step(str(step["name"]), int(step["interactions"])) for step in content.pop("steps"))
-        return ImportRecord(**content, steps=steps)
+        return TypeAdapter(ImportRecord).validate_python(content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None  # another program's file; it is listed among the files that are not read

@@ -55,6 +55,7 @@ class UserGroups:
         """
         if groups < 1:
             raise ParameterError("groups", str(groups), "1 or more")
+        groups = min(groups, train.num_users)  # more of them give the same edges
         parts = np.arange(1, groups) / groups
         edges = np.unique(np.quantile(train.user_degrees, parts, method="higher")) if len(parts) else parts
         return cls.by_degree(train, [int(edge) for edge in edges if edge > train.user_degrees.min()])

@@ -1,11 +1,10 @@
 """Config files: keys and values in YAML 1.2 or JSON."""
 
-import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 from prismrec.files import write_text
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -32,7 +31,7 @@ def read_config_file(path: Path, keys: str) -> dict[str, Any]:
         if not path.is_file() or path.stat().st_size > _LONGEST:
             raise InputError(path, "no such file, or more than 1 MiB", expected)
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text, object_pairs_hook=_distinct) if path.suffix == ".json" else _parse_yaml(text)
+        content = parse_json(text, pairs_hook=_distinct) if path.suffix == ".json" else _parse_yaml(text)
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:

@@ -24,7 +24,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 from prismrec.experiments.journal_file import open_study, quiet
 from prismrec.experiments.space import Choices, Point, Range, Space
 from prismrec.experiments.trial import Outcome, State, Trial
@@ -86,7 +86,7 @@ class Journal:
         self._distributions = {name: _distribution(values) for name, values in space.settings.items()}
         with self._exclusive():
             self._study = open_study(self.path, self._lock)
-            self._check_identity(json.loads(json.dumps(identity)))
+            self._check_identity(parse_json(json.dumps(identity)))
 
     def __enter__(self) -> "Journal":
         with self._exclusive():  # another process may be about to remove the folder

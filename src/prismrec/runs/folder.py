@@ -1,6 +1,6 @@
 """The run directory: plain files, readable without the data set and without the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +69,7 @@ def _read(folder: Path) -> RunContents:
         manifest, warnings = parse_manifest(read_text(folder / "config.json"))
         lines = read_text(folder / "history.jsonl").splitlines()
         history = tuple([EpochRecord.model_validate_json(line) for line in lines])
+        _check_metric(folder, history, manifest.settings.metric)
         item_table = read_table(folder / "items.parquet")
         users = Vocabulary(read_table(folder / "users.parquet")["user"], "user")
         items = Vocabulary(item_table["item"], "item")
@@ -96,6 +97,13 @@ def _read(folder: Path) -> RunContents:
         raise
     except (*_READ_ERRORS, TypeError) as error:
         raise InputError(folder, str(error) or type(error).__name__, "the complete files of a finished run") from error
+
+
+def _check_metric(folder: Path, history: Sequence[EpochRecord], metric: str) -> None:
+    for record in history:
+        if record.valid is not None and metric not in record.valid:
+            found = f"no {metric:.40} in epoch {record.epoch}"
+            raise InputError(folder / "history.jsonl", found, "the validation metric that config.json names")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

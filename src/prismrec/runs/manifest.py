@@ -1,10 +1,10 @@
 """What a run was: everything needed to repeat it, stored as `config.json`."""
 
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from prismrec.errors import parse_json
 from prismrec.provenance import FeatureManifest
 from prismrec.records import DataOrigin, Settings
 
@@ -113,7 +113,7 @@ def parse_manifest(text: str) -> tuple[Manifest, tuple[str, ...]]:
     Raises:
         ValueError: the text is not a manifest.
     """
-    fields = json.loads(text)
+    fields = parse_json(text)
     if not isinstance(fields, dict) or not isinstance(fields.get("settings"), dict):
         raise ValueError("not the config.json of a run")
     known = {name: value for name, value in fields.items() if name in Manifest.model_fields}

@@ -1,6 +1,5 @@
 """Reads the files of a run. Each error of the system or of a library becomes an `InputError` that names the file."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from prismrec.data.readers.boundary import foreign_errors, require_file
 from prismrec.data.readers.parquet import read_parquet
+from prismrec.errors import parse_json
 
 _EXPECTED = "the file that the run wrote"
 
@@ -33,7 +33,7 @@ def read_json(path: Path) -> Any:
     """
     text = read_text(path)
     with foreign_errors(path, _EXPECTED):
-        return json.loads(text)
+        return parse_json(text)
 
 
 def read_table(path: Path) -> pl.DataFrame:

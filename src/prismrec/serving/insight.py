@@ -1,11 +1,11 @@
 """What the page shows of a run: its metrics, its training curve, and the popularity of what it recommends."""
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from prismrec.errors import parse_json
 from prismrec.retrieval import Audience
 from prismrec.runs import Run
 
@@ -63,7 +63,7 @@ class Insight:
         """Read and compute the numbers; takes about as long as a few hundred recommendations."""
         stored: dict[str, Any] = {}
         if run.folder is not None:
-            stored = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
+            stored = parse_json((run.folder / "metrics.json").read_text(encoding="utf-8"))
         manifest = run.manifest
         users = _sample(run)
         return cls(

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI
 from starlette.types import Message
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 from prismrec.runs import Run
 from prismrec.serving.app import create_app
 from prismrec.serving.offline_set import offline_set
@@ -141,7 +141,7 @@ class _Recorder:
 
     async def _answer(self, url: str, body: bytes | None, key: str | None) -> Body:
         status, _, content = await self._ask(f"/{url}", body)
-        answer: Body = json.loads(content)
+        answer: Body = parse_json(content)
         if status != 200:
             raise InputError("page", str(answer.get("detail")), "a run that answers")
         if key is not None:

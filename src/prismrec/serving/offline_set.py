@@ -1,7 +1,6 @@
 """The items and users of a page in one file, from which page/offline.js computes answers."""
 
 import base64
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from prismrec.errors import parse_json
 from prismrec.retrieval.conditions import ID_COLUMN, typed
 from prismrec.runs import Run
 from prismrec.serving.answers import json_bytes
@@ -37,7 +37,7 @@ def offline_set(run: Run, items: Sequence[str], users: Sequence[str]) -> dict[st
         "userVectors": _encoded(run.embeddings.users, user_rows),  # [m, d]
         "power": user_map.settings.power,
     }
-    ready: dict[str, Any] = json.loads(json_bytes(content))
+    ready: dict[str, Any] = parse_json(json_bytes(content))
     return ready
 
 

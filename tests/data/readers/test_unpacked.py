@@ -34,6 +34,22 @@ def repeated_numbers(path):
     pl.DataFrame({"user": pl.repeat(1, ITEMS, eager=True), "item": pl.repeat(2, ITEMS, eager=True)}).write_parquet(path)
 
 
+def long_texts(path):
+    """Texts, also as categories and in lists, that are stored once."""
+    columns = {"user": ["a" * 1000] * 200, "item": ["x"] * 200}
+    pl.DataFrame(columns).with_columns(category="user", listed=pl.concat_list("user")).write_parquet(path)
+
+
+def categories(path):
+    frame = pl.DataFrame({"user": ["a" * 1000] * 200, "item": ["x"] * 200})
+    frame.with_columns(pl.col("user").cast(pl.Categorical)).write_parquet(path)
+
+
+def texts_in_lists(path):
+    frame = pl.DataFrame({"item": ["x"], "tags": [["a" * 1000] * 200]})
+    frame.with_columns(other=pl.struct("tags")).write_parquet(path)
+
+
 def lists(path):
     pl.DataFrame({"id": ["x"], "f": [[0.0] * ITEMS]}).write_parquet(path)
 
@@ -59,6 +75,9 @@ def matrix(path):
         ("features/image.ids.txt", members),
         ("interactions.parquet", repeated),
         ("interactions.parquet", repeated_numbers),
+        ("interactions.parquet", long_texts),
+        ("interactions.parquet", categories),
+        ("items.parquet", texts_in_lists),
         ("users.parquet", repeated),
         ("features/image.parquet", lists),
         ("features/image.npz", archive),

@@ -1,12 +1,11 @@
 """Models in a local folder or on the Hugging Face hub, found by name and revision."""
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from prismrec.content.hashes import hash_files
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 from prismrec.files import folder_exists
 
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
@@ -64,7 +63,7 @@ def _download(place: str) -> Path:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(path, str(error), "the config.json of a model") from error
     if not isinstance(config, dict):

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[impo
 
 from prismrec.content.encoder import FittedEncoder
 from prismrec.content.encoders.histograms import unit_rows
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 from prismrec.provenance import State
 from prismrec.types import FloatArray
 
@@ -70,7 +70,7 @@ class TfIdf(FittedEncoder):
 
     def load(self, state: State) -> None:
         """Take terms, weights and directions."""
-        self._terms = json.loads(state["terms"].tobytes())
+        self._terms = parse_json(state["terms"].tobytes())
         self._idf = state["idf"].astype(np.float64)
         self._directions = np.ascontiguousarray(state["directions"]).astype(np.float64)
         self.width = self._directions.shape[1]

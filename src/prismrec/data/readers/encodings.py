@@ -11,10 +11,12 @@ from safetensors.numpy import load, save
 
 from prismrec.data.readers.boundary import exists, foreign_errors, require_file
 from prismrec.data.readers.raw import RawFeatures
+from prismrec.errors import InputError
 from prismrec.provenance import ENDINGS, ContentKind, Encoding, FeatureManifest, State, hash_rows
 from prismrec.types import FloatArray
 
 _MANIFEST = "a manifest as `prismrec features` writes it; delete it if the features are from elsewhere"
+_MOST_BYTES = 1 << 24
 _NAMES: dict[ContentKind, str] = {"image": "pictures", "audio": "sounds", "video": "videos"}
 
 
@@ -44,6 +46,8 @@ def read_manifest(features: Path) -> FeatureManifest | None:
         return None
     require_file(path)
     with foreign_errors(path, _MANIFEST):
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(path, f"{path.stat().st_size:,} bytes", _MANIFEST)
         return FeatureManifest.model_validate_json(path.read_text(encoding="utf-8"))
 
 
@@ -68,9 +72,11 @@ def _read_state(path: Path, manifest: FeatureManifest) -> State | None:
     if not exists(path):
         return None
     require_file(path)
-    with foreign_errors(path, "a safetensors file"):
-        content = path.read_bytes()
-        return load(content) if hashlib.sha256(content).hexdigest() == manifest.state else None
+    with foreign_errors(path, "a safetensors file"), path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != manifest.state:
+            return None
+        file.seek(0)
+        return load(file.read())
 
 
 def write_encoding(features: Path, encoding: Encoding, values: FloatArray) -> None:

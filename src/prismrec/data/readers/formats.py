@@ -1,6 +1,5 @@
 """Feature files (npy, npz, safetensors), each with the ids that its rows belong to."""
 
-import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from prismrec.data.readers.boundary import exists, foreign_errors, require_file
 from prismrec.data.readers.npy import checked, open_npy, read_header, to_array
 from prismrec.data.readers.raw import RawFeatures, ReadOptions
 from prismrec.data.readers.tabular import Table, read_text
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 
 _NPZ = "arrays 'ids' and 'features', as numpy.savez writes them"
 _SAFETENSORS = "a safetensors file with a tensor 'features'"
@@ -120,7 +119,7 @@ def read_safetensors(path: Path, options: ReadOptions, _items: Table | None) -> 
                 text = file.get_tensor("ids").to(torch.uint8).numpy().tobytes().decode()
         if text is None:
             raise InputError(path, "no ids", "a JSON list of item ids, as metadata 'ids' or as a uint8 tensor 'ids'")
-        ids = json.loads(text)
+        ids = parse_json(text)
         if not isinstance(ids, list) or not all(isinstance(i, str | int) and not isinstance(i, bool) for i in ids):
             expected = 'a list such as ["a", "b"]'
             raise InputError(path, "ids that are no JSON list of text or whole numbers", expected)

@@ -4,7 +4,6 @@ Each JSON file is an object: user number → list of item numbers. The features 
 above if these are in a folder `5-core` (or any `*-core`).
 """
 
-import json
 import re
 from itertools import chain
 from pathlib import Path
@@ -19,7 +18,7 @@ from prismrec.data.readers.features import unread
 from prismrec.data.readers.numbered import FEATURES_HINT, feature_paths, with_features
 from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
 from prismrec.data.readers.tabular import read_text
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, parse_json
 
 FILES = ("train.json", "val.json", "test.json")
 _EXPECTED = "an object: user number → list of item numbers"
@@ -78,10 +77,10 @@ def _read_split(path: Path, label: int, options: ReadOptions) -> pl.DataFrame:
     require_file(path, f"{', '.join(FILES)} side by side")
     text = read_text(path, options.memory_limit)
     try:
-        lists = json.loads(text, object_pairs_hook=lambda pairs: _distinct_users(pairs, path))
+        lists = parse_json(text, pairs_hook=lambda pairs: _distinct_users(pairs, path))
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(path, f"broken JSON ({error})", _EXPECTED) from None
     if not isinstance(lists, dict):
         raise InputError(path, f"a JSON {type(lists).__name__}", _EXPECTED)

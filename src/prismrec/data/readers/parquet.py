@@ -45,7 +45,24 @@ def read_parquet(path: Path, memory_limit: int | None) -> pl.DataFrame:
             _check_pages(file, chunk)
         file.seek(0)
         with quiet_panics():
-            return pl.read_parquet(file)
+            frame = pl.read_parquet(file)
+        if memory_limit is not None:
+            check.unpacked_size(path, sum(_text_size(column) for column in frame), memory_limit)
+        return frame
+
+
+def _text_size(column: pl.Series) -> int:
+    """Bytes of the texts of a column. A dictionary holds a repeated text once, so only its values tell the size."""
+    if isinstance(column.dtype, pl.List | pl.Array):
+        return _text_size(column.explode())
+    if isinstance(column.dtype, pl.Struct):
+        return sum(_text_size(field) for field in column.struct.unnest())
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        counts = column.value_counts(name="texts")
+        return int((counts[column.name].cast(pl.String).str.len_bytes() * counts["texts"]).sum())
+    if column.dtype == pl.Binary:
+        return int(column.bin.size().sum())
+    return int(column.str.len_bytes().cast(pl.UInt64).sum()) if column.dtype == pl.String else 0
 
 
 def unpacked_size(chunks: list[dict[int, Any]]) -> int:

@@ -2,7 +2,6 @@
 
 import ast
 import io
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from polars._typing import SchemaDict
 from prismrec.data.readers.boundary import LIBRARY_ERRORS, quiet_panics
 from prismrec.data.sources.contract import Rows
 from prismrec.data.sources.streams import Block, blocks
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 
 _LONGEST_LITERAL = 2**22
 """Longer Python literals are refused: parsing one takes about a hundred times its length in memory."""
@@ -112,7 +111,7 @@ def _record(line: bytes, where: str) -> Record:
     try:
         text = line.decode()
         if text.lstrip().startswith('{"'):
-            record = json.loads(text)
+            record = parse_json(text)
         elif len(line) > _LONGEST_LITERAL:
             raise InputError(where, f"{len(line):,} bytes", f"a Python literal of at most {_LONGEST_LITERAL:,} bytes")
         else:

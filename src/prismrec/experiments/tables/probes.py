@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError
+from prismrec.errors import InputError, parse_json
 from prismrec.files import write_text
 from prismrec.models import Recommender
 from prismrec.models.lgmrec import LGMRec
@@ -70,7 +70,7 @@ class Gradients(Measure):
     def on_start(self, start: TrainingStart) -> None:
         """Take over what was measured before an interruption."""
         if start.history and self.stored.exists():
-            earlier = json.loads(self.stored.read_text(encoding="utf-8"))
+            earlier = parse_json(self.stored.read_text(encoding="utf-8"))
             self.curve = [point for point in earlier if point["epoch"] <= len(start.history)]
 
     def on_epoch(self, epoch: EpochEnd) -> None:
