@@ -184,7 +184,7 @@ def _describe(source: "Source", part: str | None) -> dict[str, Any]:
 def _lines(facts: dict[str, Any]) -> list[str]:
     lines = [facts["title"], f"licence: {facts['licence']}", f"page: {facts['page']}"]
     if facts["beside each interaction"]:
-        lines.append(f"beside each interaction: {facts['beside each interaction']}")
+        lines.append(f"value of an interaction: {facts['beside each interaction']}")
     if facts["parts"]:
         lines.append(f"parts: {', '.join(facts['parts'])}")
         lines.append(f"files, here of {facts['name']}:{facts['parts'][0]}:")
@@ -206,7 +206,7 @@ def _show_all(described: dict[str, dict[str, Any]]) -> None:
 
     from prismrec.cli.tables import print_table
 
-    table = Table("name", "title", "beside each interaction", "parts", "download")
+    table = Table("name", "title", "value", "parts", "download")
     for name, facts in described.items():
         parts = f"{len(facts['parts'])}" if facts["parts"] else ""
         how = "by hand" if facts["by hand"] else "fetch"
