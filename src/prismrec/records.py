@@ -16,8 +16,8 @@ class Settings(Parameters):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Seed of initial weights, batches, negatives and noise. On one CPU, runs with the same seed are bit-identical. On a
-    GPU, they differ by rounding errors, because a GPU adds in no fixed order."""
+    """Seed of initial weights, batches, negatives and noise. On one CPU, runs with the same seed are bit-identical.
+    On a GPU, they differ by rounding errors, because a GPU adds in no fixed order."""
     epochs: PositiveInt = 1000
     """The largest number of epochs."""
     patience: PositiveInt | Literal["auto"] = "auto"

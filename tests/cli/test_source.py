@@ -18,6 +18,7 @@ def test_every_command_that_reads_data_has_every_data_option(command):
     options = {parameter.name: parameter for parameter in command.params}
     for field in fields(DataOptions):
         assert options[field.name].default == field.default
+        assert options[field.name].rich_help_panel == "Data options"
     assert "options" not in options
 
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -28,7 +29,7 @@ _MODALITY_HELP = "Read only this modality; may be repeated."
 _IGNORE_HELP = "Leave this column out of all tables, or out of one: FILE:COLUMN; may be repeated."
 _WHERE_HELP = "Keep interactions that meet a condition, such as label=1 or rating>=4; may be repeated."
 RATING_HELP = "Keep interactions with at least this rating."
-_UNKNOWN_HELP = "What to do with interactions with items that the item table lacks: refuse or drop."
+_UNKNOWN_HELP = "Refuse or drop interactions with items that the item table lacks."
 _NPY_ORDER_HELP = "items: row i of features/*.npy belongs to row i of the item table."
 _MEMORY_HELP = "Refuse files with more content than this, such as 500M or 4G (powers of 1,024)."
 
@@ -148,7 +149,7 @@ def with_data_options(*, split_seed: object) -> Callable[[Callable[..., None]], 
 
         parameters = [each for each in signature(command).parameters.values() if each.name != "options"]
         for field in fields(DataOptions):
-            annotation = split_seed if field.name == "split_seed" else field.type
+            annotation = _in_panel(split_seed if field.name == "split_seed" else field.type)
             parameters.append(
                 Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
             )
@@ -157,6 +158,14 @@ def with_data_options(*, split_seed: object) -> Callable[[Callable[..., None]], 
         return with_options
 
     return decorate
+
+
+def _in_panel(annotation: object) -> object:
+    """The annotation of an option, which the help then shows in a panel with the other data options."""
+    kind, option = get_args(annotation)
+    option = copy(option)
+    option.rich_help_panel = "Data options"
+    return Annotated[kind, option]
 
 
 def _parse_ratios(text: str) -> tuple[float, float, float]:
