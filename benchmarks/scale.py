@@ -31,7 +31,7 @@ from measured import Command, append, lines, markdown, run_command
 if TYPE_CHECKING:
     from prismrec.types import Interactions
 
-MODELS = ("MF-BPR", "LightGCN", "LATTICE", "LGMRec")
+MODELS = ("MF-BPR", "LightGCN", "LATTICE", "LGMRec", "Prism")
 SIZES = (10**5, 10**6, 10**7)
 WIDTHS = {"image": 128, "text": 64}
 EVALUATED = 10_000

@@ -1,9 +1,12 @@
 """Spectral against a dense reading of its equations, and the choice of its constants."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
+from prismrec.evaluation import evaluate
 from prismrec.graph import content_graph, explaining_factors
 from prismrec.models.spectral import Spectral
 from prismrec.testing import (
@@ -81,20 +84,42 @@ def test_the_constants_with_the_best_score_are_chosen_and_saved() -> None:
     asked: list[tuple[float, Embeddings]] = []
 
     def score(embeddings: Embeddings) -> float:
-        """The mean score of training items of user 0 among standardised scores."""
+        """Grows with the mean score of training items of user 0 among standardised scores, by more than 1 % a step."""
         standard = scores(embeddings)[0] / scores(embeddings)[0].std()
-        asked.append((float(standard[train.items_of(0)].mean()), embeddings))
+        asked.append((math.exp(100 * float(standard[train.items_of(0)].mean())), embeddings))
         return asked[-1][0]
 
     model.select(score)
     _, best = max(asked, key=lambda pair: pair[0])
     assert torch.equal(model.embed().users, best.users)
     assert torch.equal(model.embed().items, best.items)
-    assert len(asked) == 5 * (4 + 2 + 5)  # t, then the other values of c and b, each with all h
+    assert len(asked) == 5 * (5 + 2 + 5 + 4)  # t, the other values of c and b, and of t with content, each with all h
     torch.testing.assert_close(scores(build(**model.chosen).embed()), scores(best), rtol=1e-3, atol=1e-4)
     twin = build(**free)
     twin.load_state_dict(model.state_dict())
     assert twin.chosen == model.chosen
+
+
+def test_a_constant_changes_only_if_this_raises_the_score_by_one_percent() -> None:
+    by_degree = [1.0, 1.2, 1.211, 1.2115, 1.1]
+    by_explained_weight = [1.222, 1.0]
+    by_content_weight = [1.223, 1.24, 1.25, 1.0, 1.0]
+    answers = iter([*by_degree, *by_explained_weight, *by_content_weight, 1.24, 1.25, 1.25, 1.25])
+    model = build(added_degree=None, content_weight=None, explained_weight=None)
+    model.select(lambda _: next(answers))
+    assert next(answers, None) is None
+    expected = {"added_degree": 0.1 * mean_item_degree(), "content_weight": 0.3, "explained_weight": 1.0}
+    assert model.chosen == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 6])
+def test_features_that_say_nothing_change_no_choice(seed: int) -> None:
+    train, test, features = vector_taste(seed, informative=False)
+    config = Spectral.Config(embedding_size=16)
+    without, model = Spectral(train, {}, config), Spectral(train, features, config)
+    for each in (without, model):
+        each.select(lambda embeddings: evaluate(embeddings, test, mask=[train], cutoffs=[8])["recall@8"])
+    assert model.chosen == {**without.chosen, "content_weight": 0.0, "explained_weight": 0.0}
 
 
 def choose_rank_by(scores_by_rank: dict[int, float]) -> Spectral:
@@ -107,13 +132,13 @@ def choose_rank_by(scores_by_rank: dict[int, float]) -> Spectral:
 @pytest.mark.parametrize(
     ("scores_by_rank", "rank"),
     [
-        ({2: 1.0, 5: 1.009}, 2),
-        ({2: 1.0, 5: 1.011, 10: 1.012}, 5),
+        ({2: 1.0, 5: 1.019}, 2),
+        ({2: 1.0, 5: 1.021, 10: 1.022}, 5),
         ({2: 1.0, 5: 1.1, 10: 1.2, NUM_ITEMS: 1.3}, NUM_ITEMS),
-        ({2: -1.0, 5: -0.98, 10: -0.98}, 5),
+        ({2: -1.0, 5: -0.97, 10: -0.97}, 5),
     ],
 )
-def test_the_rank_doubles_as_long_as_this_raises_the_score_by_one_percent(
+def test_the_rank_doubles_as_long_as_this_raises_the_score_by_two_percent(
     scores_by_rank: dict[int, float], rank: int
 ) -> None:
     model = choose_rank_by(scores_by_rank)

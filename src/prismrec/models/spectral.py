@@ -17,7 +17,7 @@ from prismrec.models.base import Grid, ModelConfig, PositiveCount, Recommender
 from prismrec.nn.spectral_filter import Constants, Content, SpectralFilter
 from prismrec.types import Embeddings, Interactions, Triplets
 
-DEGREE_SHARES = (0.03, 0.1, 0.3, 1.0)
+DEGREE_SHARES = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Values of t to try, as shares of the mean degree of items."""
 CONTENT_WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of b to try."""
@@ -28,7 +28,9 @@ EXPONENTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 RANKS = (0.5, 1.0, 2.0, 4.0)
 """Values of r to try, as multiples of d."""
 MIN_GAIN = 0.01
-"""Twice the rank must raise the score by this share."""
+"""Another t, b or c must raise the score by this share, because smaller gains are noise of the validation split."""
+MIN_RANK_GAIN = 0.02
+"""Twice the rank must raise the score by this share, because it also doubles the vectors."""
 
 
 class SpectralConfig(ModelConfig):
@@ -99,7 +101,7 @@ class Spectral(Recommender):
         }
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
-        """Choose t, then c, then b, then r, each with the best h.
+        """Choose t without content, then c, b, t again with content, and r, each with the best h.
 
         Each eigenproblem starts from the solution of the last one.
         """
@@ -107,12 +109,15 @@ class Spectral(Recommender):
             return
         search = _Search(self, score)
         degrees, explained, weights = self._candidates()
+        without_content = replace(self.filter.constants, explained_weight=explained[0], content_weight=weights[0])
         for degree in degrees:
-            search.try_constants(replace(search.best.constants, added_degree=degree))
+            search.try_constants(replace(without_content, added_degree=degree))
         for weight in explained:
             search.try_constants(replace(search.best.constants, explained_weight=weight))
         for weight in weights:
             search.try_constants(replace(search.best.constants, content_weight=weight))
+        for degree in degrees:
+            search.try_constants(replace(search.best.constants, added_degree=degree))
         if self.config.rank is None:
             search.choose_rank()
         self.filter = search.best
@@ -199,11 +204,11 @@ class _Search:
         found = self._model.solve(constants, self._start)
         self._start = found.vectors
         score, candidate = self._with_best_exponent(found, found.rank)
-        if score > self._best_score:
+        if _pays(score, self._best_score, MIN_GAIN):
             self._best_score, self.best = score, candidate
 
     def choose_rank(self) -> None:
-        """Double r, from d / 2 to 4 d, as long as this raises the score by 1 %."""
+        """Double r, from d / 2 to 4 d, as long as this raises the score by 2 %."""
         width = self._model.config.embedding_size
         solved = self.best  # has the best h for r = d
         largest = len(solved.vectors)
@@ -215,7 +220,7 @@ class _Search:
             else:
                 wide = self._model.solve(solved.constants, solved.vectors, rank)
                 found_score, found = self._with_best_exponent(wide, wide.rank)
-            if found_score - score < MIN_GAIN * abs(score):
+            if not _pays(found_score, score, MIN_RANK_GAIN):
                 return
             score, self.best = found_score, found
 
@@ -225,3 +230,8 @@ class _Search:
         scores = [self._score(candidate.embed()) for candidate in candidates]
         best = max(range(len(scores)), key=scores.__getitem__)
         return scores[best], candidates[best]
+
+
+def _pays(score: float, before: float, share: float) -> bool:
+    """Whether the score is above the one before by this share of it."""
+    return before == -math.inf or score - before > share * abs(before)
