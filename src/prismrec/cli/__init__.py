@@ -48,24 +48,30 @@ def global_options(version: Version = False) -> None:
     """Options before the name of a command; their callbacks do the work."""
 
 
-app.command("demo")(demo.demo)
-app.command("features")(features.features)
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("reproduce")(reproduce.reproduce)
-app.command("check")(check.check)
-app.command("recommend")(recommend.recommend)
-app.command("similar")(similar.similar)
-app.command("update")(update.update)
-app.command("refit")(refit.refit)
-app.command("index")(index.index)
-app.command("serve")(serve.serve)
-app.command("page")(page.page)
-app.command("models")(models.models)
-app.command("bench")(bench.bench)
-app.add_typer(data.app, name="data")
+# The help shows the commands in these panels.
+_START = "First steps"
+_DATA = "Data and features"
+_TRAINING = "Training and evaluation"
+_RUN = "Use of a run"
+
+app.command("demo", rich_help_panel=_START)(demo.demo)
+app.command("models", rich_help_panel=_START)(models.models)
+app.command("features", rich_help_panel=_DATA)(features.features)
+app.command("train", rich_help_panel=_TRAINING)(train.train)
+app.command("tune", rich_help_panel=_TRAINING)(tune.tune)
+app.command("evaluate", rich_help_panel=_TRAINING)(evaluate.evaluate)
+app.command("compare", rich_help_panel=_TRAINING)(compare.compare)
+app.command("reproduce", rich_help_panel=_TRAINING)(reproduce.reproduce)
+app.command("bench", rich_help_panel=_TRAINING)(bench.bench)
+app.command("recommend", rich_help_panel=_RUN)(recommend.recommend)
+app.command("similar", rich_help_panel=_RUN)(similar.similar)
+app.command("serve", rich_help_panel=_RUN)(serve.serve)
+app.command("page", rich_help_panel=_RUN)(page.page)
+app.command("index", rich_help_panel=_RUN)(index.index)
+app.command("update", rich_help_panel=_RUN)(update.update)
+app.command("refit", rich_help_panel=_RUN)(refit.refit)
+app.command("check", rich_help_panel=_RUN)(check.check)
+app.add_typer(data.app, name="data", rich_help_panel=_DATA)
 
 
 def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
