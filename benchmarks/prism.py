@@ -2,12 +2,12 @@
 
     python benchmarks/prism.py run DATA/tiktok DATA/baby --work /tmp/prism [--only Prism] [--seeds 5]
     python benchmarks/prism.py table --work /tmp/prism
-    python benchmarks/prism.py test --work /tmp/prism --against /tmp/results/tiktok
+    python benchmarks/prism.py ease DATA/ml1m
 
 `run` trains every variant on every data set with the seeds 0, 1, …, and writes ordinary run directories. It resumes
-interrupted runs and skips finished ones. Every variant chooses its open constants and its epoch on validation. `test`
-compares Prism with every model below a folder of runs, user by user: one-sided paired t-tests of the
-means over seeds, corrected by Holm's method.
+interrupted runs and skips finished ones. Every variant chooses its open constants and its epoch on validation. `ease`
+prints the results of EASE (Steck, WWW 2019), a dense closed form of interactions alone, with each penalty. `prismrec
+reproduce all-models` compares Prism with the published models.
 """
 
 import argparse
@@ -16,15 +16,16 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
-import numpy as np
 from measured import Command, markdown, run_command
 
 import prismrec
-from prismrec.evaluation import compare, holm
+from prismrec.evaluation import evaluate
 from prismrec.process import request_large_pages, retain_freed_memory
 from prismrec.records import Settings
+from prismrec.types import Embeddings
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+PENALTIES = (50, 100, 200, 500, 1000)
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "Prism": ("Prism", {}),
     "trained part alone (w = 0)": ("Prism", {"spectral_weight": 0.0}),
@@ -86,41 +87,33 @@ def spread(values: list[float]) -> str:
     return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
-def test(args: argparse.Namespace) -> None:
-    """Compare Prism with the models below a folder, user by user."""
-    best = {model.name: best_configuration(model) for model in sorted(args.against.iterdir()) if model.is_dir()}
-    for metric in ("recall@20", "ndcg@20"):
-        ours = per_user(args.work / args.against.name / "Prism", metric)
-        compared = {name: compare(ours, per_user(folder, metric)) for name, folder in best.items()}
-        corrected = holm([each.t_p for each in compared.values()])
-        rows = [
-            [name, f"{each.difference:+.4f}", f"{each.t_p:.1e}", f"{p:.1e}"]
-            for (name, each), p in zip(compared.items(), corrected, strict=True)
-        ]
-        print(f"{metric}\n\n{markdown(['model', 'Prism minus model', 'p', 'p, Holm'], rows)}\n")
+def ease(args: argparse.Namespace) -> None:
+    """Solve EASE with each penalty."""
+    import torch
 
-
-def best_configuration(model: Path) -> Path:
-    """The folder of the configuration whose first seed is best on validation."""
-    finished = [path.parent.parent for path in model.glob("*/seed0/metrics.json")]
-    return max(finished, key=lambda path: json.loads((path / "seed0/metrics.json").read_text())["valid"]["recall@20"])
-
-
-def per_user(folder: Path, metric: str) -> np.ndarray:
-    """The metric of each test user, as the mean over the seeds."""
-    runs = [prismrec.Run.load(path.parent) for path in sorted(folder.glob("seed*/metrics.json"))]
-    return np.mean([each.evaluate("test", cutoffs=[20]).per_user[metric] for each in runs], axis=0)
+    rows = []
+    for source in args.sources:
+        data = prismrec.load(source)
+        clicks = torch.from_numpy(data.train.csr.toarray()).float()  # R [U, I]
+        for penalty in PENALTIES:
+            inverse = torch.linalg.inv(clicks.T @ clicks + penalty * torch.eye(data.train.num_items))
+            weights = -inverse / inverse.diagonal()
+            model = Embeddings(clicks, weights.fill_diagonal_(0).T.contiguous())
+            valid, test = (evaluate(model, truth, mask=[data.train], cutoffs=[20]) for truth in (data.valid, data.test))
+            scores = [valid["recall@20"], test["recall@20"], test["ndcg@20"]]
+            rows.append([data.name, str(penalty), *[f"{score:.4f}" for score in scores]])
+    print(markdown(["data", "penalty", "valid recall@20", "test recall@20", "test ndcg@20"], rows))
 
 
 def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--work", type=Path, required=True, help="folder of the runs")
-    if command is run:
+    if command is not table:
         sub.add_argument("sources", type=Path, nargs="+", help="data sets")
+    if command is not ease:
+        sub.add_argument("--work", type=Path, required=True, help="folder of the runs")
+    if command is run:
         sub.add_argument("--only", nargs="*", choices=VARIANTS, help="variants")
         sub.add_argument("--seeds", type=int, default=5, help="number of seeds")
-    if command is test:
-        sub.add_argument("--against", type=Path, required=True, help="folder with runs MODEL/SETTINGS/seedN")
 
 
 if __name__ == "__main__":
-    run_command(__doc__, (run, table, test), add_options)
+    run_command(__doc__, (run, table, ease), add_options)
