@@ -1,5 +1,6 @@
 """Arguments of the wrong type are refused by name, before anything is written."""
 
+import contextlib
 import datetime
 import math
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import prismrec
 from prismrec import Callback, Dataset, InputError, Run, Settings
 from prismrec.data import ColumnNames
 from prismrec.data.demo import ShopConfig
+from prismrec.runs.bulk import BulkRequest, write_recommendations
 
 TWO = Settings(epochs=2)
 
@@ -165,14 +167,72 @@ def refuse_or_take(ask: Callable[[object], object]) -> None:
             assert "\n" not in str(error)
 
 
+TUNE = ["model", "dataset", "space", "folder", "config", "settings", "metric", "seed", "trials", "engine", "workers",
+        "time_limit", "report"]  # fmt: skip
+
+
+class _StopError(Exception):
+    """Ends a search that would begin."""
+
+
+@pytest.mark.parametrize("parameter", TUNE)
+def test_an_odd_argument_of_tune_is_taken_or_refused_in_one_line(
+    parameter: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No trial runs: what matters is what happens before the first one."""
+
+    def stop(*_args: object, **_kwargs: object) -> None:
+        raise _StopError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("prismrec.experiments.search.Search.open", stop)
+    usual: dict[str, Any] = {"model": "MF-BPR", "dataset": data, "folder": "search", "settings": TWO, "trials": 1}
+
+    def ask(value: object) -> None:
+        with contextlib.suppress(_StopError):
+            prismrec.tune(**(usual | {parameter: value}))
+
+    refuse_or_take(ask)
+
+
+TRAIN = ["dataset", "config", "settings", "out", "resume", "overwrite", "init", "callbacks", "sampler", "loss_terms"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("parameter", TRAIN)
+def test_an_odd_argument_of_train_is_taken_or_refused_in_one_line(
+    parameter: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual: dict[str, Any] = {"model": "MF-BPR", "dataset": data, "settings": Settings(epochs=1)}
+    refuse_or_take(lambda value: prismrec.train(**(usual | {parameter: value})))
+
+
+BULK = {"k": 10, "seen": False, "unknown": None, "columns": ()}
+
+
+@pytest.mark.parametrize("parameter", [*BULK, "out", "shard", "engine"])
+def test_an_odd_argument_of_bulk_lists_is_taken_or_refused_in_one_line(
+    run: Run, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual: dict[str, Any] = {"run": run, "out": tmp_path / "lists.parquet", "request": BulkRequest()}
+
+    def ask(value: Any) -> None:
+        given = {"request": BulkRequest(**{parameter: value})} if parameter in BULK else {parameter: value}
+        write_recommendations(**(usual | given))
+
+    refuse_or_take(ask)
+
+
 FILTERS = ["exclude", "candidates", "where", "at_most", "newest", "diversity", "columns"]
 QUESTIONS: dict[str, tuple[dict[str, object], Sequence[str]]] = {
-    "recommend": ({"users": 1}, ["users", "k", "histories", "unknown", *FILTERS]),
+    "recommend": ({"users": 1}, ["users", "k", "histories", "unknown", "seen", *FILTERS]),
     "similar": ({"items": 1}, ["items", "k", "by", *FILTERS]),
     "similar_users": ({"users": 1}, ["users", "k"]),
     "score": ({"users": 1, "items": 1}, ["users", "items"]),
     "explain": ({"user": 1, "items": 1}, ["user", "items", "history"]),
-    "evaluate": ({}, ["split", "cutoffs"]),
+    "evaluate": ({"split": "valid"}, ["split", "cutoffs", "mask_valid", "groups"]),
     "save": ({"folder": "/dev/null"}, ["folder"]),
     "load": ({"folder": "/dev/null"}, ["folder"]),
 }

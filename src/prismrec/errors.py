@@ -91,6 +91,20 @@ def check_type(parameter: str, value: object, kind: type | tuple[type, ...], exp
         raise ParameterError(parameter, f"an object of type {type(value).__name__}", expected)
 
 
+def check_flag(parameter: str, value: object) -> None:
+    """Refuse an argument that is neither true nor false; arrays have no truth value.
+
+    Args:
+        parameter: its name.
+        value: the argument, of Python's or NumPy's type.
+
+    Raises:
+        ParameterError: the argument has another type.
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ParameterError(parameter, f"an object of type {type(value).__name__}", "True or False")
+
+
 def check_list(parameter: str, value: object, expected: str) -> list[Any]:
     """The entries of a list, an array or another iterable; a text is none.
 

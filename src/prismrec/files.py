@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         InputError: the file cannot be written, for example because its folder is missing or the disk is full, or `path`
             is a folder, a device or a pipe.
     """
-    _require_replaceable(path)
+    require_replaceable(path)
     try:
         with private_folder(path) as folder:
             temporary = folder / "file"
@@ -243,9 +243,19 @@ def _require_empty(path: Path) -> None:
         raise InputError(path, "something already there", "a new or empty folder to write to")
 
 
-def _require_replaceable(path: Path) -> None:
-    """Refuse devices: root would replace /dev/null, or the link /dev/stdout, for all programs."""
-    with suppress(OSError):  # names that are too long, and folders that cannot be read, fail when they are written to
+def require_replaceable(path: Path) -> None:
+    """Refuse folders, pipes and devices: root would replace /dev/null, or the link /dev/stdout, for all programs.
+
+    Raises:
+        InputError: something other than a file is there.
+    """
+    try:
+        os.lstat(path)  # raises a ValueError for names that no system has, such as those with a NUL
         is_other = path.exists() and not path.is_file()
-        if is_other or path.parent.resolve() == Path("/dev"):
-            raise InputError(path, "a folder, a device or a pipe", "a file that can be written")
+        is_device = path.parent.resolve() == Path("/dev")
+    except OSError:  # names that are too long, and folders that cannot be read, fail when they are written to
+        is_other, is_device = False, os.path.realpath(path.parent) == "/dev"
+    except ValueError as error:
+        raise InputError(path, str(error), "a file that can be written") from None
+    if is_other or is_device:
+        raise InputError(path, "a folder, a device or a pipe", "a file that can be written")

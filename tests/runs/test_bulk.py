@@ -214,3 +214,10 @@ def test_one_share_is_done_by_one_process_at_a_time(run: Run, tmp_path: Path) ->
         write_recommendations(run, out, REQUEST)
     write_recommendations(run, out, REQUEST)
     assert_same(out, expected(run))
+
+
+def test_a_folder_in_place_of_the_file_is_refused_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "lists.parquet").mkdir()
+    with pytest.raises(InputError, match="a folder, a device or a pipe"):
+        write_recommendations(run, tmp_path / "lists.parquet", BulkRequest(), report=pytest.fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["lists.parquet"]

@@ -27,7 +27,7 @@ from prismrec.cli.lists import (
     print_notes,
     write_or_print,
 )
-from prismrec.cli.options import ENGINE_HELP
+from prismrec.cli.options import ENGINE_HELP, parse_engine
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def recommend(
     if (shard or engine != "local") and not (everyone and out):
         raise InputError("--shard" if shard else "--engine", "no --all or no --out", "--all and --out")
     check_out(run, out)
-    from prismrec.runs.bulk import BulkRequest, parse_engine
+    from prismrec.runs.bulk import BulkRequest
 
     filters = parse_filters(exclude, candidates, where, at_most, newest, diversity)
     finished = load(run, exact=exact)
@@ -99,7 +99,7 @@ def recommend(
     if everyone and out is not None:
         from prismrec.cli.bulk import write_all
 
-        write_all(finished, out, request, shard, parse_engine(engine), raw_csv=raw_csv, quiet=as_json)
+        write_all(finished, out, request, shard, parse_engine(engine) or "local", raw_csv=raw_csv, quiet=as_json)
         return
     histories = None if history is None else [parse_ids(each) for each in history]
     write_or_print(_table(finished, user, histories, request), out, raw_csv=raw_csv, as_json=as_json, plain=everyone)

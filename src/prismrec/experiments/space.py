@@ -11,7 +11,7 @@ from typing import Annotated, Union, cast, get_args, get_origin
 
 from pydantic import ValidationError
 
-from prismrec.errors import ParameterError
+from prismrec.errors import ParameterError, check_type
 from prismrec.models import Grid, GridValue, ModelConfig, Recommender, find_model
 from prismrec.parameters import wanted
 
@@ -93,6 +93,7 @@ class Space:
         if not given:
             raise ParameterError("space", "no hyperparameters", "one or more with their values")
         for name in given:
+            check_type("space", name, str, "names that are texts")
             if name in fixed:
                 raise ParameterError(f"space.{name}", f"the fixed value {fixed[name]!r} too", "one of them")
         return cls({name: _parse(kind.Config, name, values) for name, values in given.items()})

@@ -10,6 +10,7 @@ from prismrec.cluster import check_ray
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import parse_metric
+from prismrec.experiments.arguments import check_tune_arguments, check_workers
 from prismrec.experiments.config_file import write_config_file
 from prismrec.experiments.space import Space
 from prismrec.experiments.train import check_modalities, make_config
@@ -91,6 +92,8 @@ def tune(
         InputError: an argument cannot be used, the folder holds something else, an extra is not installed, or no trial
             has a result.
     """
+    check_tune_arguments(dataset, space, folder, config, settings, trials, time_limit)
+    check_workers(workers, report)
     settings = _settings(settings, metric, seed)
     search = make_search(model, dataset, space, Path(folder), config, settings, trials, time_limit)
     return run_search(search, engine, workers, report)
@@ -110,8 +113,7 @@ def run_search(
     Raises:
         InputError: as in `tune`.
     """
-    if workers is not None and workers < 1:
-        raise ParameterError("workers", str(workers), "1 or more")
+    check_workers(workers, report)
     check_engine(engine)
     check_tune_folder(search.folder)
     _make_folder(search.folder)
@@ -162,6 +164,7 @@ def make_search(
     Raises:
         InputError: an argument cannot be used, or Optuna is not installed.
     """
+    check_tune_arguments(dataset, space, folder, config, settings, trials, time_limit)
     kind, fixed, settings = find_model(model), dict(config or {}), settings or Settings()
     pick_device(settings.device)
     parse_metric(settings.metric)
@@ -170,9 +173,6 @@ def make_search(
     check_modalities(kind, dataset)
     if not len(dataset.valid):
         raise InputError(dataset.name, "no validation interactions", "a split with validation interactions")
-    for name, value in (("trials", trials), ("time_limit", time_limit)):
-        if value is not None and value <= 0:
-            raise ParameterError(name, str(value), "more than 0")
     visible = dataset.without_test()
     first = {name: getattr(defaults, name) for name in checked.settings}
     deadline = None if time_limit is None else time.time() + time_limit
@@ -193,7 +193,7 @@ def check_engine(engine: str | None) -> None:
     Raises:
         ParameterError: it is.
     """
-    if engine not in (None, "ray"):
+    if not (engine is None or (isinstance(engine, str) and engine == "ray")):
         raise ParameterError("engine", repr(engine), "'ray' or None")
     if engine == "ray":
         check_ray()
@@ -210,8 +210,9 @@ def check_tune_folder(folder: Path) -> None:
             return
         others = names_in(folder) - {LOCK_NAME}
         is_other = bool(others) and not (folder / JOURNAL).exists()
-    except OSError as error:
-        raise InputError(folder, error.strerror or str(error), "a folder that can be read") from error
+    except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(folder, reason, "a folder that can be read") from error
     if is_other:
         raise InputError(folder, "something other than a search", "a new or empty folder, or that of the same search")
 
@@ -219,8 +220,9 @@ def check_tune_folder(folder: Path) -> None:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, error.strerror or str(error), "a folder that can be written") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(folder, reason, "a folder that can be written") from error
 
 
 def _search_class() -> "type[Search]":

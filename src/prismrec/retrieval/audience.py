@@ -6,9 +6,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from prismrec.errors import InputError, ParameterError, check_choice
+from prismrec.errors import InputError, ParameterError, check_choice, check_flag
 from prismrec.retrieval.catalog import named
 from prismrec.retrieval.ranking import Int64Array, pairs_of_users
+from prismrec.retrieval.search import check_length
 from prismrec.types import Interactions, Vocabulary
 
 Unknown = Literal["popular", "refuse"]
@@ -73,8 +74,7 @@ def find_audience(
         InputError: a user is unknown, or a history has no known item.
         ParameterError: users and histories differ in number.
     """
-    if unknown is not None:
-        check_choice("unknown", unknown, get_args(Unknown))
+    _check_unknown(unknown)
     if user_ids is not None and histories is not None and len(user_ids) != len(histories):
         raise ParameterError("histories", f"{len(histories)} histories for {len(user_ids)} users", "one for each user")
     if user_ids is None:
@@ -110,3 +110,19 @@ def _name(row: int, count: int) -> str:
 def _expected(items: Vocabulary) -> str:
     example = f", such as {items.id(0)!r}" if len(items) else ""
     return f"ids of items that the run knows{example}; or unknown=popular for popular items"
+
+
+def check_request(k: int, seen: bool, unknown: Unknown | None) -> None:
+    """Refuse arguments of a recommendation that cannot be used.
+
+    Raises:
+        ParameterError: k is no whole number or below 1, `seen` is no truth value, or `unknown` is unknown.
+    """
+    check_length(k)
+    check_flag("seen", seen)
+    _check_unknown(unknown)
+
+
+def _check_unknown(unknown: Unknown | None) -> None:
+    if unknown is not None:
+        check_choice("unknown", unknown, get_args(Unknown))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.retrieval.answers import Lists, Reasons
-from prismrec.retrieval.audience import Audience, Unknown, find_audience
+from prismrec.retrieval.audience import Audience, Unknown, check_request, find_audience
 from prismrec.retrieval.catalog import Catalog, Filters
 from prismrec.retrieval.compose import Floor, Limit, Rules, compose
 from prismrec.retrieval.explain import contributions, likeness
@@ -108,7 +108,7 @@ class Retriever:
         Raises:
             InputError: a user is refused, or k or a filter cannot be used.
         """
-        check_length(k)
+        check_request(k, seen, unknown)
         without_vector = ~self._has_vector(audience)  # [n]
         if unknown == "refuse" and without_vector.any():
             raise self._refusal(audience, int(np.flatnonzero(without_vector)[0]))

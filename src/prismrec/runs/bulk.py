@@ -1,7 +1,7 @@
 """Recommendations for all users, written in parts: constant memory, resumable, by several processes.
 
-The users are divided into blocks. Each block becomes one file in a folder beside the output, written under a temporary
-name and renamed. A killed job loses only the blocks in progress. The last process assembles the output.
+The users are divided into blocks. Each block becomes one file in a folder beside the output. A killed job loses only
+the blocks in progress. The last process assembles the output.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
@@ -20,8 +22,8 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from prismrec.cluster import LostWorkerError, RayWorkers
-from prismrec.errors import InputError, ParameterError
-from prismrec.files import replacing, require_outside, scan_stored, write_text
+from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type
+from prismrec.files import replacing, require_outside, require_replaceable, scan_stored, write_text
 from prismrec.retrieval import Audience, Filters, Unknown
 from prismrec.runs.index import read_record
 from prismrec.runs.run import Run
@@ -33,8 +35,7 @@ Assemble = Callable[[Sequence[Path], Path], None]
 """Makes the output from the parts, given in the order of the users."""
 
 _ROWS_PER_PART = 2**20
-_LARGEST_BLOCK = 20 * 1024
-"""Users of a block, if the lists are short."""
+_LARGEST_BLOCK = 20 * 1024  # users, if the lists are short
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,6 @@ class Progress(NamedTuple):
         return self.seconds / computed * (self.total - self.done) if computed else None
 
 
-def parse_engine(name: str) -> Engine:
-    """The engine of that name.
-
-    Raises:
-        ParameterError: there is none.
-    """
-    if name not in get_args(Engine):
-        raise ParameterError("engine", repr(name), "local or ray")
-    return cast(Engine, name)
-
-
 def block_size(run: Run, k: int) -> int:
     """The number of users of a block."""
     return max(min(_LARGEST_BLOCK, _ROWS_PER_PART // max(min(k, len(run.items)), 1)), 1)
@@ -139,15 +129,14 @@ def write_recommendations(
         InputError: the request or the shard cannot be used, another process does the same share, the folder of parts
             belongs to another job, or a file cannot be written.
     """
-    number, count = shard
-    if not 1 <= number <= count:
-        raise ParameterError("shard", f"{number}/{count}", "i/n with i within 1..n")
+    _check_types(out, shard, engine)
+    out = Path(out)
     run = replace(run, users=Vocabulary(run.users.ids, "user"), items=Vocabulary(run.items.ids, "item"))  # as in files
     _check(run, request)
     size = block_size(run, request.k)
     blocks = range(-(-len(run.users) // size))
     parts = _open_parts(run, out, request)
-    mine = blocks[number - 1 :: count]
+    mine = blocks[shard[0] - 1 :: shard[1]]
     todo = [block for block in mine if not _part(parts, block).exists()]
     total = sum(_users_in(run, size, block) for block in mine)
     done = resumed = total - sum(_users_in(run, size, block) for block in todo)
@@ -174,8 +163,7 @@ def _claimed(parts: Path, shard: tuple[int, int]) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        found = f"another process at work on share {number}/{count}"
-        raise InputError(parts, found, "one process for each share") from None
+        raise InputError(parts, f"another process at work on share {number}/{count}", "one for each share") from None
     except OSError as error:
         raise InputError(parts, error.strerror or str(error), "a folder that can be written") from error
     try:
@@ -193,6 +181,15 @@ def _removed_if_useless(parts: Path) -> Iterator[None]:
         if not any(parts.glob("*.parquet")):
             shutil.rmtree(parts, ignore_errors=True)
         raise
+
+
+def _check_types(out: object, shard: tuple[int, int], engine: Engine) -> None:
+    """Refuse arguments of the wrong type, and a share that there is not."""
+    check_type("out", out, (str, PathLike), "a path")
+    check_choice("engine", engine, get_args(Engine))
+    parts = check_list("shard", shard, "two whole numbers, i and n")
+    if len(parts) != 2 or not all(isinstance(part, Integral) for part in parts) or not 1 <= parts[0] <= parts[1]:
+        raise ParameterError("shard", "/".join(map(str, parts)), "i/n with i within 1..n")
 
 
 def _check(run: Run, request: BulkRequest) -> None:
@@ -241,9 +238,10 @@ def _open_parts(run: Run, out: Path, request: BulkRequest) -> Path:
     Raises:
         InputError: it belongs to another job, cannot be created, or is inside the run.
     """
+    require_replaceable(out)
     if run.folder is not None:
         require_outside(run.folder, out)
-    parts = out.with_name(f"{out.name}.parts")
+    parts = Path(f"{out}.parts")
     job = json.dumps({"run": _identity(run), "request": asdict(request)}, default=str, indent=2)
     path = parts / "job.json"
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from torch import Tensor
 
-from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type
+from prismrec.errors import InputError, ParameterError, check_choice, check_flag, check_list, check_type
 from prismrec.evaluation import Evaluation, UserGroups, evaluate
 from prismrec.retrieval import MODEL, Catalog, Filters, Lists, Newcomers, Retriever, Unknown
 from prismrec.runs.contents import RunContents
@@ -136,6 +136,7 @@ class Run(RunContents):
             InputError: the split is neither "valid" nor "test", or it is empty.
         """
         check_choice("split", split, ("valid", "test"))
+        check_flag("mask_valid", mask_valid)
         truth = self.valid if split == "valid" else self.test
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a split with held-out interactions")
