@@ -27,7 +27,7 @@ from measured import Command, append, lines, markdown, run_command
 
 import prismrec
 from prismrec.data import Dataset, SplitSpec
-from prismrec.data.demo import write_shop
+from prismrec.demo import write_shop
 from prismrec.evaluation import evaluate
 from prismrec.retrieval.item_map import FeatureSpace, Nearest
 from prismrec.retrieval.newcomers import ridge_regressions

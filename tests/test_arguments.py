@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 import prismrec
 from prismrec import Callback, Dataset, InputError, Run, Settings
 from prismrec.data import ColumnNames
-from prismrec.data.demo import ShopConfig
+from prismrec.demo import ShopConfig
 from prismrec.runs.bulk import BulkRequest, write_recommendations
 
 TWO = Settings(epochs=2)

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop, write_shop
+from prismrec.demo import ShopConfig, make_shop, write_shop
 from prismrec.training import Callback, EpochEnd, TrainingEnd, TrainingStart
 
 PAGE = (Path(prismrec.__file__).parents[2] / "docs" / "callbacks.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 
 from prismrec.cli import app
 from prismrec.cli.training import parse_settings
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.experiments.tables.library import read_table
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.write import markdown

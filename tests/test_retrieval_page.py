@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import prismrec
 from prismrec.cli import app
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.records import Settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "retrieval.md").read_text(encoding="utf-8")

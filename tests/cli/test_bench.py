@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from prismrec.cli import app
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
 
 SIZE = ["--users", "120", "--items", "70", "--interactions", "600"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.models import REGISTRY
 
 Prismrec = Callable[..., subprocess.CompletedProcess[str]]

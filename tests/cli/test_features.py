@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from prismrec.cli import app
 from prismrec.data import load
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
 from prismrec.runs import Run
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from prismrec.cli import app
 from prismrec.data import write_table
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.experiments.tables.library import read_table, table_names
 

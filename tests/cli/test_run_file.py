@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from prismrec.cli import app
 from prismrec.cli.run_file import read_run_file
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
 from prismrec.runs import Run
 

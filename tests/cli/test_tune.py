@@ -16,7 +16,7 @@ from prismrec.cli import app
 from prismrec.cli.options import describe_error
 from prismrec.cli.tune import describe_estimate, parse_duration, parse_space
 from prismrec.data import load
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
 from prismrec.experiments.estimate import Estimate
 from prismrec.records import Settings

@@ -9,8 +9,8 @@ from PIL import Image
 
 from prismrec.content import encode_contents, encoder_names, make_encoder
 from prismrec.content.registry import require_decoder
-from prismrec.data.demo import Shop, ShopConfig, make_shop
-from prismrec.data.demo.traits import TRAITS, Colour, Kind
+from prismrec.demo import Shop, ShopConfig, make_shop
+from prismrec.demo.traits import TRAITS, Colour, Kind
 from prismrec.errors import InputError
 
 TEXTS = ["a red coffee mug", "a crimson cup for tea", "the stock market crashed", "shares fell in New York"]

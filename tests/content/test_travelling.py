@@ -11,7 +11,7 @@ from prismrec import Settings, train
 from prismrec.cli import app
 from prismrec.content import encode, encode_like
 from prismrec.data import load, load_items
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.errors import InputError
 from prismrec.experiments.update import update
 from prismrec.runs import Run

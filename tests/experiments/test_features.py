@@ -8,8 +8,8 @@ import torch
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
 from prismrec.data.normalise import normalise
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import ParameterError
 from prismrec.experiments.features import features_for
 from prismrec.models import find_model

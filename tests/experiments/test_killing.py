@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.runs import Run
 
 

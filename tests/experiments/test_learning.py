@@ -3,7 +3,7 @@
 import pytest
 
 import prismrec
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.records import Settings
 
 SETTINGS = Settings(epochs=60, validate_every=3, patience=6, device="cpu")

@@ -14,7 +14,7 @@ import torch
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.experiments.run_folder import saved_epochs
 from prismrec.records import Settings
@@ -264,7 +264,7 @@ main()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_the_whole_epochs_and_prints_how_to_resume(tmp_path: Path, number: signal.Signals) -> None:
-    from prismrec.data.demo import write_shop
+    from prismrec.demo import write_shop
 
     write_shop(tmp_path / "shop", ShopConfig(users=120, items=80, interactions=1200))
     words = ["train", "LGMRec", str(tmp_path / "shop"), "--out", str(tmp_path / "run"), "--epochs", "2000"]

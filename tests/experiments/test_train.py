@@ -9,7 +9,7 @@ import torch
 
 import prismrec
 from prismrec.data import Dataset, SplitSpec
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.experiments.train import build_model, make_config
 from prismrec.models import ModelConfig

@@ -13,7 +13,7 @@ import torch
 import prismrec
 from prismrec import training
 from prismrec.data import Dataset, NewItems, load_clicks, load_items, write_table
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments import continue_training
 from prismrec.experiments.continue_training import grow_weights

@@ -6,7 +6,7 @@ import pytest
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Validation
 from prismrec.records import Settings

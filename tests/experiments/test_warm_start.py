@@ -14,7 +14,7 @@ import prismrec
 from prismrec.cli import app
 from prismrec.cli.run_file import find_initial_run, read_run_file
 from prismrec.data import Dataset, write_table
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.experiments.refit import refit
 from prismrec.models import REGISTRY

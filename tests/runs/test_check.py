@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import prismrec
 from prismrec.cli import app
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.records import Settings
 from prismrec.runs import Run, find_problems
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.evaluation import holm
 from prismrec.records import Settings

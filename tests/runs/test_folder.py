@@ -8,7 +8,7 @@ import pytest
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.records import Settings
 from prismrec.runs import Manifest, Run, find_problems

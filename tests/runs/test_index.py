@@ -13,7 +13,7 @@ import torch
 
 import prismrec
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.synthetic import random_dataset
 from prismrec.records import Settings

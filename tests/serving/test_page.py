@@ -17,7 +17,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright's Python package i
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from prismrec.data import load
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.experiments.train import train
 from prismrec.records import Settings
 from serving.conftest import save_run

@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 import prismrec
-from prismrec.data.demo import ShopConfig, write_shop
+from prismrec.demo import ShopConfig, write_shop
 from prismrec.records import Settings
 from prismrec.runs import Run
 from prismrec.serving import ServerSettings, create_app

@@ -13,7 +13,7 @@ from prismrec.errors import InputError
 
 if TYPE_CHECKING:
     from prismrec.content import Encoder
-    from prismrec.data.demo import ShopConfig
+    from prismrec.demo import ShopConfig
     from prismrec.provenance import ContentKind
     from prismrec.runs import Run
 
@@ -42,7 +42,7 @@ def demo(
     from prismrec.cli.progress import EpochLines
     from prismrec.cli.tables import print_table
     from prismrec.data import load
-    from prismrec.data.demo import write_shop
+    from prismrec.demo import write_shop
     from prismrec.experiments.train import train
     from prismrec.records import Settings
 
@@ -120,6 +120,6 @@ def _program() -> list[str]:
 
 
 def _shop(users: int, items: int, interactions: int, seed: int) -> "ShopConfig":
-    from prismrec.data.demo import ShopConfig
+    from prismrec.demo import ShopConfig
 
     return ShopConfig(users=users, items=items, interactions=interactions, seed=seed)

@@ -2,7 +2,7 @@ import pytest
 
 from experiments.tables.examples import table
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.experiments.tables.sources import Source, as_source
 
 

@@ -242,6 +242,8 @@ def test_the_values_of_users_are_those_of_the_evaluation(source: Source, tmp_pat
     outcome = run(table(), source, tmp_path)
     cell = outcome.rows[2].cells[0]
     users = cells.read_users(cell.key, tmp_path / "cells")
+    files = [*(tmp_path / "cells" / cell.key).iterdir()]
+    assert len({path.stat().st_mode for path in files}) == 1  # the umask decides, also for safetensors
     settings = Settings(epochs=2, device="cpu")
     trained = train("VBPR", source.dataset, {"embedding_size": 8}, settings)
     expected = evaluate(trained.embeddings, source.dataset.test, mask=[source.dataset.train], cutoffs=[20])

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 from prismrec.experiments.tables.report import render_report
 from prismrec.experiments.tables.runs import outcome_of_runs

@@ -27,7 +27,7 @@ from prismrec.experiments.tables.result import Result, curve_of
 from prismrec.experiments.train import build_model
 from prismrec.experiments.validation import make_validation
 from prismrec.experiments.weights import memory_errors
-from prismrec.files import new_folder, write_text
+from prismrec.files import new_folder, replacing, write_text
 from prismrec.models import ModelConfig, Recommender
 from prismrec.records import Settings
 from prismrec.runs.lock import BusyError, locked
@@ -196,7 +196,8 @@ def _compute(cell: Cell, folder: Path, unfinished: Path, callbacks: Sequence[Cal
     with new_folder(folder / cell.key) as temporary:
         write_text(temporary / _FILE, result.model_dump_json(indent=1))
         users = {name: values.astype(np.float32) for name, values in evaluation.per_user.items()}
-        save_file({**users, "users": evaluation.users.astype(np.int64)}, temporary / _USERS)
+        with replacing(temporary / _USERS) as path:
+            save_file({**users, "users": evaluation.users.astype(np.int64)}, path)
     return result
 
 

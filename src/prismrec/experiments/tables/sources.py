@@ -109,7 +109,7 @@ def quick_data() -> Dataset:
     Raises:
         InputError: the packages of the shop are not installed.
     """
-    from prismrec.data.demo import ShopConfig, make_shop
+    from prismrec.demo import ShopConfig, make_shop
 
     return make_shop(ShopConfig(users=150, items=90, interactions=1800)).dataset()
 

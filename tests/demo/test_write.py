@@ -8,7 +8,7 @@ from PIL import Image
 
 from prismrec.content import encode
 from prismrec.data import load
-from prismrec.data.demo import ShopConfig, make_shop, write_shop
+from prismrec.demo import ShopConfig, make_shop, write_shop
 from prismrec.errors import InputError
 
 CONFIG = ShopConfig(users=40, items=60, interactions=300, seed=4)

@@ -6,7 +6,7 @@ from enum import Enum, auto
 import numpy as np
 import numpy.typing as npt
 
-from prismrec.data.demo.traits import Kind
+from prismrec.demo.traits import Kind
 
 Points = npt.NDArray[np.float64]
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from prismrec.data import Dataset
-from prismrec.data.demo import ShopConfig, make_shop
-from prismrec.data.demo.shop import MIN_INTERACTIONS
+from prismrec.demo import ShopConfig, make_shop
+from prismrec.demo.shop import MIN_INTERACTIONS
 from prismrec.errors import ParameterError
 
 SEEDS = range(3)
@@ -133,7 +133,7 @@ def test_only_pictures_and_features_need_the_extra():
     script = """
 import sys
 sys.modules["PIL"] = sys.modules["sklearn"] = None
-from prismrec.data.demo import ShopConfig, make_shop
+from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError
 shop = make_shop(ShopConfig(users=10, items=30, interactions=60))
 try:

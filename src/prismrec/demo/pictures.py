@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw
 
-from prismrec.data.demo.outlines import OUTLINES, Paint, Points
-from prismrec.data.demo.traits import Colour, Pattern, Rgb, Style, Traits
+from prismrec.demo.outlines import OUTLINES, Paint, Points
+from prismrec.demo.traits import Colour, Pattern, Rgb, Style, Traits
 
 SIZE = 80
 """Edge length S of a picture in pixels."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from prismrec.data.demo.shop import DEFAULT, Shop, ShopConfig, make_shop
 from prismrec.data.split import SPLIT_NAMES
 from prismrec.data.write import write_table
+from prismrec.demo.shop import DEFAULT, Shop, ShopConfig, make_shop
 from prismrec.files import new_folder
 
 _README = """\

@@ -3,9 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from prismrec.data.demo.outlines import OUTLINES, Paint
-from prismrec.data.demo.pictures import SIZE, render
-from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
+from prismrec.demo.outlines import OUTLINES, Paint
+from prismrec.demo.pictures import SIZE, render
+from prismrec.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
 
 MUG = Traits(Kind.MUG, Colour.RED, Pattern.STRIPES, Style.PLAYFUL)
 

@@ -12,10 +12,10 @@ import polars as pl
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from prismrec.data.dataset import Dataset
-from prismrec.data.demo.texts import write
-from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
 from prismrec.data.pairs import Pairs
 from prismrec.data.split import TEST, TRAIN, VALID, SplitSpec, split_labels
+from prismrec.demo.texts import write
+from prismrec.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
 from prismrec.errors import InputError, ParameterError
 from prismrec.parameters import Parameters
 from prismrec.types import FloatArray, IntArray, Interactions, Vocabulary
@@ -120,7 +120,7 @@ class Shop:
             InputError: the extra `demo` is not installed.
         """
         with _demo_extra():
-            from prismrec.data.demo.pictures import render
+            from prismrec.demo.pictures import render
 
         pictures = []
         for number, item in enumerate(self.items):
@@ -141,7 +141,7 @@ class Shop:
             from PIL import Image
 
             from prismrec.content import encode_contents, make_encoder
-            from prismrec.data.demo.noise import add_noise
+            from prismrec.demo.noise import add_noise
 
         texts = [f"{item.title}. {item.description}" for item in self.items]
         images = [Image.fromarray(pixels) for pixels in self.pictures]

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from prismrec.data.demo.texts import WORDS, write
-from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
+from prismrec.demo.texts import WORDS, write
+from prismrec.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
 
 
 def mentions(text: str, value: Enum) -> bool:

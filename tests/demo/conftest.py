@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from prismrec.data.demo import Shop, ShopConfig, make_shop
+from prismrec.demo import Shop, ShopConfig, make_shop
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ products by attributes that pictures and texts show in part, so features help to
 `demo` (Pillow, scikit-learn).
 """
 
-from prismrec.data.demo.shop import Item, Shop, ShopConfig, make_shop
-from prismrec.data.demo.traits import Colour, Kind, Pattern, Style, Traits
-from prismrec.data.demo.write import write_shop
+from prismrec.demo.shop import Item, Shop, ShopConfig, make_shop
+from prismrec.demo.traits import Colour, Kind, Pattern, Style, Traits
+from prismrec.demo.write import write_shop
 
 __all__ = ["Colour", "Item", "Kind", "Pattern", "Shop", "ShopConfig", "Style", "Traits", "make_shop", "write_shop"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prismrec.data.demo.traits import Colour, Kind, Pattern, Style, Traits
+from prismrec.demo.traits import Colour, Kind, Pattern, Style, Traits
 
 WORDS: dict[Enum, tuple[str, ...]] = {
     Kind.CAP: ("cap", "baseball cap", "sun cap"),

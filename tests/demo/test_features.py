@@ -3,9 +3,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
-from prismrec.data.demo import Shop
-from prismrec.data.demo.noise import add_noise
-from prismrec.data.demo.traits import TRAITS, Colour, Kind, Pattern, Style
+from prismrec.demo import Shop
+from prismrec.demo.noise import add_noise
+from prismrec.demo.traits import TRAITS, Colour, Kind, Pattern, Style
 
 
 def accuracy(shop: Shop, modality: str, trait: type) -> float:
