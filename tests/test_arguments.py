@@ -18,6 +18,9 @@ import prismrec
 from prismrec import Callback, Dataset, InputError, Run, Settings
 from prismrec.data import ColumnNames
 from prismrec.demo import ShopConfig
+from prismrec.experiments.refit import refit
+from prismrec.experiments.update import update
+from prismrec.runs import compare_runs
 from prismrec.runs.bulk import BulkRequest, write_recommendations
 
 TWO = Settings(epochs=2)
@@ -248,6 +251,52 @@ def test_an_odd_argument_of_a_run_is_taken_or_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     usual = QUESTIONS[question][0]
     refuse_or_take(lambda value: getattr(run, question)(**(usual | {parameter: value})))
+
+
+@pytest.mark.parametrize("parameter", ["run", "out", "items", "clicks", "epochs", "dataset"])
+def test_an_odd_argument_of_update_is_taken_or_refused_in_one_line(run: Run, tmp_path: Path, parameter: str) -> None:
+    usual = {
+        "run": run.save(tmp_path / "run"),
+        "out": tmp_path / "new",
+        "clicks": pl.DataFrame({"user": [0], "item": [1]}),
+    }
+    refuse_or_take(lambda value: update(**{**usual, parameter: value}))
+
+
+def test_ids_of_clicks_may_be_numbers(run: Run, tmp_path: Path) -> None:
+    saved = run.save(tmp_path / "run")
+    numbers = update(saved, tmp_path / "numbers", clicks=pl.DataFrame({"user": [0, 99], "item": [1, 2]}))
+    texts = update(saved, tmp_path / "texts", clicks=pl.DataFrame({"user": ["0", "99"], "item": ["1", "2"]}))
+    assert numbers.users.ids.to_list() == texts.users.ids.to_list()
+    assert torch.equal(numbers.embeddings.users, texts.embeddings.users)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "message"),
+    [
+        ({"user": [0]}, "columns user; expected columns user and item"),
+        ({"user": [0.5], "item": [1]}, "column 'user' of type Float64; expected ids as text or whole numbers"),
+        ({"user": ["0", None], "item": ["1", "2"]}, "no user in row 1; expected an id in each row"),
+    ],
+)
+def test_clicks_without_ids_are_refused(
+    run: Run, tmp_path: Path, clicks: dict[str, list[object]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        update(run.save(tmp_path / "run"), tmp_path / "new", clicks=pl.DataFrame(clicks))
+
+
+@pytest.mark.parametrize("parameter", ["run", "dataset", "out"])
+def test_an_odd_argument_of_refit_is_taken_or_refused_in_one_line(
+    run: Run, data: Dataset, tmp_path: Path, parameter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refuse_or_take(lambda value: refit(**{"run": run, "dataset": data, "out": tmp_path / "new", parameter: value}))
+
+
+@pytest.mark.parametrize("parameter", ["runs", "metrics", "split"])
+def test_an_odd_argument_of_compare_runs_is_taken_or_refused_in_one_line(run: Run, parameter: str) -> None:
+    refuse_or_take(lambda value: compare_runs(**{"runs": [run, run], parameter: value}))
 
 
 ENCODE = ["source", "text", "image", "encoders", "name", "normalise", "file_format", "device", "workers", "item_column"]

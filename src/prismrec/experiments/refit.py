@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from prismrec.data import Dataset
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.experiments.train import settled_config, train
 from prismrec.experiments.warm_start import find_source
 from prismrec.models import find_model
@@ -47,6 +47,8 @@ def refit(
     Raises:
         InputError: the run had parts of the caller, the data set has other modalities, or `out` holds something else.
     """
+    check_type("run", run, Run, "a run, from prismrec.train or Run.load")
+    check_type("dataset", dataset, Dataset, "a Dataset, from prismrec.load or prismrec.dataset")
     _check(run, dataset)
     epochs = best_epoch(run.history, run.manifest.settings.metric)
     length = {"epochs": max(epochs, 1), "patience": max(epochs, 1)}

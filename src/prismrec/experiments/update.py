@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from prismrec.data import Dataset
 from prismrec.data.additions import NewItems
 from prismrec.data.ids import number_ids, positions
-from prismrec.errors import InputError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.experiments.continue_training import continue_training
 from prismrec.provenance import refuse_mixture
 from prismrec.records import best_epoch
@@ -54,6 +55,7 @@ def update(
         InputError: nothing is given, an item is in the run already, features have other modalities or widths, a click
             is on an unknown item, or `out` is not empty or another process writes it.
     """
+    _check_types(run, out, items, clicks, epochs, dataset)
     if run.folder is None:
         raise InputError("run", "no folder", "a run that was saved")
     if items is None and clicks is None and not epochs:
@@ -64,7 +66,7 @@ def update(
         if items is not None:
             updated = _with_items(updated, items)
         if clicks is not None:
-            updated = _with_clicks(updated, clicks)
+            updated = _with_clicks(updated, _texts_of_ids(clicks))
         updated = _with_old_training(updated, run)
         weights = read_weights(run.folder)
         if epochs:
@@ -73,6 +75,16 @@ def update(
         with complete_run(lock.folder, updated.manifest, overwrite=overwrite) as target:
             updated.write(target, lock)
     return replace(updated, folder=lock.folder, weights=None)
+
+
+def _check_types(run: object, out: object, items: object, clicks: object, epochs: object, dataset: object) -> None:
+    nothing = type(None)
+    check_type("run", run, Run, "a run, from prismrec.train or Run.load")
+    check_type("out", out, (str, PathLike), "a path")
+    check_type("items", items, (NewItems, nothing), "new items, from prismrec.data.load_items")
+    check_type("clicks", clicks, (pl.DataFrame, nothing), "a table, from prismrec.data.load_clicks")
+    check_type("epochs", epochs, int, "a whole number")
+    check_type("dataset", dataset, (Dataset, nothing), "a Dataset, from prismrec.load or prismrec.dataset")
 
 
 def _with_old_training(updated: Run, run: Run) -> Run:
@@ -145,6 +157,23 @@ def _extended_features(run: Run, new: NewItems) -> dict[str, torch.Tensor]:
     present = {name: np.asarray(~np.isnan(rows).any(1)) for name, rows in new.features.items()}
     added = unit_features(new.features, present)
     return {name: torch.cat([rows, added[name]]) for name, rows in run.features.items()}
+
+
+def _texts_of_ids(clicks: pl.DataFrame) -> pl.DataFrame:
+    """Columns `user` and `item` as text.
+
+    Raises:
+        ParameterError: a column is missing, is neither text nor whole numbers, or lacks an id.
+    """
+    for name in ("user", "item"):
+        if name not in clicks.columns:
+            raise ParameterError("clicks", f"columns {', '.join(clicks.columns) or 'none'}", "columns user and item")
+        ids = clicks[name]
+        if ids.dtype != pl.String and not ids.dtype.is_integer():
+            raise ParameterError("clicks", f"column {name!r} of type {ids.dtype}", "ids as text or whole numbers")
+        if ids.null_count():
+            raise ParameterError("clicks", f"no {name} in row {ids.is_null().arg_max()}", "an id in each row")
+    return clicks.select(pl.col("user", "item").cast(pl.String))
 
 
 def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_list, check_type
 from prismrec.evaluation import Comparison, compare, holm, parse_metric
 from prismrec.runs.run import Run
 from prismrec.types import Interactions
@@ -61,10 +61,16 @@ def compare_runs(
         InputError: there are fewer than two runs or evaluated users, the data of a run differ from those of the first
             one, or a metric or the split is unknown.
     """
+    runs = check_list("runs", runs, "a list of runs")
+    for run in runs:
+        check_type("runs", run, Run, "runs, from prismrec.train or Run.load")
     if len(runs) < 2:
         raise ParameterError("runs", f"{len(runs)}", "two or more")
     for number, run in enumerate(runs[1:], 2):
         check_same_data(runs[0], run, f"run {number}" if run.folder is None else str(run.folder))
+    metrics = check_list("metrics", metrics, "a list of metrics")
+    for metric in metrics:
+        check_type("metrics", metric, str, "metrics such as 'recall@20'")
     cutoffs = [parse_metric(metric)[1] for metric in metrics]
     evaluations = [run.evaluate(split, cutoffs=cutoffs) for run in runs]
     first = evaluations[0]
