@@ -47,8 +47,6 @@ def refit(
     Raises:
         InputError: the run had parts of the caller, the data set has other modalities, or `out` holds something else.
     """
-    check_type("run", run, Run, "a run, from prismrec.train or Run.load")
-    check_type("dataset", dataset, Dataset, "a Dataset, from prismrec.load or prismrec.dataset")
     _check(run, dataset)
     epochs = best_epoch(run.history, run.manifest.settings.metric)
     length = {"epochs": max(epochs, 1), "patience": max(epochs, 1)}
@@ -73,6 +71,8 @@ def refit(
 
 
 def _check(run: Run, dataset: Dataset) -> None:
+    check_type("run", run, Run, "a run, from prismrec.train or Run.load")
+    check_type("dataset", dataset, Dataset, "a Dataset, from prismrec.load or prismrec.dataset")
     custom = run.manifest.custom
     if custom is not None and (custom.sampler or custom.loss_terms):
         raise InputError("run", "a sampler or loss terms of the caller", "a run without them")
