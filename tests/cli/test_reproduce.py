@@ -37,6 +37,8 @@ def test_names_are_listed() -> None:
     printed = reproduce("--list").stdout
     assert "lgmrec-table2" in printed
     assert "LATTICE (MM" in printed
+    listed = json.loads(reproduce("--list", "--json").stdout)
+    assert [each["name"] for each in listed] == [name for name in table_names() if name in printed]
 
 
 def test_own_data_are_named_by_a_folder(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`prismrec reproduce`: a table or figure of a paper, computed and shown beside the published numbers."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +41,7 @@ Finished = Annotated[bool, typer.Option("--finished", help=_FINISHED_HELP)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help=_DRY_HELP)]
 Workers = Annotated[int | None, typer.Option("--workers", help=_WORKERS_HELP, min=1)]
 List = Annotated[bool, typer.Option("--list", help=_LIST_HELP)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results, or the list, as JSON and nothing else.")]
 
 
 def reproduce(
@@ -71,7 +72,7 @@ def reproduce(
     from prismrec.experiments.tables.report import check_packages
 
     if list_:
-        _list()
+        _list(as_json=as_json)
         return
     if not names:
         raise InputError("NAME", "none", "a name from `prismrec reproduce --list`")
@@ -149,13 +150,20 @@ def _print_forecasts(forecasts: "Sequence[Forecast]", *, as_json: bool) -> None:
         print_loads(each)
 
 
-def _list() -> None:
+def _list(*, as_json: bool) -> None:
     from rich.table import Table as RichTable
 
     from prismrec.cli.tables import print_table
     from prismrec.experiments.tables.library import all_tables
 
+    rows = [
+        (each.name, each.title, f"{each.paper.short}, {each.place}", list(each.paper.data)) for each in all_tables()
+    ]
+    if as_json:
+        names = ("name", "shows", "published_in", "data")
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        return
     shown = RichTable("name", "shows", "published in", "data sets")
-    for table in all_tables():
-        shown.add_row(table.name, table.title, f"{table.paper.short}, {table.place}", ", ".join(table.paper.data))
+    for *texts, data in rows:
+        shown.add_row(*texts, ", ".join(data))
     print_table(shown)
