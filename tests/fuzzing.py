@@ -93,14 +93,19 @@ def _time_limit(words: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory_limit() -> Iterator[None]:
-    """Let allocations fail if the process needs more memory than it has now and the limit."""
+    """Let allocations fail if the process needs more memory than it has now and the limit.
+
+    Commands lower the limit of the data segment themselves; the next case gets the one before.
+    """
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
+    data = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+        resource.setrlimit(resource.RLIMIT_DATA, data)
 
 
 def write_shop(root: Path) -> None:
