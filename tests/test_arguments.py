@@ -26,6 +26,12 @@ from prismrec.runs.bulk import BulkRequest, write_recommendations
 TWO = Settings(epochs=2)
 
 
+@pytest.fixture(autouse=True)
+def _folder_for_odd_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths among odd arguments, such as "x", belong to the test."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     draw = np.random.default_rng(0)
@@ -151,10 +157,7 @@ MAKERS: dict[str, tuple[Callable[..., object], Sequence[str]]] = {
 @pytest.mark.parametrize(
     ("maker", "parameter"), [(name, parameter) for name, (_, parameters) in MAKERS.items() for parameter in parameters]
 )
-def test_an_odd_argument_is_taken_or_refused_in_one_line(
-    maker: str, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_odd_argument_is_taken_or_refused_in_one_line(maker: str, parameter: str, tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     pl.DataFrame(CLICKS).write_csv(tmp_path / "shop" / "interactions.csv")
     make = MAKERS[maker][0]
@@ -180,14 +183,13 @@ class _StopError(Exception):
 
 @pytest.mark.parametrize("parameter", TUNE)
 def test_an_odd_argument_of_tune_is_taken_or_refused_in_one_line(
-    parameter: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parameter: str, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No trial runs: what matters is what happens before the first one."""
 
     def stop(*_args: object, **_kwargs: object) -> None:
         raise _StopError
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("prismrec.experiments.search.Search.open", stop)
     usual: dict[str, Any] = {"model": "MF-BPR", "dataset": data, "folder": "search", "settings": TWO, "trials": 1}
 
@@ -203,10 +205,7 @@ TRAIN = ["dataset", "config", "settings", "out", "resume", "overwrite", "init", 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("parameter", TRAIN)
-def test_an_odd_argument_of_train_is_taken_or_refused_in_one_line(
-    parameter: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_odd_argument_of_train_is_taken_or_refused_in_one_line(parameter: str, data: Dataset) -> None:
     usual: dict[str, Any] = {"model": "MF-BPR", "dataset": data, "settings": Settings(epochs=1)}
     refuse_or_take(lambda value: prismrec.train(**(usual | {parameter: value})))
 
@@ -216,9 +215,8 @@ BULK = {"k": 10, "seen": False, "unknown": None, "columns": ()}
 
 @pytest.mark.parametrize("parameter", [*BULK, "out", "shard", "engine"])
 def test_an_odd_argument_of_bulk_lists_is_taken_or_refused_in_one_line(
-    run: Run, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, parameter: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     usual: dict[str, Any] = {"run": run, "out": tmp_path / "lists.parquet", "request": BulkRequest()}
 
     def ask(value: Any) -> None:
@@ -245,10 +243,7 @@ QUESTIONS: dict[str, tuple[dict[str, object], Sequence[str]]] = {
 @pytest.mark.parametrize(
     ("question", "parameter"), [(name, each) for name, (_, parameters) in QUESTIONS.items() for each in parameters]
 )
-def test_an_odd_argument_of_a_run_is_taken_or_refused_in_one_line(
-    run: Run, question: str, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_odd_argument_of_a_run_is_taken_or_refused_in_one_line(run: Run, question: str, parameter: str) -> None:
     usual = QUESTIONS[question][0]
     refuse_or_take(lambda value: getattr(run, question)(**(usual | {parameter: value})))
 
@@ -288,9 +283,8 @@ def test_clicks_without_ids_are_refused(
 
 @pytest.mark.parametrize("parameter", ["run", "dataset", "out"])
 def test_an_odd_argument_of_refit_is_taken_or_refused_in_one_line(
-    run: Run, data: Dataset, tmp_path: Path, parameter: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, data: Dataset, tmp_path: Path, parameter: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     refuse_or_take(lambda value: refit(**{"run": run, "dataset": data, "out": tmp_path / "new", parameter: value}))
 
 
@@ -303,10 +297,7 @@ ENCODE = ["source", "text", "image", "encoders", "name", "normalise", "file_form
 
 
 @pytest.mark.parametrize("parameter", ENCODE)
-def test_an_odd_argument_of_encode_is_taken_or_refused_in_one_line(
-    parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_odd_argument_of_encode_is_taken_or_refused_in_one_line(parameter: str, tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     pl.DataFrame({"item_id": ["a", "b"], "title": ["red mug", "blue lamp"]}).write_csv(tmp_path / "shop" / "items.csv")
     usual: dict[str, Any] = {"source": "shop", "text": ["title"], "encoders": {"text": "tfidf"}}

@@ -149,7 +149,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def place(source: Path, target: Path) -> None:
-    """Put a file at `target` too, in place of what is there: as a hard link if the file system can, else as a copy.
+    """Replace `target` by a hard link to a file, or by a copy if the file system has no hard links.
 
     Raises:
         InputError: the file cannot be read or written.

@@ -19,8 +19,8 @@ _MOST_FLUSHED = 1000
 def private_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, on the same file system, so that its contents can be renamed to `path`.
 
-    Its path is absolute: polars takes a relative path that begins with "~" for one in the home folder. The process
-    locks it, and removes those that nobody locks, which killed processes left.
+    The path is absolute, because polars expands a "~" at the beginning of a relative path. The folder is locked while
+    it is in use. Unlocked temporary folders beside it, left by killed processes, are removed first.
     """
     _remove_stale(path.parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent.absolute()))

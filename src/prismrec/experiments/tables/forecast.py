@@ -93,7 +93,7 @@ def forecast(
 ) -> Forecast:
     """Count what is left of a table, and estimate its time and memory.
 
-    The time of a model with finished trainings is their mean time. Other models are measured on up to six epochs.
+    A model with finished trainings is expected to take their mean time. Any other model is timed on up to six epochs.
 
     Args:
         table: the table.
@@ -112,7 +112,7 @@ def forecast(
     work.add(entries)
     loads, settings = [], None
     for group in _groups(entries):
-        loads.append(_load(group, work, tell if measured else None, measured=measured))
+        loads.append(_load(group, work, tell, measured=measured))
         settings = next((cell.settings for entry in group for cell in entry.cells), settings)
     epochs = (0, 0) if settings is None else numbers_of_epochs(settings)
     return Forecast(table.name, tuple(loads), epochs, available_memory())
