@@ -7,12 +7,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from prismrec.data.readers.boundary import exists, printable
+from prismrec.data.readers.boundary import LARGEST_RECORD, exists, printable
 from prismrec.errors import parse_json
 
 FILE = "import.json"
-_MOST_BYTES = 1 << 24
-"""A larger file is another program's."""
 _FORMAT = "prismrec import 1"
 
 
@@ -84,7 +82,7 @@ class ImportRecord:
 def read_import(folder: Path) -> ImportRecord | None:
     """What `import.json` in a folder says; None if no import wrote the folder."""
     path = folder / FILE
-    if not exists(path) or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+    if not exists(path) or not path.is_file() or path.stat().st_size > LARGEST_RECORD:
         return None
     try:
         content = parse_json(path.read_text(encoding="utf-8"))

@@ -26,6 +26,8 @@ _STDERR_LOCK = threading.Lock()
 _EVERY_ERROR = (Exception, pl.exceptions.PanicException)
 LIBRARY_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeError)
 """Errors of polars and of text, which our own code does not raise by mistake."""
+LARGEST_RECORD = 1 << 24
+"""Largest size of an `import.json` or a manifest, in bytes. Larger files belong to other programs."""
 
 
 @contextmanager

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 
-from prismrec.data.readers.boundary import exists, foreign_errors, require_file
+from prismrec.data.readers.boundary import LARGEST_RECORD, exists, foreign_errors, require_file
 from prismrec.data.readers.raw import RawFeatures
 from prismrec.errors import InputError
 from prismrec.provenance import ENDINGS, ContentKind, Encoding, FeatureManifest, State, hash_rows
 from prismrec.types import FloatArray
 
 _MANIFEST = "a manifest as `prismrec features` writes it; delete it if the features are from elsewhere"
-_MOST_BYTES = 1 << 24
 _NAMES: dict[ContentKind, str] = {"image": "pictures", "audio": "sounds", "video": "videos"}
 
 
@@ -46,7 +45,7 @@ def read_manifest(features: Path) -> FeatureManifest | None:
         return None
     require_file(path)
     with foreign_errors(path, _MANIFEST):
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > LARGEST_RECORD:
             raise InputError(path, f"{path.stat().st_size:,} bytes", _MANIFEST)
         return FeatureManifest.model_validate_json(path.read_text(encoding="utf-8"))
 
