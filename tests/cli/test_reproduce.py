@@ -34,11 +34,9 @@ def test_a_first_look_at_each_table_takes_seconds(name: str, tmp_path: Path) -> 
 
 
 def test_names_are_listed() -> None:
-    printed = reproduce("--list").stdout
-    assert "lgmrec-table2" in printed
-    assert "LATTICE (MM" in printed
+    assert "LATTICE (MM" in reproduce("--list").stdout
     listed = json.loads(reproduce("--list", "--json").stdout)
-    assert [each["name"] for each in listed] == [name for name in table_names() if name in printed]
+    assert [each["name"] for each in listed] == table_names()
 
 
 def test_own_data_are_named_by_a_folder(tmp_path: Path) -> None:

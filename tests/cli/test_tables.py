@@ -1,5 +1,7 @@
 """Tables that commands print."""
 
+import json
+
 import pytest
 from rich.table import Table
 from typer.testing import CliRunner
@@ -46,6 +48,16 @@ def test_tables_of_commands_are_whole_in_a_pipe(words: list[str], monkeypatch: p
     assert rows
     assert all(line.removeprefix("│").lstrip(" ")[:1] not in ("", "│") for line in rows), "a cell goes over two lines"
     assert result.stdout == CliRunner().invoke(app, words, env={"COLUMNS": "5000"}).stdout
+
+
+@pytest.mark.parametrize("words", _tables(), ids=" ".join)
+def test_names_stay_whole_on_a_narrow_terminal(words: list[str]) -> None:
+    described = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    if "hyperparameters" in described:
+        described = described["hyperparameters"]
+    names = [each["name"] for each in described] if isinstance(described, list) else list(described)
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "80"}).stdout
+    assert set(names) <= {line.removeprefix("│").partition("│")[0].strip() for line in shown.splitlines()}
 
 
 @pytest.mark.parametrize("text", ["[red]a[/red]", "\x1b[0m\u202e", "[/b]"])

@@ -77,9 +77,9 @@ def _limits(facts: dict[str, Any]) -> str:
 def _show_all(described: dict[str, dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from prismrec.cli.tables import print_table
+    from prismrec.cli.tables import name_column, print_table
 
-    table = Table("model", "modalities", "paper", "idea")
+    table = Table(name_column("model", described), "modalities", "paper", "idea")
     for name, facts in described.items():
         table.add_row(name, facts["modalities"], facts["paper"], facts["idea"])
     print_table(table)
@@ -89,14 +89,14 @@ def _show_one(facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from prismrec.cli.tables import literal, print_table
+    from prismrec.cli.tables import literal, name_column, print_table
 
     console = Console(highlight=False)
     console.print(f"[bold]{facts['name']}[/bold] ({facts['paper']})")
     for line in (facts["idea"], f"modalities: {facts['modalities']}", f"cost of a step: {facts['cost']}"):
         console.print(line, markup=False, soft_wrap=not console.is_terminal)
-    table = Table("hyperparameter", "default", "limits", "grid", "meaning")
-    table.columns[0].no_wrap = True
+    names = name_column("hyperparameter", facts["hyperparameters"])
+    table = Table(names, "default", "limits", "grid", "meaning")
     for name, field in facts["hyperparameters"].items():
         grid = ", ".join(map(str, field["grid"]))
         cells = [str(field["default"]), field["limits"], grid, field["meaning"]]

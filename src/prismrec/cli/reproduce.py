@@ -153,17 +153,18 @@ def _print_forecasts(forecasts: "Sequence[Forecast]", *, as_json: bool) -> None:
 def _list(*, as_json: bool) -> None:
     from rich.table import Table as RichTable
 
-    from prismrec.cli.tables import print_table
+    from prismrec.cli.tables import name_column, print_table
     from prismrec.experiments.tables.library import all_tables
 
     rows = [
         (each.name, each.title, f"{each.paper.short}, {each.place}", list(each.paper.data)) for each in all_tables()
     ]
     if as_json:
-        names = ("name", "shows", "published_in", "data")
-        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        keys = ("name", "shows", "published_in", "data")
+        typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
         return
-    shown = RichTable("name", "shows", "published in", "data sets")
+    names = name_column("name", [row[0] for row in rows])
+    shown = RichTable(names, "shows", "published in", "data sets")
     for *texts, data in rows:
         shown.add_row(*texts, ", ".join(data))
     print_table(shown)

@@ -204,9 +204,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 def _show_all(described: dict[str, dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from prismrec.cli.tables import print_table
+    from prismrec.cli.tables import name_column, print_table
 
-    table = Table("name", "title", "value", "parts", "download")
+    table = Table(name_column("name", described), "title", "value", "parts", "download")
     for name, facts in described.items():
         parts = f"{len(facts['parts'])}" if facts["parts"] else ""
         how = "by hand" if facts["by hand"] else "fetch"

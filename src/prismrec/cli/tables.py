@@ -1,13 +1,13 @@
 """Tables that several commands print."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prismrec.errors import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Column, Table
 
 _WIDEST = 10**6
 """Columns of text of the widest table in a pipe or a file."""
@@ -18,6 +18,14 @@ def literal(text: str) -> str:
     from rich.markup import escape
 
     return escape(printable(text))
+
+
+def name_column(header: str, names: Iterable[str]) -> "Column":
+    """A column of names to type again, which stay whole on a narrow terminal."""
+    from rich.cells import cell_len
+    from rich.table import Column
+
+    return Column(header, min_width=max(map(cell_len, names), default=0))
 
 
 def print_table(table: "Table", *, markup: bool = True) -> None:
