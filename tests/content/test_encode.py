@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from prismrec.content import encode, encode_like
@@ -52,6 +53,16 @@ def test_readers_find_the_features_in_the_order_of_the_items(folder, file_format
         np.testing.assert_allclose(row_of(dataset, "image", item), picture, rtol=1e-6)
     assert dataset.encodings["image"].manifest == encoded.manifest
     assert not any("not read" in note for note in dataset.notes)
+
+
+def test_one_process_at_a_time_writes_features_of_a_name(folder):
+    (folder / "features").mkdir()
+    with FileLock(folder / "features" / ".image.lock"), pytest.raises(InputError, match="another process"):
+        encode_pictures(folder)
+    assert not (folder / "features" / "image.safetensors").exists()
+    with FileLock(folder / "features" / ".other.lock"):
+        encode_pictures(folder)
+    assert not (folder / "features" / ".image.lock").exists()
 
 
 def test_everything_is_encoded_without_being_named(folder):

@@ -243,7 +243,7 @@ def test_a_training_that_is_refused_in_its_first_epoch_leaves_the_folder_to_the_
 ) -> None:
     out = short if overwrite else tmp_path / "new"
     before = sorted(out.rglob("*"))
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="lower learning_rate"):
         prismrec.train(
             "MF-BPR", shop, {"learning_rate": 1e38}, Settings(epochs=2, device="cpu"), out=out, overwrite=overwrite
         )

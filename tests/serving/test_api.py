@@ -162,7 +162,16 @@ def test_what_cannot_be_answered_is_a_422_that_says_why(
     assert_problem(post(client, path, **body), 422, *words)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"nonsense", b'{"users": ["u01"], "k": NaN}'])
+DEEP = b'{"users": ' + b"[" * 9000 + b"]" * 9000 + b"}"
+LONG_NUMBER = b'{"users": ["u01"], "k": ' + b"9" * 9000 + b"}"
+HALF_A_PAIR = b'{"users": ["\\ud800"]}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff\xfe", b"nonsense", b'{"users": ["u01"], "k": NaN}', DEEP, LONG_NUMBER, HALF_A_PAIR],
+    ids=lambda body: repr(body[:24]),
+)
 def test_bodies_that_are_not_json_are_refused(client: TestClient, body: bytes) -> None:
     answer = client.post("/api/recommend", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)

@@ -16,8 +16,8 @@ from prismrec.testing import toy_features, toy_interactions
 from prismrec.training import (
     Callback,
     CheckpointFolder,
+    DivergenceError,
     EpochEnd,
-    NonFiniteLossError,
     Trained,
     TrainingStart,
     fit,
@@ -208,8 +208,15 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_epoch() -> None
     model = lgmrec()
     with torch.no_grad():
         model.projections[0][0, 0] = float("nan")
-    with pytest.raises(NonFiniteLossError, match=r"loss term 'bpr', epoch 1: found nan.*learning_rate"):
+    with pytest.raises(DivergenceError, match=r"loss term 'bpr', epoch 1: found nan.*learning_rate"):
         train(model)
+
+
+@pytest.mark.parametrize("learning_rate", [1e38, 1e30])
+def test_weights_spoiled_by_the_last_step_of_an_epoch_are_reported(learning_rate: float) -> None:
+    config = MFBPR.Config(embedding_size=6, batch_size=10_000, learning_rate=learning_rate)
+    with pytest.raises(DivergenceError, match=r"weights, epoch 1: found .*learning_rate"):
+        train(MFBPR(toy_interactions(), {}, config), epochs=1)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -31,7 +31,7 @@ from prismrec.content.reading import values_of
 from prismrec.content.registry import require_decoder
 from prismrec.content.videos import VIDEO_POOLING
 from prismrec.errors import InputError, ParameterError, check_choice, check_type
-from prismrec.files import make_folder, write_text
+from prismrec.files import file_lock, make_folder, write_text
 from prismrec.provenance import Encoding, FeatureManifest, State
 from prismrec.records import Normalisation
 
@@ -100,20 +100,34 @@ def encode_modality(
         like: features to be comparable with; what their encoder learned and their normalisation are used.
 
     Raises:
-        InputError: no content can be encoded, the encoder is not that of `like`, or a file cannot be written.
+        InputError: no content can be encoded, the encoder is not that of `like`, a file cannot be written, or another
+            process writes features of this name.
     """
     require_decoder(contents.kind)
     files = FeatureFiles(folder / "features", name)
-    earlier = refuse_other_files(files)
+    refuse_other_files(files)
     for place in (files.folder, files.folder / ".cache", files.state.parent):
         make_folder(place)
+    with file_lock(files.lock, files.rows(options.file_format)):
+        return _encode_files(folder, files, contents, encoder, options, like)
+
+
+def _encode_files(
+    folder: Path,
+    files: FeatureFiles,
+    contents: Contents,
+    encoder: Encoder,
+    options: EncodeOptions,
+    like: Encoding | None,
+) -> Encoded:
+    earlier = refuse_other_files(files)
     notes = list(contents.notes)
     if isinstance(encoder, FittedEncoder):
         notes += _fit(encoder, contents, files, options, like)
     if like is not None:
         _refuse_mixture(encoder, like.manifest)
     with Cache(files.folder / ".cache" / f"{_identity(encoder)}.sqlite", encoder.width) as cache:
-        outcome = encode_all(contents, encoder, cache, options.workers, _report(name, options))
+        outcome = encode_all(contents, encoder, cache, options.workers, _report(files.name, options))
         rows = Rows(outcome.keys, len(contents.ids), cache)
         if not len(rows):
             raise _nothing_encoded(folder, contents, outcome)
@@ -124,7 +138,7 @@ def encode_modality(
         path = files.rows(options.file_format)
         digest = write_rows(path, present, rows, encoder.width, options.file_format)
     write_report(files.report, contents, outcome, folder)
-    manifest = _manifest(name, contents, encoder, options, outcome, digest, learned)
+    manifest = _manifest(files.name, contents, encoder, options, outcome, digest, learned)
     write_text(files.manifest, manifest.model_dump_json(indent=2) + "\n")
     for other in {*earlier, files.state} - {path, files.state if learned else path}:
         other.unlink(missing_ok=True)

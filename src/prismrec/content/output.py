@@ -55,6 +55,11 @@ class FeatureFiles:
         """What a fitted encoder has learned, and statistics of the columns."""
         return self.folder / "encoders" / f"{self.name}.safetensors"
 
+    @property
+    def lock(self) -> Path:
+        """Held by the process that writes the files."""
+        return self.folder / f".{self.name}.lock"
+
     def rows(self, file_format: FileFormat) -> Path:
         """The features."""
         return self.folder / f"{self.name}.{file_format}"

@@ -1,6 +1,5 @@
 """The one training loop, for all models."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,16 +28,13 @@ from prismrec.training.checkpoint import (
     restore_optimizer_state,
 )
 from prismrec.training.custom import CheckedSampler, CustomParts, LossTerm, Start, TripletSampler, custom_terms
+from prismrec.training.divergence import check_loss, check_weights
 from prismrec.training.optimizer import Adam
 from prismrec.training.sampling import Sampler
 from prismrec.training.signals import HeldSignals
 from prismrec.types import Embeddings, Interactions, Triplets
 
 Validate = Callable[[Embeddings], Mapping[str, float]]
-
-
-class NonFiniteLossError(InputError):
-    """A loss term became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def fit(
     Raises:
         InputError: the device is not available, there is no negative to draw, a batch of `sampler` or a term of
             `loss_terms` cannot be used, or the checkpoint is damaged.
-        NonFiniteLossError: a loss term became NaN or infinite.
+        DivergenceError: a loss term or a weight became NaN, infinite or too large.
     """
     warn_of_excess_threads(torch.get_num_threads())
     device = pick_device(settings.device)
@@ -112,10 +108,10 @@ class _Run:
         self.stop_request: str | None = None  # the reason of a callback
         # A term of the caller may make the host wait for the GPU, which cannot be recorded.
         self.recorder = StepRecorder(device, record=model.repeats_steps and not custom.loss_terms)
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.trains = bool(trained)
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.trains = bool(self.trained)
         if self.trains:
-            self.optimizer = _optimizer(model, trained)
+            self.optimizer = _optimizer(model, self.trained)
             self.sampler = _sampler(train, model, device, custom.sampler)
 
     def run(self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList) -> Trained:
@@ -242,10 +238,8 @@ class _Run:
             batches += 1
         self.optimizer.apply_deferred_steps()
         means = {name: float(total) / batches for name, total in self.loss_sums.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                expected = "a finite number: try a lower learning_rate, or features of smaller scale"
-                raise NonFiniteLossError(f"loss term {name!r}, epoch {epoch + 1}", str(mean), expected)
+        check_loss(means, epoch + 1)
+        check_weights(self.trained, epoch + 1)
         return means
 
     def _step(self, batch: Triplets) -> None:

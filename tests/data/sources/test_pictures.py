@@ -4,6 +4,7 @@ import csv
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from prismrec.content import encode
 from prismrec.data.sources import fetch_pictures
@@ -64,6 +65,14 @@ def test_a_later_call_asks_only_for_what_is_missing(shop, site):
     assert [request["path"] for request in site.requests[before:]] != []
     assert {request["path"] for request in site.requests[before:]} == {"/page.jpg", "/gone.jpg"}
     assert images(shop)["d"] == "images/d.jpg"
+
+
+def test_one_process_at_a_time_downloads_pictures_into_a_folder(shop):
+    (shop / "images").mkdir()
+    with FileLock(shop / "images" / ".lock"), pytest.raises(InputError, match="another process"):
+        fetch_pictures(shop, wait=0)
+    fetch_pictures(shop, wait=0)
+    assert not (shop / "images" / ".lock").exists()
 
 
 def test_a_cut_picture_is_asked_for_again(shop, site):

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from prismrec.data.check import listed
 from prismrec.data.readers.boundary import entries, exists, foreign_errors
 from prismrec.data.sources.web import CUTS, CutError, open_url
 from prismrec.errors import InputError, ParameterError
-from prismrec.files import make_folder, replacing, scan_stored
+from prismrec.files import file_lock, make_folder, replacing, scan_stored, write_text
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures that were requested, and the number of all that are missing."""
@@ -66,15 +67,24 @@ def fetch_pictures(
         wait: seconds before the second attempt.
 
     Raises:
-        InputError: no item table; or the first addresses give no picture at all.
+        InputError: no item table; the first addresses give no picture at all; a file cannot be written; another process
+            downloads pictures into the folder.
         ParameterError: the item table lacks the column, or `workers` is below 1.
     """
     if workers < 1:
         raise ParameterError("workers", str(workers), "a whole number from 1 on")
     table = Path(folder) / "items.parquet"
-    items = _item_table(table, column)
     images = Path(folder) / "images"
+    _item_table(table, column)
     make_folder(images)
+    with file_lock(images / ".lock", images):
+        return _fetch(table, column, images, workers, wait, progress)
+
+
+def _fetch(
+    table: Path, column: str, images: Path, workers: int, wait: float, progress: Progress | None
+) -> PictureCounts:
+    items = _item_table(table, column)
     there = {path.stem: path.name for path in entries(images) if path.suffix in _KINDS.values()}
     present = sum(_stem(identifier) in there for identifier in items["item_id"])
     wanted = [
@@ -198,7 +208,8 @@ def _write_failures(path: Path, failures: list[Failure]) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["item_id", "address", "reason"])
-        writer.writerows([(each.item, each.address, each.reason) for each in failures])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["item_id", "address", "reason"])
+    writer.writerows([(each.item, each.address, each.reason) for each in failures])
+    write_text(path, text.getvalue())
