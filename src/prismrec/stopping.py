@@ -70,7 +70,7 @@ class Ending:
         if self.reason == "no_improvement":
             text = f"stopped after epoch {self.epochs}: no better validation {metric} since epoch {self.best_epoch}"
         elif self.reason == "epoch_limit":
-            text = f"reached the limit of {self.epochs} epochs"
+            text = f"reached the limit of {self.epochs} epoch{'s' * (self.epochs != 1)}"
         elif self.reason == "callback":
             text = f"stopped after epoch {self.epochs} by a callback" + (f": {self.stop}" if self.stop else "")
         else:
