@@ -249,9 +249,16 @@ WITH_IDS = {
     "npz with objects": (
         "image.npz",
         {"ids": IDS.astype(object), "features": ONES},
-        "",
+        ", array 'ids'",
         "Python objects, which are never loaded",
         "ids.astype(str)",
+    ),
+    "npz with objects for features": (
+        "image.npz",
+        {"ids": IDS, "features": ONES.astype(object)},
+        ", array 'features'",
+        "Python objects, which are never loaded",
+        "features.astype('float32')",
     ),
     "ids that are numbers with a point": (
         "image.npz",

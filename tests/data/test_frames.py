@@ -4,7 +4,9 @@ import multiprocessing
 import operator
 import pickle
 import re
+from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 
 import numpy as np
 import pandas as pd
@@ -243,7 +245,7 @@ def test_a_sparse_matrix_is_a_data_set():
         (([(1, 2), ("1", 3)],), r"row 1 .*found user id '1' \(str\) beside 1 \(int\), which is the same as text"),
         (([([1], 2)],), r"row 0 .*found user id \[1\] \(list\); expected an id that is hashable"),
         (({"user": ["a\0"], "item": ["b"]},), "without NUL characters"),
-        (({"user": ["\ud800"], "item": ["b"]},), "interactions: found unreadable content"),
+        (({"user": ["\ud800"], "item": ["b"]},), r"interactions\['user'\]: found unreadable content"),
         ((CLICKS | {"label": TIMES % 2},), r"column 'label': .*columns=ColumnNames\(split='label'\) if it is the spl"),
         ((pd.DataFrame(columns=["user", "item"]),), "interactions: found no row"),
         ((pd.DataFrame([[1, 2, 3]], columns=["user", "item", "item"]),), "column 'item' twice"),
@@ -259,6 +261,12 @@ def test_a_sparse_matrix_is_a_data_set():
         ((CLICKS, CATALOG, {"image": ([1, 1], MATRIX[:2])}), r"image'\], row 1 \(from 0\), .*found item '1' a sec"),
         ((CLICKS, CATALOG, {"image": ([1, 2], MATRIX[:2])}), r"found 2 items such as '1', none with an interaction"),
         ((CLICKS, CATALOG, {"image": (list(map(str, CATALOG["item_id"])), MATRIX)}), "which is the same as text"),
+        ((CLICKS, CATALOG, {"image": None}), r"features\['image'\]: found None; expected a matrix"),
+        ((CLICKS, CATALOG, {"image": ([1, 2, 3], MATRIX[:2])}), r"found 2 rows; expected 3 rows, one for each id"),
+        ((CLICKS, CATALOG, {"a\nb": MATRIX}), r"features: found a modality called 'a\\nb'"),
+        ((CLICKS, CATALOG, {"\ud800": MATRIX}), "features: found a modality called"),
+        ((pd.DataFrame(CLICKS).set_index(["user", "item", "timestamp"]),), "found no column, only a row index"),
+        (({"user": USERS, "item": ITEMS, "split": [0, "test"] * 200},), r"column 'split': found type Object"),
         ((CLICKS, CATALOG, {"a/b": MATRIX}), "features: found a modality called 'a/b'"),
         ((CLICKS, CATALOG, MATRIX), "features: found an object of type ndarray"),
         ((CLICKS, CATALOG, [MATRIX]), "features: found an object of type list; expected a dict"),
@@ -293,9 +301,11 @@ def test_parameters_are_checked_as_those_of_load(parameters, message):
     [
         (np.eye(3), {}, "matrix: found an object of type ndarray; expected a sparse matrix"),
         (sp.csr_matrix(np.diag([1, np.nan, 1])), {}, "matrix: found an entry that is NaN"),
+        (sp.coo_array(np.ones(4)), {}, "matrix: found a matrix of float64 with 1 dimensions"),
+        (sp.csr_matrix(np.eye(3) * 1j), {}, "matrix: found a matrix of complex128"),
         (sp.csr_matrix(np.eye(3)), {"users": ["a"]}, r"users: found 1 ids; expected 3, for a matrix of shape \(3, 3\)"),
         (sp.csr_matrix(np.eye(3)), {"items": range(4)}, "items: found 4 ids"),
-        (sp.csr_matrix((3, 3)), {}, "found no row"),
+        (sp.csr_matrix((3, 3)), {}, r"matrix: found no entry that is not 0 \(shape \(3, 3\)\)"),
     ],
 )
 def test_a_sparse_matrix_is_checked(matrix, parameters, message):
@@ -338,3 +348,48 @@ def test_recommendations_and_embeddings_leave_for_other_libraries():
     assert set(frame["item"]) <= set(CATALOG["item_id"])
     assert frame.merge(pd.DataFrame(CATALOG), left_on="item", right_on="item_id").shape[0] == len(frame)
     assert run.embeddings.items.numpy().shape == (20, 64)
+
+
+def test_structured_arrays_of_numpy_are_tables():
+    clicks = np.array(list(zip(USERS, ITEMS, strict=True)), dtype=[("user", "i8"), ("item", "i8")])
+    assert prismrec.dataset(clicks).fingerprint == prismrec.dataset({"user": USERS, "item": ITEMS}).fingerprint
+
+
+@pytest.mark.parametrize("ids", [pa.array, lambda ids: pa.chunked_array([ids[:3], ids[3:]]), pd.Index, pd.Series])
+def test_ids_alone_are_a_column_of_any_library(ids):
+    assert len(prismrec.dataset(CLICKS, ids(CATALOG["item_id"])).items) == 20
+
+
+@pytest.mark.parametrize("sparse", [sp.csr_array, sp.csc_array, sp.coo_array, sp.dok_array, sp.lil_array, sp.bsr_array])
+def test_sparse_features_of_every_kind_are_matrices(sparse):
+    data = prismrec.dataset(CLICKS, CATALOG, {"image": sparse(MATRIX)})
+    np.testing.assert_array_equal(data.features["image"], MATRIX)
+
+
+@dataclass(frozen=True)
+class Key:
+    """An id that polars would take for a row of numbers."""
+
+    number: int
+
+
+def test_objects_that_polars_would_convert_stay_ids():
+    data = prismrec.dataset({"user": [Key(int(user)) for user in USERS], "item": ITEMS})
+    assert data.users.id(data.users.number(Key(40))) == Key(40)
+
+
+def test_members_of_an_enum_are_refused_as_polars_takes_their_values():
+    color = Enum("Color", "RED BLUE")
+    with pytest.raises(InputError, match=r"interactions\['user'\]: found members of 'Color'"):
+        prismrec.dataset({"user": [color.RED, color.BLUE] * 200, "item": ITEMS})
+
+
+@pytest.mark.parametrize("array", ["indices", "indptr"])
+@pytest.mark.parametrize("value", [-3, 99])
+def test_numbers_beyond_the_shape_of_a_sparse_matrix_are_refused(array, value):
+    matrix = sp.csr_array(MATRIX)
+    getattr(matrix, array)[1] = value
+    with pytest.raises(InputError, match="matrix: found unreadable content"):
+        prismrec.from_csr(matrix)
+    with pytest.raises(InputError, match=r"features\['image'\]: found unreadable content"):
+        prismrec.dataset(CLICKS, CATALOG, {"image": matrix})

@@ -1,6 +1,8 @@
 """Tables and matrices of other libraries as polars tables and NumPy arrays. None of these libraries is imported."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import polars as pl
 from scipy.sparse import issparse
 from torch import Tensor
 
+from prismrec.data import check
 from prismrec.data.readers.boundary import foreign_errors, quiet_panics
 from prismrec.data.readers.npy import to_array
 from prismrec.data.readers.tabular import Table
@@ -21,11 +24,16 @@ _BASIC = {str, int, float, bool}
 
 def is_table(value: object) -> bool:
     """Whether the value has named columns."""
-    if isinstance(value, pl.Series) or (_is_pandas(value) and not hasattr(value, "columns")):
+    if isinstance(value, pl.Series) or is_sparse(value) or (_is_pandas(value) and not hasattr(value, "columns")):
         return False
-    return isinstance(value, pl.DataFrame | pl.LazyFrame | Mapping) or any(
-        hasattr(value, name) for name in ("columns", "__arrow_c_stream__")
-    )
+    if isinstance(value, pl.DataFrame | pl.LazyFrame | Mapping) or hasattr(value, "columns") or _has_fields(value):
+        return True
+    return hasattr(value, "__arrow_c_stream__") and not hasattr(value, "chunks")  # chunks: one column of Arrow
+
+
+def _has_fields(value: object) -> bool:
+    """Whether the value is a structured array of NumPy."""
+    return isinstance(value, np.ndarray) and value.dtype.names is not None
 
 
 def is_sparse(value: object) -> bool:
@@ -45,6 +53,9 @@ def to_table(value: Any, where: str) -> Table:
     """
     with foreign_errors(where, _TABLE), quiet_panics():
         frame = _to_frame(value, where)
+    if not frame.width:
+        found = "no column, only a row index" if _is_pandas(value) else "no column"
+        raise InputError(where, found, f"{_TABLE}; reset_index() of pandas makes its row index a column")
     if frame.is_empty():
         raise InputError(where, "no row", "at least one row")
     return Table(Path(where), frame, in_memory=True)
@@ -58,6 +69,9 @@ def _to_frame(value: Any, where: str) -> pl.DataFrame:
     if _is_pandas(value):
         names = list(value.columns)
         columns = [value.iloc[:, position] for position in range(len(names))]
+    elif _has_fields(value):
+        names = list(value.dtype.names)
+        columns = [value[name] for name in names]
     elif isinstance(value, Mapping):
         names = list(value)
         columns = list(value.values())
@@ -101,7 +115,11 @@ def to_series(values: Any, where: str) -> pl.Series:
             values = values.tolist()
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
             raise InputError(where, f"an object of type {type(values).__name__}", "a column: an array or a list")
-        return _from_objects([None if _is_missing(value) else value for value in values])
+        objects = [None if _is_missing(value) else value for value in values]
+        enums = {type(value) for value in objects if isinstance(value, Enum) and not isinstance(value, int | str)}
+        if enums:  # polars would take their values
+            raise InputError(where, f"members of {check.listed(kind.__name__ for kind in enums)}", "values of no Enum")
+        return _from_objects(objects)
 
 
 def _with_known_unit(times: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -118,12 +136,19 @@ def _from_objects(values: list[Any]) -> pl.Series:
     kinds = {type(value) for value in values} - {type(None)}
     if len(kinds) > 1 and not kinds <= {int, float}:
         return pl.Series(values, dtype=pl.Object)
-    if kinds <= _BASIC or not any(issubclass(kind, tuple | frozenset) for kind in kinds):
+    if kinds <= _BASIC or not any(map(_stays_an_object, kinds)):
         try:
             return pl.Series(values)
+        except UnicodeError:
+            raise
         except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
             pass
     return pl.Series(values, dtype=pl.Object)
+
+
+def _stays_an_object(kind: type) -> bool:
+    """Whether polars would turn objects of this type into others, so that an id would not come back as it was given."""
+    return issubclass(kind, tuple | frozenset) or is_dataclass(kind) or hasattr(kind, "model_fields")
 
 
 def to_matrix(values: Any, where: str) -> npt.NDArray[Any]:
@@ -136,10 +161,23 @@ def to_matrix(values: Any, where: str) -> npt.NDArray[Any]:
         if isinstance(values, Tensor):
             return to_array(values)
         if is_sparse(values):
-            return values.toarray()
+            return checked_sparse(values).toarray()
         if np.ma.is_masked(values):
             raise InputError(where, "masked entries", "a number in each; leave an item's row out to have it filled")
         return np.asarray(values)
+
+
+def checked_sparse(matrix: Any) -> Any:
+    """A sparse matrix whose row and column numbers are within its shape.
+
+    SciPy trusts them: wrong ones would read and write beyond its arrays.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)
+    return matrix
 
 
 def refuse_objects(table: Table) -> None:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from prismrec.data import check
 from prismrec.data.build import Fill, build, protocol_of
-from prismrec.data.columnar import is_sparse, is_table, refuse_objects, to_matrix, to_table
+from prismrec.data.columnar import checked_sparse, is_sparse, is_table, refuse_objects, to_matrix, to_table
 from prismrec.data.dataset import Dataset
 from prismrec.data.given_ids import IdColumn, TextIds
 from prismrec.data.readers.boundary import LIBRARY_ERRORS, foreign_errors
@@ -34,7 +34,7 @@ from prismrec.data.readers.raw import (
 from prismrec.data.readers.table import id_table, join
 from prismrec.data.readers.tabular import Table, without_ignored
 from prismrec.data.split import SPLIT_NAMES, SplitSpec
-from prismrec.errors import InputError, ParameterError, check_type
+from prismrec.errors import InputError, ParameterError, check_type, printable
 
 _OPTION = re.compile(r" \(--[^()]*\)|, --[a-z-]+( [^ ,]+)?(?=,|$)")
 """An option of the command line that a message names beside a parameter."""
@@ -127,10 +127,16 @@ def from_csr(
         expected = "a sparse matrix of SciPy (scipy.sparse.csr_array(array) makes one from an array)"
         raise InputError("matrix", f"an object of type {type(matrix).__name__}", expected)
     with foreign_errors("matrix", "a sparse matrix with two dimensions"):
-        entries = csr_array(matrix).tocoo()
-    entries.sum_duplicates()
+        entries = csr_array(checked_sparse(matrix)).tocoo()
+        entries.sum_duplicates()
+    if entries.ndim != 2 or entries.dtype.kind not in "biuf":
+        found = f"a matrix of {entries.dtype} with {entries.ndim} dimensions"
+        raise InputError("matrix", found, "real numbers in two dimensions: users × items")
     if not np.isfinite(entries.data).all():
         raise InputError("matrix", "an entry that is NaN or infinite", "finite numbers")
+    nonzero = np.flatnonzero(entries.data)
+    if not len(nonzero):
+        raise InputError("matrix", f"no entry that is not 0 (shape {entries.shape})", "at least one interaction")
     users = range(entries.shape[0]) if users is None else users
     items = range(entries.shape[1]) if items is None else items
     columns = options.get("columns")
@@ -141,7 +147,6 @@ def from_csr(
     for parameter, ids, count in (("users", user_ids, entries.shape[0]), ("items", item_ids, entries.shape[1])):
         if len(ids) != count:
             raise InputError(parameter, f"{len(ids):,} ids", f"{count:,}, for a matrix of shape {entries.shape}")
-    nonzero = np.flatnonzero(entries.data)
     pairs = {
         columns.user or "user": user_ids[entries.row[nonzero]],
         columns.item or "item": item_ids[entries.col[nonzero]],
@@ -250,9 +255,11 @@ def _modalities(features: Mapping[str, Any], items: IdColumn | None, options: Re
         raise InputError("features", f"an object of type {type(features).__name__}", "a dict such as {'image': matrix}")
     modalities = []
     for name, value in features.items():
-        if not isinstance(name, str) or not name or name.startswith(".") or set(name) & set("/\\\0"):
+        if not isinstance(name, str) or printable(name) != name or name[:1] in ("", ".") or set(name) & set("/\\"):
             raise InputError("features", f"a modality called {name!r}", "a name such as 'image'")
         where = f"features[{name!r}]"
+        if value is None:
+            raise InputError(where, "None", "a matrix, (ids, matrix), or a table with ids")
         if is_table(value):
             table = without_ignored(to_table(value, where), options)
             column = feature_id_column(table.path, table.frame.columns, options.columns.item)
@@ -276,5 +283,6 @@ def _read(modality: _Modality, item_ids: TextIds, options: ReadOptions) -> RawFe
     values = to_matrix(modality.matrix, str(path))
     ids = id_table(table, "item", modality.column.name).frame["item_id"]
     check.feature_matrix(values.shape, values.dtype, path)
-    check.feature_rows(path, len(values), len(ids), f"of {modality.column.table.path}")
+    of_what = "id" if modality.column.table.path == path else f"of {modality.column.table.path}"
+    check.feature_rows(path, len(values), len(ids), of_what)
     return checked(values, path, ids)

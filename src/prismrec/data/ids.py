@@ -28,7 +28,8 @@ def positions(ids: pl.Series, known: pl.Series) -> pl.Series:
 def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
     """Notes on ids that are probably one or none.
 
-    They differ only in blanks, case, leading zeros, `.0` or Unicode form, or stand for a missing value.
+    They differ only in blanks, case, leading zeros, `.0`, Unicode form or invisible characters, or stand for a missing
+    value.
     """
     notes = []
     padded = ids.filter(ids.str.contains(r"^\s|\s$"))
@@ -45,14 +46,19 @@ def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
         first = alike.arg_max() or 0
         same = ids.filter(plain == plain[first])
         notes.append(
-            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros, '.0' or "
-            f"Unicode form, such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
+            f"{int(alike.sum()):,} {kind} ids differ from another one only in blanks, case, leading zeros, '.0', "
+            "Unicode form or invisible characters, "
+            f"such as {same[0]!r} and {same[1]!r}; they are different {kind}s here"
         )
     return notes
 
 
 def _normal_form(ids: pl.Series) -> pl.Series:
-    """Ids in the Unicode form NFKC, in which accents and wide letters are written in one way only."""
+    """Ids in the Unicode form NFKC, in which accents and wide letters are written in one way only.
+
+    Characters that nobody sees are left out: zero-width spaces, byte order marks, marks of the writing direction.
+    """
     if not ids.str.contains(r"[^\x00-\x7f]").any():
         return ids
-    return pl.Series([unicodedata.normalize("NFKC", identifier) for identifier in ids], dtype=pl.String)
+    normal = pl.Series([unicodedata.normalize("NFKC", identifier) for identifier in ids], dtype=pl.String)
+    return normal.str.replace_all(r"\p{Cf}", "")

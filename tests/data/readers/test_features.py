@@ -1,6 +1,7 @@
 """No column becomes a feature by guess, and no feature file is left out without a word."""
 
 import json
+import zipfile
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from prismrec.data import ColumnNames, load
+from prismrec.data import ColumnNames, SplitSpec, load
 from prismrec.errors import InputError
 
 IDS = [f"x{i}" for i in range(6)]
@@ -81,6 +82,36 @@ def test_distinct_whole_numbers_may_be_ids_and_are_no_features(running, shop):
 def test_columns_of_plain_measures_are_features(names, shop):
     dataset = load(shop({"id": IDS, names[0]: RANDOM[:, 0], names[1]: RANDOM[:, 1]}))
     np.testing.assert_array_equal(dataset.features["image"], RANDOM[:, :2].astype(np.float32))
+
+
+def test_the_columns_that_are_features_are_noted(shop):
+    brands = {"brand": [1, 1, 2, 2, 3, 3], "year": [2001, 2001, 2005, 2005, 2010, 2010]}
+    notes = load(shop({"item_id": IDS, "price": RANDOM[:, 0]} | brands)).notes
+    assert "image.parquet: columns used: item_id (item), 'price', 'brand', 'year' (features)" in notes
+
+
+@pytest.mark.parametrize(
+    ("columns", "place"),
+    [
+        ({"f0": [1.0, None, 2.0, 3.0, 4.0, 5.0], "f1": RANDOM[:, 0]}, "row 2, column 'f0': found an empty cell"),
+        (
+            {"f": [*RANDOM[:4].tolist(), [1.0, None, 2.0], [1.0, 2.0, 3.0]]},
+            r"row 5 \(item 'x4'\): found an empty entry",
+        ),
+    ],
+)
+def test_an_empty_cell_of_a_feature_table_is_named(columns, place, shop):
+    with pytest.raises(InputError, match=f"image.parquet, {place}"):
+        load(shop({"item_id": IDS} | columns))
+
+
+def test_categories_of_parquet_are_text(shop):
+    source = shop(COLUMNS | {"item_id": pl.Series(IDS).cast(pl.Categorical)})
+    times = pl.Series(["2024-05-31", "2024-06-01"] * 3).cast(pl.Enum(["2024-06-01", "2024-05-31"]))
+    pl.DataFrame({"user": ["a"] * 6, "item": IDS, "time": times}).write_parquet(source / "interactions.parquet")
+    (source / "interactions.csv").unlink()
+    dataset = load(source, split=SplitSpec(by="last"))
+    assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (4, 1, 1)
 
 
 def test_numbers_beside_a_column_of_lists_are_refused_or_ignored(shop):
@@ -279,3 +310,48 @@ def test_items_beyond_the_feature_rows_are_refused_or_dropped_and_counted(folder
     dataset = load(source, unknown_items="drop")
     assert len(dataset.items) == 2
     assert "1 interactions with items beyond the rows of image_feat.npy were left out" in dataset.notes
+
+
+@pytest.mark.parametrize("kind", ["FLOAT_SEQ", " float_seq"])
+def test_a_type_in_a_header_may_have_capitals_and_blanks(kind, folder):
+    inter = "user_id:token\titem_id:token\n" + "".join(f"a\t{identifier}\n" for identifier in IDS)
+    rows = "".join(f"{identifier}\t1 {number}\n" for number, identifier in enumerate(IDS))
+    source = folder({"s.inter": inter, "s.item": f"item_id:token\timage:{kind}\n{rows}"})
+    assert load(source).features["image"].shape == (6, 2)
+    (source / "s.item").rename(source / "s.emb")
+    assert load(source).features["image"].shape == (6, 2)
+
+
+def test_a_feature_file_without_a_name_is_not_read(folder):
+    source = folder({"s.inter": "userID\titemID\n0\t0\n0\t1\n"})
+    np.save(source / "_feat.npy", np.ones((2, 3)))
+    dataset = load(source)
+    assert not dataset.features
+    assert any(note.startswith("_feat.npy: not read") for note in dataset.notes)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31mred", "\u202eabc"])
+def test_a_modality_that_cannot_be_printed_is_refused(name, folder):
+    source = folder({"interactions.csv": INTERACTIONS, "features/readme": ""})
+    np.savez(source / "features" / f"{name}.npz", ids=np.array(IDS), features=RANDOM)
+    with pytest.raises(InputError, match="a file name without control characters"):
+        load(source)
+
+
+def test_an_archive_with_an_array_twice_is_refused(folder):
+    source = folder({"interactions.csv": INTERACTIONS, "features/readme": ""})
+    path = source / "features" / "image.npz"
+    np.savez(path, ids=np.array(IDS), features=RANDOM)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("features.npy", archive.read("features.npy"))
+    with pytest.raises(InputError, match="found two arrays 'features'"):
+        load(source)
+
+
+def test_ids_in_a_tensor_of_other_numbers_are_refused_and_not_cut_to_bytes(folder):
+    source = folder({"interactions.csv": INTERACTIONS, "features/readme": ""})
+    letters = torch.tensor(list(json.dumps(IDS).encode())) + 256
+    path = source / "features" / "image.safetensors"
+    save_file({"features": torch.tensor(RANDOM), "ids": letters}, path)
+    with pytest.raises(InputError, match=r"found a tensor 'ids' of torch\.int64"):
+        load(source)

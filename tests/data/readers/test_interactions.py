@@ -16,11 +16,25 @@ def counts(dataset):
 
 @pytest.mark.parametrize(
     "values",
-    [["0", "1"], ["1"], ["0", "1", "2"], ["0.0", "1.0"], ["true", "false"], ["1", "5"], ["-1", "1"]],
+    [
+        ["0", "1"],
+        ["1"],
+        ["0", "1", "2"],
+        ["0.0", "1.0"],
+        ["true", "false"],
+        ["1", "5"],
+        ["-1", "1"],
+        [" 0", " 1"],
+        ["yes", "no"],
+        ["pos", "neg"],
+        ["1", "NULL"],
+        ["Train", "Valid", "Test"],
+        ["train", "val", "test"],
+    ],
     ids=",".join,
 )
 @pytest.mark.parametrize("name", ["label", "Label", "LABEL"])
-def test_a_label_of_numbers_is_refused_until_the_user_says_what_it_is(values, name, folder):
+def test_a_label_that_is_no_split_is_refused_until_the_user_says_what_it_is(values, name, folder):
     rows = "".join(f"u{i},x{i},{values[i % len(values)]}\n" for i in range(12))
     source = folder({"interactions.csv": f"user,item,{name}\n{rows}"})
     with pytest.raises(InputError, match="may be clicks or a split") as refusal:
@@ -28,6 +42,19 @@ def test_a_label_of_numbers_is_refused_until_the_user_says_what_it_is(values, na
     for option in ("--split-column", "--where", "--ignore-column"):
         assert option in refusal.value.expected
     assert len(load(source, ignore_columns=[name]).items) == 12
+
+
+@pytest.mark.parametrize("split", [SplitSpec(by="user"), SplitSpec(by="last")])
+def test_a_label_that_nothing_uses_is_noted_with_what_it_holds(split, folder):
+    source = folder({"interactions.csv": "user,item,label,time\na,x,1,1\na,y,0,2\nb,x,1,3\n"})
+    notes = load(source, split=split).notes
+    assert "interactions.csv: column 'label' holds '0', '1', but every row counts as an interaction" in notes
+
+
+def test_clicks_in_the_files_of_a_split_are_noted(folder):
+    parts = {"train.csv": "user,item,label\na,x,1\na,y,0\n", "test.csv": "user,item,label\na,z,1\n"}
+    notes = load(folder(parts)).notes
+    assert "train.csv: column 'label' holds '0', '1', but every row counts as an interaction" in notes
 
 
 def test_clicks_can_be_chosen_counted_or_taken_for_a_split(folder):
@@ -214,7 +241,7 @@ def test_the_columns_that_are_used_are_noted(folder):
     assert "interactions.csv: columns used: reviewer_id (user), asin (item), date (time)" in notes
 
 
-@pytest.mark.parametrize("alike", ["007", "7.0", " 7", "7 ", "7.00", "\uff17", "7\xa0"])
+@pytest.mark.parametrize("alike", ["007", "7.0", " 7", "7 ", "7.00", "\uff17", "7\xa0", "7\u200b", "\ufeff7", "\xad7"])
 def test_ids_that_look_alike_are_different_and_noted(alike, folder):
     dataset = load(folder({"interactions.csv": f"user,item\na,7\nb,{alike}\nc,8\n"}))
     assert len(dataset.items) == 3

@@ -62,7 +62,9 @@ def test_two_inter_files_are_refused_even_if_the_layout_is_named(folder):
         load(source, format="mmrec")
 
 
-@pytest.mark.parametrize("name", ["Interactions.CSV", "interactions.Parquet", "Train.csv", "INTERACTIONS.tsv.gz"])
+@pytest.mark.parametrize(
+    "name", ["Interactions.CSV", "interactions.Parquet", "Train.csv", "INTERACTIONS.tsv.gz", "shop.INTER", "Train.json"]
+)
 def test_a_file_whose_name_has_other_capitals_is_named(name, tmp_path):
     (tmp_path / name).write_text("user_id,item_id\n")
     with pytest.raises(InputError, match=f"found no interactions, but '{name}'; expected .*; capitals matter"):

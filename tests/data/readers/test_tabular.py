@@ -5,6 +5,7 @@ import pytest
 
 from prismrec.data.readers.raw import ReadOptions
 from prismrec.data.readers.tabular import read_table
+from prismrec.errors import InputError
 
 ROWS = {"user": ["a", "b"], "item": ["x,1", 'y"2']}
 CSV = 'user,item\na,"x,1"\nb,"y""2"\n'
@@ -33,6 +34,25 @@ def test_a_byte_order_mark_inside_gzip_and_crlf_together(tmp_path):
     path = tmp_path / "clicks.csv.gz"
     path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + CSV.replace("\n", "\r\n").encode()))
     assert read_table(path, ReadOptions()).frame.to_dict(as_series=False) == ROWS
+
+
+@pytest.mark.parametrize(("name", "separator"), [("clicks.csv", ","), ("clicks.tsv", "\t"), ("clicks.inter", "\t")])
+def test_the_header_of_a_joined_file_is_no_row(name, separator, tmp_path):
+    part = f"user{separator}item\na{separator}x\n"
+    (tmp_path / name).write_text(part + "\n" + part)
+    with pytest.raises(InputError, match="line 4: found the header a second time"):
+        read_table(tmp_path / name, ReadOptions())
+
+
+def test_a_word_of_the_header_may_be_a_value(tmp_path):
+    (tmp_path / "clicks.csv").write_text("user,item\nuser,x\n")
+    assert read_table(tmp_path / "clicks.csv", ReadOptions()).frame.rows() == [("user", "x")]
+
+
+def test_a_carriage_return_that_ends_a_line_by_itself_is_named(tmp_path):
+    (tmp_path / "clicks.csv").write_bytes(b"user,item\na,x\nb,y\rc,z\n")
+    with pytest.raises(InputError, match="line 3: found a carriage return alone"):
+        read_table(tmp_path / "clicks.csv", ReadOptions())
 
 
 def test_a_quotation_mark_is_a_letter_in_atomic_files(tmp_path):

@@ -1,6 +1,7 @@
 """Files and foreign libraries: every error of the system or of a library becomes an `InputError` here."""
 
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -61,7 +62,9 @@ def foreign_errors(
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
+    text = str(error)
+    panic = re.search(r'ErrString\("(.+?)(\\n|"\))', text)  # the reason inside a panic of polars
+    lines = (panic[1] if panic else text).splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import polars as pl
 
 from prismrec.data import check
-from prismrec.data.readers.raw import is_number
+from prismrec.data.readers.raw import LABELS_SET_ASIDE
 from prismrec.data.readers.tabular import Table
 from prismrec.data.split import SPLIT_NAMES
 from prismrec.errors import InputError
@@ -70,7 +70,7 @@ def require_column(table: Table, role: str, given: str | None = None) -> str:
 def find_split_column(table: Table, given: str | None, conditions: Collection[str]) -> str | None:
     """The column with split labels: the given name, else the one with a usual name, else a `label` with split names.
 
-    Many click logs have a column `label` with 1 for a click and 0 for none.
+    Many click logs have a column `label` that says which rows are clicks, in numbers or words.
 
     Args:
         table: the interactions.
@@ -78,27 +78,64 @@ def find_split_column(table: Table, given: str | None, conditions: Collection[st
         conditions: columns that the user gave conditions for; they hold no split.
 
     Raises:
-        InputError: the given column is missing, several have a usual name, or `label` holds numbers.
+        InputError: the given column is missing, several have a usual name, or `label` holds something else.
     """
     found = find_column(table, "split", given)
     if found is not None:
         return found
-    for column in table.frame.columns:
-        if plain_name(column) != "label" or column in conditions or table.frame[column].dtype.is_nested():
-            continue
-        values = table.frame[column].cast(pl.String, strict=False).unique().drop_nulls().to_list()
-        if any(value in SPLIT_NAMES for value in values):
+    for column in _label_columns(table, conditions):
+        values = _distinct(table, column)
+        if _are_splits(values):
             return column
-        if all(is_number(value) or value.lower() in ("true", "false") for value in values):
-            shown = check.listed(sorted(values), 3)
-            raise InputError(
-                f"{table.path}, column {column!r}",
-                f"{shown}, which may be clicks or a split",
-                f"a choice: columns=ColumnNames(split={column!r}) (--split-column {column}) if it is the split, "
-                f"where=['{column}=1'] (--where {column}=1) if 1 marks a click, or ignore_columns=['{column}'] "
-                f"(--ignore-column {column}) to count every row",
-            )
+        click = next((value for value in values if value.lower() in ("1", "1.0", "true", "yes")), "VALUE")
+        raise InputError(
+            f"{table.path}, column {column!r}",
+            f"{check.listed(values, 3)}, which may be clicks or a split",
+            f"a choice: columns=ColumnNames(split={column!r}) (--split-column {column}) if it is the split, "
+            f"where=['{column}={click}'] (--where {column}={click}) if {click} marks a click, or "
+            f"ignore_columns=['{column}'] (--ignore-column {column}) to count every row",
+        )
     return None
+
+
+def notes_on_labels(table: Table, used: Collection[str]) -> list[str]:
+    """Notes on columns `label` that nothing uses: rows that they may mark as no click count as interactions."""
+    notes = []
+    for column in _label_columns(table, used):
+        values = _distinct(table, column)
+        shown = f"{table.path.name}: column {column!r} holds {check.listed(values, 3)}"
+        is_split = _are_splits(values)
+        notes.append(LABELS_SET_ASIDE if is_split else f"{shown}, but every row counts as an interaction")
+    return notes
+
+
+def _label_columns(table: Table, used: Collection[str]) -> list[str]:
+    columns = [name for name, dtype in table.frame.schema.items() if plain_name(name) == "label" and _is_plain(dtype)]
+    return [name for name in columns if name not in used]
+
+
+def _distinct(table: Table, column: str) -> pl.Series:
+    return text_of(table, column).unique().drop_nulls().sort()
+
+
+def _are_splits(values: pl.Series) -> bool:
+    return len(values) > 0 and values.is_in(SPLIT_NAMES).all()
+
+
+def _is_plain(dtype: pl.DataType) -> bool:
+    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
+
+
+def text_of(table: Table, column: str) -> pl.Series:
+    """The values of a column as text.
+
+    Raises:
+        InputError: the column holds bytes, lists or Python objects.
+    """
+    values = table.frame[column]
+    if not _is_plain(values.dtype):
+        raise InputError(f"{table.path}, column {column!r}", f"type {values.dtype}", "text or whole numbers")
+    return values.cast(pl.String)
 
 
 def plain_name(name: str) -> str:
@@ -153,10 +190,7 @@ def label_column(table: Table, column: str) -> pl.Series:
     Raises:
         InputError: another label, with its place.
     """
-    raw = table.frame[column]
-    if raw.dtype.is_nested() or raw.dtype == pl.Binary:
-        raise InputError(f"{table.path}, column {column!r}", f"type {raw.dtype}", "text or whole numbers")
-    raw = raw.cast(pl.String)
+    raw = text_of(table, column)
     labels = raw.replace_strict(_LABELS, default=None, return_dtype=pl.Int8)
     if labels.null_count():
         row = labels.is_null().arg_max() or 0

@@ -44,8 +44,10 @@ def features_of(table: Table, options: ReadOptions) -> RawFeatures:
     id_name = feature_id_column(path, frame.columns, options.columns.item)
     ids = id_column(table, id_name, "item")
     rest = frame.drop(id_name)
-    if any(column.null_count() for column in rest):
-        raise InputError(path, "an empty cell", "a number in each; leave an item's row out to have it filled")
+    for column in rest:
+        if column.null_count():
+            place = table.place(column.is_null().arg_max() or 0, column.name)
+            raise InputError(place, "an empty cell", "a number in each; leave an item's row out to have it filled")
     if len(rest.columns) == 1 and isinstance(rest.dtypes[0], pl.List | pl.Array):
         values = stack_lists(rest.to_series(), path, ids)
     elif rest.columns and all(dtype.is_float() or dtype.is_integer() for dtype in rest.dtypes):
@@ -54,7 +56,8 @@ def features_of(table: Table, options: ReadOptions) -> RawFeatures:
     else:
         columns = check.listed(f"{name}: {dtype}" for name, dtype in rest.schema.items())
         raise InputError(path, f"columns {columns}", f"only {_WAY_OUT} ignore_columns (--ignore-column)")
-    notes = table.notes
+    used = f"{id_name} (item), {check.listed(rest.columns, 4)} (feature{'s' * (len(rest.columns) > 1)})"
+    notes = (*table.notes, f"{path.name}: columns used: {used}")
     if index:
         notes = (*notes, f"{path.name}: left out {check.listed(index)}, the row index of pandas")
     return checked(values, path, ids, notes)
@@ -84,7 +87,7 @@ def _refuse_ambiguous(path: Path, columns: pl.DataFrame) -> None:
     """Refuse numeric columns that may not be features: beside a numbered family, or like an index or an id."""
     families = [re.sub(r"\d+$", "", name) for name in columns.columns]
     numbered = [name for name in columns.columns if re.search(r"\d$", name)]
-    largest = max(set(families), key=families.count)
+    largest = max(dict.fromkeys(families), key=families.count)
     odd: list[str] = []
     if len(numbered) > 1 and families.count(largest) > 1:
         members = zip(columns.columns, families, strict=True)
@@ -130,8 +133,11 @@ def stack_lists(lists: pl.Series, path: Path, ids: pl.Series) -> npt.NDArray[Any
             f"{path}, row {row + 1} (item {ids[row]!r})", f"{widths[row]} numbers", f"{width}, as on row 1"
         )
     flat = lists.explode() if width else pl.Series([], dtype=pl.Float32)
-    if not (flat.dtype.is_float() or flat.dtype.is_integer()) or flat.null_count():
-        raise InputError(path, f"lists of {flat.dtype}, {flat.null_count()} entries empty", "lists of numbers")
+    if not (flat.dtype.is_float() or flat.dtype.is_integer()):
+        raise InputError(path, f"lists of {flat.dtype}", "lists of numbers")
+    if flat.null_count():
+        row = (flat.is_null().arg_max() or 0) // width
+        raise InputError(f"{path}, row {row + 1} (item {ids[row]!r})", "an empty entry", "a number in each")
     return flat.to_numpy().reshape(len(lists), width)
 
 

@@ -10,7 +10,7 @@ from prismrec.data.readers.boundary import entries, exists, is_folder
 from prismrec.data.readers.encodings import unencoded, with_encoding
 from prismrec.data.readers.feature_table import read_feature_table
 from prismrec.data.readers.formats import read_npy, read_npz, read_safetensors
-from prismrec.data.readers.raw import RawFeatures, ReadOptions, require_unicode_name
+from prismrec.data.readers.raw import RawFeatures, ReadOptions, require_printable_name
 from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError
 
@@ -59,7 +59,7 @@ def sources_in(folder: Path, options: ReadOptions, items: Table | None) -> list[
         raise InputError(folder, "a file", expected)
 
     def source(path: Path) -> FeatureSource:
-        require_unicode_name(path, path.stem)
+        require_printable_name(path, path.stem)
         return FeatureSource(path.stem, path, lambda: with_encoding(_READERS[path.suffix](path, options, items)))
 
     return [source(path) for path in entries(folder) if path.suffix in _READERS]

@@ -19,6 +19,7 @@ from prismrec.data.readers.tabular import Table, read_text
 from prismrec.errors import InputError, parse_json
 
 _NPZ = "arrays 'ids' and 'features', as numpy.savez writes them"
+_IDS = "a JSON list of item ids, as metadata 'ids' or as its bytes in a uint8 tensor 'ids'"
 _SAFETENSORS = "a safetensors file with a tensor 'features'"
 
 
@@ -64,6 +65,8 @@ def read_npz(path: Path, options: ReadOptions, _items: Table | None) -> RawFeatu
         for name in ("ids", "features"):
             if name not in sizes:
                 raise InputError(path, f"arrays {check.listed(sizes)}", _NPZ)
+            if archive.namelist().count(f"{name}.npy") > 1:
+                raise InputError(path, f"two arrays {name!r}", "one of each name")
         check.unpacked_size(path, sizes["ids"] + sizes["features"], options.memory_limit)
         ids = _array_in(archive, "ids", sizes["ids"], path)
         if ids.ndim != 1 or ids.dtype.kind not in "iuU":
@@ -77,7 +80,9 @@ def _array_in(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> npt
     with archive.open(f"{name}.npy") as file:
         _, dtype = read_header(file, size, path, name)
         if dtype.hasobject:
-            raise InputError(path, "Python objects, which are never loaded", f"{_NPZ}; store ids.astype(str)")
+            kind = "str" if name == "ids" else "'float32'"
+            found = "Python objects, which are never loaded"
+            raise InputError(f"{path}, array {name!r}", found, f"text or numbers; store {name}.astype({kind})")
         file.seek(0)
         array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return array
@@ -116,9 +121,12 @@ def read_safetensors(path: Path, options: ReadOptions, _items: Table | None) -> 
             values = file.get_tensor("features")
             text = (file.metadata() or {}).get("ids")
             if text is None and "ids" in names:
-                text = file.get_tensor("ids").to(torch.uint8).numpy().tobytes().decode()
+                letters = file.get_tensor("ids")
+                if letters.dtype != torch.uint8:
+                    raise InputError(path, f"a tensor 'ids' of {letters.dtype}", _IDS)
+                text = letters.numpy().tobytes().decode()
         if text is None:
-            raise InputError(path, "no ids", "a JSON list of item ids, as metadata 'ids' or as a uint8 tensor 'ids'")
+            raise InputError(path, "no ids", _IDS)
         ids = parse_json(text)
         if not isinstance(ids, list) or not all(isinstance(i, str | int) and not isinstance(i, bool) for i in ids):
             expected = 'a list such as ["a", "b"]'

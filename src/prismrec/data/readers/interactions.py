@@ -13,9 +13,11 @@ from prismrec.data.readers.columns import (
     find_split_column,
     id_column,
     label_column,
+    notes_on_labels,
     number_column,
     require_column,
     row_numbers,
+    text_of,
 )
 from prismrec.data.readers.raw import LABELS_SET_ASIDE, Condition, ReadOptions, SourceFiles, is_number
 from prismrec.data.readers.tabular import Table, read_table
@@ -139,6 +141,7 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
             roles[split] = "split"
     elif find_column(table, "split", names.split) is not None:
         notes.append(LABELS_SET_ASIDE)
+    notes += notes_on_labels(table, roles)
     used = ", ".join(f"{name} ({role})" for name, role in roles.items())
     notes.append(f"{table.path.name}: columns used: {used}")
     unused = [name or "''" for name in table.frame.columns if name not in roles]
@@ -168,7 +171,7 @@ def _meets(table: Table, options: ReadOptions, notes: list[str]) -> pl.Series:
         if is_number(condition.value):
             met = compare(number_column(table, column), float(condition.value))
         else:
-            met = compare(table.frame[column].cast(pl.String, strict=False), condition.value)
+            met = compare(text_of(table, column), condition.value)
         keep &= met.fill_null(False).to_numpy()
         left_out = int((~met.fill_null(False)).sum())
         notes.append(

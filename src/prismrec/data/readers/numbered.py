@@ -9,7 +9,7 @@ import polars as pl
 from prismrec.data import check
 from prismrec.data.readers.boundary import entries
 from prismrec.data.readers.npy import checked, open_npy
-from prismrec.data.readers.raw import RawData, ReadOptions, require_unicode_name
+from prismrec.data.readers.raw import RawData, ReadOptions, require_printable_name
 from prismrec.errors import InputError
 
 FEATURES_HINT = "features are read from MODALITY_feat.npy"
@@ -22,7 +22,7 @@ def feature_paths(folder: Path) -> list[Path]:
     Raises:
         InputError: the folder cannot be read.
     """
-    return [path for path in entries(folder) if path.name.endswith(_SUFFIX)]
+    return [path for path in entries(folder) if path.name.endswith(_SUFFIX) and path.name != _SUFFIX]
 
 
 def with_features(
@@ -44,7 +44,7 @@ def with_features(
     """
     paths = {path.name.removesuffix(_SUFFIX): path for path in files}
     for name, path in paths.items():
-        require_unicode_name(path, name)
+        require_printable_name(path, name)
     wanted = check.modality_names(options.modalities, paths, folder)
     limits = {name: options.memory_limit if name in wanted else None for name in paths}
     arrays = {name: open_npy(path, limits[name]) for name, path in paths.items()}

@@ -17,6 +17,7 @@ from prismrec.data.readers.thrift import ThriftReader
 _BYTES_OF_TYPE = {0: 1, 1: 4, 2: 8, 3: 8, 4: 4, 5: 8, 6: 16, 7: 16}
 """Bytes that a value of each physical type takes in memory; for text, its entry in an array of strings."""
 _EXPECTED = "a complete Parquet file"
+_KNOWN_TYPES = "a complete Parquet file with distinct columns, of types that polars reads"
 _PAGE_HEADER = 2**16
 """More bytes than the header of a page takes, with its statistics."""
 
@@ -44,11 +45,11 @@ def read_parquet(path: Path, memory_limit: int | None) -> pl.DataFrame:
         for chunk in chunks:
             _check_pages(file, chunk)
         file.seek(0)
-        with quiet_panics():
+        with foreign_errors(path, _KNOWN_TYPES), quiet_panics():
             frame = pl.read_parquet(file)
         if memory_limit is not None:
             check.unpacked_size(path, sum(_text_size(column) for column in frame), memory_limit)
-        return frame
+        return frame.cast({pl.Categorical: pl.String, pl.Enum: pl.String})
 
 
 def _text_size(column: pl.Series) -> int:

@@ -13,7 +13,7 @@ import polars as pl
 
 from prismrec.data.import_record import ImportRecord
 from prismrec.data.split import Protocol
-from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type
+from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type, printable
 from prismrec.provenance import Encoding
 from prismrec.types import FloatArray
 
@@ -228,11 +228,15 @@ class RawData:
     imported: ImportRecord | None = None
 
 
-def require_unicode_name(path: Path, name: str) -> None:
-    """Refuse a modality whose file name is not UTF-8: the name would not survive in a run.
+def require_printable_name(path: Path, name: str) -> None:
+    """Refuse a modality whose file name is not UTF-8, or has line breaks or control characters.
+
+    It would not survive in a run, or break the lines of a terminal.
 
     Raises:
-        InputError: the name is not UTF-8.
+        InputError: the name cannot be printed.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in name):
         raise InputError(path, "a file name that is not UTF-8", "a file with another name")
+    if printable(name) != name:
+        raise InputError(path, f"a modality called {name!r}", "a file name without control characters")

@@ -12,7 +12,7 @@ from prismrec.data.readers.columns import USUAL_NAMES, id_column, plain_name, re
 from prismrec.data.readers.feature_table import sequence_column
 from prismrec.data.readers.features import FeatureSource, notes_of, read_features, sources_in, unread
 from prismrec.data.readers.interactions import read_interactions
-from prismrec.data.readers.raw import RawData, RawFeatures, ReadOptions, SourceFiles
+from prismrec.data.readers.raw import RawData, RawFeatures, ReadOptions, SourceFiles, require_printable_name
 from prismrec.data.readers.table import FEATURES_HINT, feature_paths, id_table
 from prismrec.data.readers.tabular import Table, read_table
 
@@ -70,7 +70,9 @@ def _has_item_features(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.readline(2**16).decode("utf-8-sig", "replace").strip().split("\t")
     fields = [field.partition(":") for field in header]
-    return any(kind == _FLOAT_SEQ for _, _, kind in fields) and any(_is_item(name) for name, _, _ in fields)
+    return any(kind.strip().lower() == _FLOAT_SEQ for _, _, kind in fields) and any(
+        _is_item(name) for name, _, _ in fields
+    )
 
 
 def _is_item(name: str) -> bool:
@@ -87,6 +89,8 @@ def _sequences(table: Table, options: ReadOptions) -> list[FeatureSource]:
     id_name = require_column(table, "item", given if given in table.frame.columns else None)
 
     def source(name: str) -> FeatureSource:
+        require_printable_name(table.path, name)
+
         def read() -> RawFeatures:
             return sequence_column(table, name, id_column(table, id_name, "item"))
 

@@ -58,7 +58,8 @@ def _name_in_capitals(folder: Path) -> str | None:
     stems = {"interactions", *_SPLIT_STEMS}
     for path in entries(folder):
         name = path.name.lower()
-        if name != path.name and name.partition(".")[0] in stems and name.endswith((*TABLE_ENDINGS, ".gz")):
+        is_table = name.partition(".")[0] in stems and name.endswith(TABLE_ENDINGS)
+        if name != path.name and (is_table or name.endswith(".inter") or name in lattice.FILES):
             return path.name
     return None
 

@@ -1,26 +1,32 @@
 """Tables on disk: CSV, TSV, Parquet and atomic files. A row that does not fit its header is refused, with its line."""
 
-import csv
-import io
 import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
 from prismrec.data.readers.boundary import foreign_errors, quiet_panics, require_file
 from prismrec.data.readers.parquet import read_parquet
 from prismrec.data.readers.raw import ReadOptions
+from prismrec.data.readers.records import (
+    LINE_ENDS,
+    SEPARATOR_NAMES,
+    blank_rows,
+    decode,
+    ending,
+    is_atomic,
+    records,
+    refuse_lone_return,
+    refuse_record_of_two_lines,
+    refuse_stray_quote,
+    separator_of,
+)
 from prismrec.data.readers.unpacked import read_bytes
 from prismrec.errors import InputError
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _TEXT_AFTER_QUOTE = re.compile(rb'(?:^|[,\t\n])"[^"]*(?:""[^"]*)*"(?![,\t\r\n"]|\Z)')
 """A field whose closing quotation mark is not at its end. polars drops the marks; other matches are false alarms."""
 _COMPRESSED = {
@@ -63,9 +69,9 @@ class Table:
         suffix = "" if column is None else f", column {column!r}"
         if self.in_memory:
             return f"{self.path}, row {row} (from 0){suffix}"
-        if _kind(self.path) == ".parquet":
+        if ending(self.path) == ".parquet":
             return f"{self.path}, row {row + 1}{suffix}"
-        for index, (line, _) in enumerate(_records(self.path, read_bytes(self.path, None))):
+        for index, (line, _) in enumerate(records(self.path, read_bytes(self.path, None))):
             if index == row + 1:
                 return f"{self.path}, line {line}{suffix}"
         return f"{self.path}{suffix}"
@@ -79,11 +85,12 @@ def read_table(path: Path, options: ReadOptions) -> Table:
             of fields than the header.
     """
     require_file(path)
-    frame = read_parquet(path, options.memory_limit) if _kind(path) == ".parquet" else _read_text(path, options)
+    frame = read_parquet(path, options.memory_limit) if ending(path) == ".parquet" else _read_text(path, options)
     if frame.is_empty():
         raise InputError(path, "a header without rows", "at least one row")
+    _refuse_second_header(Table(path, frame))
     types: dict[str, str] = {}
-    if _is_atomic(path):
+    if is_atomic(path):
         frame, types = _without_types(path, frame)
     table = without_ignored(Table(path, frame, types), options)
     broken = sum(_line_breaks(table.frame))
@@ -114,7 +121,7 @@ def read_text(path: Path, limit: int | None) -> str:
     Raises:
         InputError: not a readable file, too large, broken gzip, or a byte that is not UTF-8, with its line and offset.
     """
-    return _decode(path, read_bytes(path, limit))
+    return decode(path, read_bytes(path, limit))
 
 
 def _refuse_compressed(path: Path, content: bytes) -> None:
@@ -124,44 +131,27 @@ def _refuse_compressed(path: Path, content: bytes) -> None:
             raise InputError(path, f"content compressed with {name}", "plain text, or text compressed once with gzip")
 
 
-def _decode(path: Path, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise InputError(
-                path, "text in UTF-16", "text in UTF-8 (convert it with iconv -f utf-16 -t utf-8)"
-            ) from None
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}",
-            f"byte 0x{content[error.start]:02x} at offset {error.start:,}, which is not UTF-8",
-            "text in UTF-8 (convert it, for example with iconv -f latin1 -t utf-8)",
-        ) from None
-
-
-def _kind(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
-
-
-def _is_atomic(path: Path) -> bool:
-    """Whether the file is one of RecBole's atomic files or MMRec's `.inter`. They have no quotation marks."""
-    return _kind(path) not in (".csv", ".tsv", ".parquet")
-
-
-def _separator(path: Path) -> str:
-    return _SEPARATORS.get(_kind(path), "\t")
-
-
 def _without_types(path: Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
     """A frame without the types in its header (`user_id:token` becomes `user_id`), and the types."""
     types: dict[str, str] = {}
     for column in frame.columns:
         name, _, kind = column.partition(":")
+        kind = kind.strip().lower()
         if name in types:
             raise InputError(f"{path}, line 1", f"column {name!r} twice", "each column once")
         types[name] = kind
     return frame.rename(dict(zip(frame.columns, types, strict=True))), types
+
+
+def _refuse_second_header(table: Table) -> None:
+    """Refuse a row that repeats the header, as joined files have: it would be an interaction, an item or a user."""
+    names = table.frame.columns
+    if len(names) < 2 or any(dtype != pl.String for dtype in table.frame.dtypes):
+        return
+    rows = table.frame[names[0]].eq(names[0]).fill_null(False).arg_true()
+    for row in rows:
+        if table.frame.row(row) == tuple(names):
+            raise InputError(table.place(row), "the header a second time", "one header, on line 1")
 
 
 def _line_breaks(frame: pl.DataFrame) -> list[int]:
@@ -173,7 +163,7 @@ def _line_breaks(frame: pl.DataFrame) -> list[int]:
 def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
     content = read_bytes(path, options.memory_limit)
     _refuse_compressed(path, content)
-    separator = _separator(path)
+    separator = separator_of(path)
     if not content.strip():
         raise InputError(path, "an empty file", "a header and at least one row")
     try:
@@ -181,23 +171,24 @@ def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
             frame = pl.read_csv(
                 content,
                 separator=separator,
-                quote_char=None if _is_atomic(path) else '"',
+                quote_char=None if is_atomic(path) else '"',
                 infer_schema=False,
             )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        _blank_rows(path, content)  # names the line, if one row is at fault
-        _refuse_stray_quote(path, content)
+        refuse_lone_return(path, content)
+        blank_rows(path, content)  # names the line, if one row is at fault
+        refuse_stray_quote(path, content)
         with foreign_errors(path, "a complete text file"):
             raise error
     _check_header(path, frame.columns, content)
-    if not _is_atomic(path) and b'"' in content:
+    if not is_atomic(path) and b'"' in content:
         if _TEXT_AFTER_QUOTE.search(content):
-            _blank_rows(path, content)  # parses strictly, and refuses the record with its line
+            blank_rows(path, content)  # parses strictly, and refuses the record with its line
         if separator == "\t" and any(_line_breaks(frame)):
-            _refuse_record_of_two_lines(path, content)
+            refuse_record_of_two_lines(path, content)
     # A short row and a blank line both read as a null in the last column: only then is a closer look due.
     if frame.height and frame[:, -1].null_count():
-        blank = _blank_rows(path, content)
+        blank = blank_rows(path, content)
         if blank:
             frame = frame.filter(~pl.int_range(pl.len()).is_in(blank))
     return frame
@@ -206,88 +197,16 @@ def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
 def _check_header(path: Path, columns: list[str], content: bytes) -> None:
     where = f"{path}, line 1"
     if any("\ufffd" in name for name in columns):
-        _decode(path, content)  # names the byte
+        decode(path, content)  # names the byte
     if any("\r" in name for name in columns):
-        raise InputError(where, "lines that end in a carriage return alone", "line feeds (\\n or \\r\\n)")
+        raise InputError(where, "a carriage return alone", LINE_ENDS)
     if any("\n" in name for name in columns):
         raise InputError(where, "a quotation mark that is not closed on the line", "a header on one line")
     twice = [name for name in columns if f"{name}_duplicated_0" in columns]
     if twice:
         raise InputError(where, f"column {twice[0]!r} twice", "each column once")
     if len(columns) == 1:
-        for other, name in _SEPARATOR_NAMES.items():
+        for other, name in SEPARATOR_NAMES.items():
             if other in columns[0]:
-                expected = f"{_SEPARATOR_NAMES[_separator(path)]} in such a file"
+                expected = f"{SEPARATOR_NAMES[separator_of(path)]} in such a file"
                 raise InputError(where, f"fields separated by {name}", expected)
-
-
-def _blank_rows(path: Path, content: bytes) -> list[int]:
-    """Rows (0-based, without the header) that are blank lines.
-
-    Raises:
-        InputError: a row with another number of fields than the header, with its line.
-    """
-    blank: list[int] = []
-    width = 0
-    for row, (line, fields) in enumerate(_records(path, content, keep_blank=True), start=-1):
-        if row == -1:
-            width = len(fields)
-        elif not fields:
-            blank.append(row)
-        elif len(fields) != width:
-            raise InputError(
-                f"{path}, line {line}",
-                f"{len(fields)} field{'s' * (len(fields) != 1)}",
-                f"{width} separated by {_SEPARATOR_NAMES[_separator(path)]}, as in the header",
-            )
-    return blank
-
-
-def _records(path: Path, content: bytes, keep_blank: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The line number (from 1) and the fields of each record. It is slow and exact, for messages only."""
-    atomic = _is_atomic(path)
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if atomic else csv.QUOTE_MINIMAL
-    text = io.StringIO(_decode(path, content), newline="")
-    with _long_fields():
-        reader = csv.reader(text, delimiter=_separator(path), quoting=quoting, strict=not atomic)
-        line = 1
-        try:
-            for fields in reader:
-                if fields or keep_blank:
-                    yield line, fields
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise InputError(
-                f"{path}, line {line}", f"a record that cannot be parsed ({error})", "closed quotation marks"
-            ) from None
-
-
-def _refuse_record_of_two_lines(path: Path, content: bytes) -> None:
-    """Refuse quotation marks in TSV that span lines: they may be letters, and would swallow the lines between them."""
-    for line, fields in _records(path, content):
-        if any("\n" in field for field in fields):
-            raise InputError(
-                f"{path}, line {line}",
-                "a quotation mark that closes on a later line",
-                "one row on each line; for fields with line breaks, a .csv file",
-            )
-
-
-def _refuse_stray_quote(path: Path, content: bytes) -> None:
-    for number, line in enumerate(_decode(path, content).split("\n"), start=1):
-        if line.count('"') % 2:
-            raise InputError(
-                f"{path}, line {number}",
-                "a quotation mark inside a field",
-                'the field in quotation marks and the mark doubled: "5"" nails"',
-            )
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """Let the csv module accept fields of any length. Its limit is global, so it is restored."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
