@@ -25,6 +25,10 @@ class Settings(Parameters):
     half the number of the best epoch if that is more, but after at least 10 validations."""
     validate_every: PositiveInt = 1
     """Epochs from one validation to the next."""
+    validation_users: PositiveInt | Literal["auto"] = "auto"
+    """A validation ranks items for at most this many users, a random sample of those with validation interactions. It
+    is the same sample in every epoch and for every seed and model. `auto`: all of them, if there are at most 5·10⁹
+    pairs of such a user and an item, else as many as make that number of pairs."""
     metric: str = "recall@20"
     """The validation metric that chooses the best epoch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

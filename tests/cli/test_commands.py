@@ -165,7 +165,7 @@ def test_demo_trains_models_and_recommends(prismrec: Prismrec, tmp_path: Path) -
         (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--metric", "auc@20"), "--metric: found 'auc@20'"),
         (("train", "LGMRec", "{shop}", "--out", "{run}"), "something already there"),
         (("train", "LGMRec", "{shop}", "--out", "{run}", "--resume"), "config.json: found config ="),
-        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "learning_rate=1e30"), "embeddings: found"),
+        (("train", "LGMRec", "{shop}", "--out", "{tmp}/x", "--set", "learning_rate=1e30"), "weights, epoch 1: found"),
         (("evaluate", "{tmp}"), "found no run"),
         (("compare", "{run}"), "RUNS: found one run"),
         (("compare", "{run}", "{tmp}"), "found no run"),

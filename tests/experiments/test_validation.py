@@ -9,6 +9,7 @@ from prismrec.data import Dataset
 from prismrec.demo import ShopConfig, make_shop
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Validation
+from prismrec.experiments.validation import validation_sample
 from prismrec.records import Settings
 from prismrec.runs import Run
 from prismrec.types import Interactions
@@ -54,6 +55,32 @@ def test_a_metric_of_the_caller_gets_the_lists_without_training_items(shop: Data
     for user, items in zip(validation.users, lists, strict=True):
         assert not np.isin(items, shop.train.items_of(user)).any()
     assert validation.evaluate(["recall"], [20])["recall@20"] > 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_validation_ranks_for_a_sample_that_is_the_same_for_all_seeds(shop: Dataset, seed: int) -> None:
+    seen = []
+
+    def noting(validation: Validation) -> float:
+        seen.append(validation.truth)
+        return coverage(validation)
+
+    settings = Settings(epochs=2, seed=seed, validation_users=7)
+    with pytest.warns(UserWarning, match="validations rank items for 7 of 120 users"):
+        run = prismrec.train("MF-BPR", shop, settings=settings, metric=noting)
+    users = np.unique(seen[0].users)
+    assert len(users) == 7
+    for truth in seen:
+        np.testing.assert_array_equal(np.unique(truth.users), users)
+        assert len(truth) == shop.valid.user_degrees[users].sum()
+    assert len(run.evaluate("valid").users) == 120
+
+
+def test_large_data_have_a_sample_of_users_and_others_all() -> None:
+    valid = Interactions.from_pairs(np.arange(300_000), np.zeros(300_000), 300_000, 100_000)
+    assert len(validation_sample(valid, Settings())) == 50_000
+    valid = Interactions.from_pairs(np.arange(50_000), np.zeros(50_000), 300_000, 100_000)
+    assert validation_sample(valid, Settings()) is valid
 
 
 def interactions_within(value: object, seen: set[int] | None = None) -> list[Interactions]:

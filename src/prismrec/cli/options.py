@@ -1,6 +1,7 @@
 """Options and errors that several commands share."""
 
 import re
+import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,8 +36,15 @@ def complete_model(incomplete: str) -> list[str]:
     return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
+def _silence_notes(quiet: bool) -> bool:
+    """Ignore warnings, which the command line prints as notes, for the rest of the process."""
+    if quiet:
+        warnings.simplefilter("ignore")
+    return quiet
+
+
 Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.", callback=_silence_notes)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per epoch and the notes on the data.")]
 
 

@@ -1,6 +1,5 @@
 """`prismrec refit`: train the model of a run again, on all interactions, for production."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +40,6 @@ def refit(
     from prismrec.experiments.refit import refit as refit_run
     from prismrec.experiments.run_folder import check_out
 
-    if quiet:
-        warnings.simplefilter("ignore")
     old = load(run)
     check_out(out, resume=resume, overwrite=overwrite)
     dataset = options.read(data)

@@ -109,7 +109,7 @@ def _make_options(
     quick: bool,
 ) -> "Options":
     """The options that select rows or change settings."""
-    from prismrec.cli.training import parse_patience
+    from prismrec.cli.training import parse_count
     from prismrec.experiments.tables.plan import Options
     from prismrec.experiments.tune import check_engine
 
@@ -121,7 +121,7 @@ def _make_options(
         only=tuple(only or ()),
         seeds=1 if quick and seeds is None else seeds,
         epochs=2 if quick and epochs is None else epochs,
-        patience=None if patience is None else parse_patience(patience),
+        patience=None if patience is None else parse_count("--patience", patience),
         sweep_values=2 if quick else None,
         device=device,
         engine=parse_engine(engine),

@@ -1,7 +1,6 @@
 """`prismrec train`: train one model on one data set and write a run directory."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +22,7 @@ from prismrec.cli.training import (
     Seed,
     Set,
     ValidateEvery,
+    ValidationUsers,
     make_settings,
     read_request,
 )
@@ -59,6 +59,7 @@ def train(
     epochs: Epochs = None,
     patience: Patience = None,
     validate_every: ValidateEvery = 1,
+    validation_users: ValidationUsers = "auto",
     metric: Metric = "recall@20",
     device: Device = "auto",
     precision: Precision = "float32",
@@ -76,11 +77,11 @@ def train(
     from prismrec.experiments.run_folder import check_out
     from prismrec.experiments.train import make_config
 
-    flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision, normalise)
+    flags = make_settings(
+        seed, epochs, patience, validate_every, validation_users, metric, device, precision, normalise
+    )
     request = read_request(context, (first, second), config_file, set_, flags, options)
     config = make_config(request.model, request.config)
-    if quiet:
-        warnings.simplefilter("ignore")
     check_out(out, resume=resume, overwrite=overwrite)
     start = find_initial_run(init, request.file, request.model)
     dataset = request.read(verbose=verbose)

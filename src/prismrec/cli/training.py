@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prismrec.records import Settings
 
 _PATIENCE_HELP = "Stop after this many validations without improvement; auto if not given."
+_VALIDATION_USERS_HELP = "Rank items for at most this many users in a validation; auto bounds it on large data."
 _PRECISION_HELP = "Precision of products with features: float32 or bf16."
 _NORMALISE_HELP = "Scale of features for the model: none, rows (length 1) or standardise (columns: mean 0, variance 1)."
 
@@ -39,6 +40,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of weights, batches and 
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Maximum number of epochs; 1000 if not given.", min=1)]
 Patience = Annotated[str | None, typer.Option("--patience", help=_PATIENCE_HELP, metavar="auto|N")]
 ValidateEvery = Annotated[int, typer.Option("--validate-every", help="Epochs between validations.", min=1)]
+ValidationUsers = Annotated[str, typer.Option("--validation-users", help=_VALIDATION_USERS_HELP, metavar="auto|N")]
 Metric = Annotated[str, typer.Option("--metric", help="Validation metric that selects the best epoch.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help=_PRECISION_HELP)]
@@ -188,6 +190,7 @@ def make_settings(
     epochs: int | None,
     patience: str | None,
     validate_every: int,
+    validation_users: str,
     metric: str,
     device: str,
     precision: str,
@@ -204,6 +207,7 @@ def make_settings(
     values: dict[str, Any] = {
         "seed": seed,
         "validate_every": validate_every,
+        "validation_users": parse_count("--validation-users", validation_users),
         "metric": metric,
         "device": device,
         "precision": precision,
@@ -212,20 +216,20 @@ def make_settings(
     if epochs is not None:
         values["epochs"] = epochs
     if patience is not None:
-        values["patience"] = parse_patience(patience)
+        values["patience"] = parse_count("--patience", patience)
     return Settings(**values)
 
 
-def parse_patience(text: str) -> int | str:
-    """The value of --patience.
+def parse_count(option: str, text: str) -> int | str:
+    """The value of an option that is a number or "auto".
 
     Raises:
         InputError: the text is neither "auto" nor a number.
     """
     if text == "auto":
         return text
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise InputError("--patience", repr(text), "auto or a whole number, 1 or more")
+    if not (text.isascii() and text.isdecimal() and len(text) < 19 and int(text) > 0):
+        raise InputError(option, repr(text), "auto or a whole number, 1 or more")
     return int(text)
 
 

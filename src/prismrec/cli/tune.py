@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import sys
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +27,7 @@ from prismrec.cli.training import (
     Seed,
     Set,
     ValidateEvery,
+    ValidationUsers,
     make_settings,
     parse_value,
     read_request,
@@ -74,6 +74,7 @@ def tune(
     epochs: Epochs = None,
     patience: Patience = None,
     validate_every: ValidateEvery = 1,
+    validation_users: ValidationUsers = "auto",
     metric: Metric = "recall@20",
     device: Device = "auto",
     precision: Precision = "float32",
@@ -90,13 +91,13 @@ def tune(
 
     check_engine(parse_engine(engine))
     limit = None if time_limit is None else parse_duration(time_limit)
-    flags = make_settings(seed, epochs, patience, validate_every, metric, device, precision, normalise)
+    flags = make_settings(
+        seed, epochs, patience, validate_every, validation_users, metric, device, precision, normalise
+    )
     request = read_request(context, (first, second), config_file, set_, flags, options)
     if request.file.init or request.file.started_from:
         raise InputError(f"{config_file}, init", "a run to start from", "none: each trial starts from random weights")
     checked = Space.of(request.model, parse_space(space) if space else None, request.config)
-    if quiet:
-        warnings.simplefilter("ignore")
     check_tune_folder(out)
     dataset = request.read(verbose=verbose)
     search = make_search(request.model, dataset, checked, out, request.config, request.settings, trials, limit)

@@ -1,6 +1,5 @@
 """`prismrec update`: add items, users and clicks to a run, without training or with a few more epochs."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,8 +36,6 @@ def update(
     from prismrec.data import load_clicks, load_items
     from prismrec.experiments.update import update as update_run
 
-    if quiet:
-        warnings.simplefilter("ignore")
     old = load(run)
     if items is not None:
         _encode(items, old, quiet=quiet or as_json)

@@ -3,14 +3,18 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from prismrec.data import Dataset
 from prismrec.errors import InputError, ParameterError
 from prismrec.evaluation import Validation, ValidationMetric, parse_metric
 from prismrec.records import Settings
 from prismrec.training import Validate, name_of
-from prismrec.types import Embeddings
+from prismrec.types import Embeddings, Interactions
 
 VALIDATION_CUTOFFS = (10, 20)
+_LARGEST_VALIDATION = 5 * 10**9
+"""Pairs of a user and an item that a validation scores with `validation_users="auto"`: ten seconds on two cores."""
 
 
 def name_metric(settings: Settings, metric: ValidationMetric | None) -> Settings:
@@ -50,7 +54,7 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
         name, cutoff = parse_metric(settings.metric)
         metrics = list(dict.fromkeys([*metrics, name]))
         cutoffs = sorted({*cutoffs, cutoff})
-    train, truth = dataset.train, dataset.valid
+    train, truth = dataset.train, validation_sample(dataset.valid, settings)
 
     def validate(embeddings: Embeddings) -> Mapping[str, float]:
         validation = Validation(embeddings, train, truth)
@@ -60,6 +64,24 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
         return scores
 
     return validate
+
+
+def validation_users(valid: Interactions, settings: Settings) -> int:
+    """The largest number of users of a validation."""
+    if settings.validation_users == "auto":
+        return max(1, _LARGEST_VALIDATION // max(1, valid.num_items))
+    return settings.validation_users
+
+
+def validation_sample(valid: Interactions, settings: Settings) -> Interactions:
+    """The validation interactions of at most as many users as `settings.validation_users` says."""
+    users = np.flatnonzero(valid.user_degrees)
+    most = validation_users(valid, settings)
+    if len(users) <= most:
+        return valid
+    chosen = np.random.default_rng(0).choice(users, most, replace=False)
+    kept = np.isin(valid.users, chosen)
+    return Interactions.from_pairs(valid.users[kept], valid.items[kept], valid.num_users, valid.num_items)
 
 
 def _checked_score(name: str, score: object) -> float:
