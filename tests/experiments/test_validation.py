@@ -77,10 +77,14 @@ def test_a_validation_ranks_for_a_sample_that_is_the_same_for_all_seeds(shop: Da
 
 
 def test_large_data_have_a_sample_of_users_and_others_all() -> None:
-    valid = Interactions.from_pairs(np.arange(300_000), np.zeros(300_000), 300_000, 100_000)
-    assert len(validation_sample(valid, Settings())) == 50_000
-    valid = Interactions.from_pairs(np.arange(50_000), np.zeros(50_000), 300_000, 100_000)
-    assert validation_sample(valid, Settings()) is valid
+    def sample(users: int, items: int) -> int:
+        valid = Interactions.from_pairs(np.arange(users), np.zeros(users), 300_000, items)
+        return len(validation_sample(valid, Settings()))
+
+    assert sample(300_000, 10_000) == 100_000
+    assert sample(100_000, 10_000) == 100_000
+    assert sample(300_000, 500_000) == 10_000
+    assert sample(9_000, 500_000) == 9_000
 
 
 def interactions_within(value: object, seen: set[int] | None = None) -> list[Interactions]:

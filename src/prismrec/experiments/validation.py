@@ -13,8 +13,8 @@ from prismrec.training import Validate, name_of
 from prismrec.types import Embeddings, Interactions
 
 VALIDATION_CUTOFFS = (10, 20)
-_LARGEST_VALIDATION = 5 * 10**9
-"""Pairs of a user and an item that a validation scores with `validation_users="auto"`: ten seconds on two cores."""
+_MOST_PAIRS, _LEAST_USERS = 10**9, 10_000
+"""The size of a validation with `validation_users="auto"`. Scoring 10⁹ pairs of a user and an item takes seconds."""
 
 
 def name_metric(settings: Settings, metric: ValidationMetric | None) -> Settings:
@@ -69,7 +69,7 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
 def validation_users(valid: Interactions, settings: Settings) -> int:
     """The largest number of users of a validation."""
     if settings.validation_users == "auto":
-        return max(1, _LARGEST_VALIDATION // max(1, valid.num_items))
+        return max(_LEAST_USERS, _MOST_PAIRS // max(1, valid.num_items))
     return settings.validation_users
 
 
