@@ -27,8 +27,8 @@ class Settings(Parameters):
     """Epochs from one validation to the next."""
     validation_users: PositiveInt | Literal["auto"] = "auto"
     """A validation ranks items for at most this many users, a random sample of those with validation interactions. It
-    is the same sample in every epoch and for every seed and model. `auto`: as many as make 10⁹ pairs with all items, but
-    at least 10,000."""
+    is the same sample in every epoch and for every seed and model. `auto`: as many as make 10⁹ pairs with all items,
+    but at least 10,000."""
     metric: str = "recall@20"
     """The validation metric that chooses the best epoch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
