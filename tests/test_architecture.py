@@ -7,7 +7,7 @@ from pathlib import Path
 import prismrec
 
 ROOT = Path(prismrec.__file__).parent
-BASE = {"errors", "files", "parameters", "provenance", "records", "stopping", "temporary", "types"}
+BASE = {"errors", "files", "parameters", "provenance", "records", "stopping", "temporary", "types", "words"}
 MODELLING = BASE | {"ops", "graph", "nn", "models"}
 ALLOWED = {
     "__main__": {"cli"},
@@ -19,6 +19,7 @@ ALLOWED = {
     "stopping": {"records"},
     "cluster": {"errors"},
     "temporary": set(),
+    "words": set(),
     "files": {"errors", "temporary"},
     "types": {"errors"},
     "provenance": {"errors", "records", "types"},

@@ -98,9 +98,10 @@ def test_other_data_in_the_place_of_those_of_the_run_are_refused(tmp_path: Path)
     shutil.rmtree(source)
     other.rename(source)
     words = ["train", "--config", str(config), "--out", str(tmp_path / "x")]
-    with pytest.raises(InputError, match=r"config\.json, fingerprint: found other data in shop"):
+    with pytest.raises(InputError, match=r"config\.json, fingerprint: found other data in shop.*name the data set"):
         CliRunner().invoke(app, words, catch_exceptions=False)
     assert not (tmp_path / "x").exists()
+    assert len(train(source, "--config", config, "--out", tmp_path / "x").users) == 100
 
 
 @pytest.mark.parametrize(

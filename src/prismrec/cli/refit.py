@@ -9,6 +9,8 @@ from prismrec.cli.evaluate import RunFolder, load
 from prismrec.cli.options import Quiet
 from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
 from prismrec.cli.train import AsJson, Out, Overwrite
+from prismrec.cli.training import given
+from prismrec.words import count
 
 _DATA_HELP = "The data set of the run: a folder, or the file of interactions in it."
 
@@ -18,6 +20,7 @@ _INIT_HELP = "The run whose weights the run started from, if it was moved."
 
 @with_data_options(split_seed=SplitSeed)
 def refit(
+    context: typer.Context,
     run: RunFolder,
     data: Annotated[Path, typer.Option("--data", help=_DATA_HELP, show_default=False)],
     out: Out,
@@ -31,18 +34,20 @@ def refit(
 ) -> None:
     """Train the model of a run again, on all interactions including validation and test.
 
-    The number of epochs is that of the best epoch of the run.
+    The number of epochs is that of the best epoch of the run. The data set is read like that of the run: data options
+    that are not given are those of the run.
     """
     import json
 
     from prismrec.cli.interrupted import print_how_to_resume
     from prismrec.cli.progress import EpochLines
+    from prismrec.cli.run_file import like_run
     from prismrec.experiments.refit import refit as refit_run
     from prismrec.experiments.run_folder import check_out
 
     old = load(run)
     check_out(out, resume=resume, overwrite=overwrite)
-    dataset = options.read(data)
+    dataset = like_run(old.manifest, options, given(context)).read(data)
     try:
         with EpochLines(old.manifest.settings, show="nothing" if quiet else "auto") as lines:
             new = refit_run(old, dataset, out, init=init, callbacks=[lines], resume=resume, overwrite=overwrite)
@@ -54,6 +59,6 @@ def refit(
         typer.echo(json.dumps({**answer, "interactions": len(new.train)}))
         return
     typer.echo(
-        f"{new.manifest.model} on {new.manifest.data}: {len(new.history)} epochs on {len(new.train):,} interactions; "
-        f"run in {out}"
+        f"{new.manifest.model} on {new.manifest.data}: {count(len(new.history), 'epoch')} on "
+        f"{count(len(new.train), 'interaction')}; run in {out}"
     )

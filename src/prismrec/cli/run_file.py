@@ -1,8 +1,8 @@
 """Files that describe a training: `--config run.yaml`, or the `config.json` of a run."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from prismrec.experiments.warm_start import Source, find_source
 from prismrec.models import find_model
 from prismrec.parameters import wanted
 from prismrec.records import Settings
-from prismrec.runs import InitialWeights, Run, parse_manifest
+from prismrec.runs import InitialWeights, Manifest, Run, parse_manifest
 
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 _KEYS = {each.name: "format" if each.name == "layout" else each.name for each in fields(DataOptions)}
@@ -108,6 +108,18 @@ def find_initial_run(init: Path | None, file: RunFile, model: str) -> Run | None
     return None if file.started_from is None else find_source(file.started_from, kind).run
 
 
+def like_run(manifest: Manifest, options: DataOptions | None = None, given: Collection[str] = ()) -> DataOptions:
+    """How the data set of a run was read, with the values of `options` for the fields in `given`."""
+    of_run = {name: value for name, value in _read_with(manifest).items() if name not in given}
+    return replace(options or DataOptions(), **of_run)
+
+
+def _read_with(manifest: Manifest) -> dict[str, Any]:
+    """The fields of `DataOptions` that were not at their defaults when the data set of a run was read."""
+    options = {} if manifest.origin is None else manifest.origin.options
+    return {name: options[key] for name, key in _KEYS.items() if key in options}
+
+
 def given_options(options: DataOptions) -> dict[str, Any]:
     """The options of a data set that differ from their defaults, as a config file contains them."""
     values = {each.name: getattr(options, each.name) for each in fields(options)}
@@ -136,11 +148,10 @@ def _from_manifest(path: Path, content: Mapping[str, Any], model: str | None) ->
         raise InputError(path, found, "a run that the command line trained; repeat this one in Python")
     _check_config(path, model or manifest.model, manifest.config)
     origin = manifest.origin
-    options = {} if origin is None else origin.options
     return RunFile(
         model=manifest.model,
         source=None if origin is None else origin.source,
-        options={name: options[key] for name, key in _KEYS.items() if key in options},
+        options=_read_with(manifest),
         config=manifest.config,
         settings=manifest.settings.model_dump(),
         fingerprint=manifest.fingerprint,

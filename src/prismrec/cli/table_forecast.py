@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from prismrec.cli.words import count, duration
 from prismrec.errors import printable
+from prismrec.words import count, duration
 
 if TYPE_CHECKING:
     from prismrec.experiments.tables.forecast import Forecast, Load

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from prismrec.cli.progress import SECONDS_BETWEEN_LINES, LiveStatus
 from prismrec.cli.tables import literal
-from prismrec.cli.words import duration
 from prismrec.experiments.tables.work import Progress, Watcher
 from prismrec.records import Settings
 from prismrec.training import Callback, EpochEnd
+from prismrec.words import duration
 
 if TYPE_CHECKING:
     from prismrec.experiments.search import TuneProgress

@@ -60,6 +60,7 @@ class Request:
         settings: of the training.
         file: the config file.
         path: where it is; None without one.
+        is_source_given: whether the command names the data set, rather than the config file.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Request:
     settings: "Settings"
     file: "RunFile"
     path: Path | None
+    is_source_given: bool
 
     def read(self, *, verbose: bool) -> "Dataset":
         """The data set, which knows where it comes from.
@@ -86,7 +88,7 @@ class Request:
         if verbose:
             for note in dataset.notes:
                 typer.echo(f"prismrec: note: {note}", err=True)
-        _check_fingerprint(dataset, self.file, self.path, is_source_given=str(self.source) != self.file.source)
+        _check_fingerprint(dataset, self.file, self.path, is_source_given=self.is_source_given)
         return replace(dataset, origin=DataOrigin(source=str(self.source), options=given_options(self.options)))
 
 
@@ -116,11 +118,13 @@ def read_request(
 
     file = RunFile() if path is None else read_run_file(path, _model_given(*arguments))
     model, source = model_and_source(*arguments, file.model, file.source)
-    given = _given(context)
+    named = given(context)
     config = {**file.config, **parse_settings(words or [])}
     make_config(model, config)
-    options = replace(options, **{name: value for name, value in file.options.items() if name not in given})
-    return Request(model, source, options, config, _merge_settings(flags, file, given), file, path)
+    options = replace(options, **{name: value for name, value in file.options.items() if name not in named})
+    return Request(
+        model, source, options, config, _merge_settings(flags, file, named), file, path, _names_source(arguments)
+    )
 
 
 def model_and_source(
@@ -140,6 +144,11 @@ def model_and_source(
         found = "none" if model is None else f"none after the model {model}"
         raise InputError("SOURCE", found, "a folder, or the file of interactions in it")
     return model or file_model or DEFAULT_MODEL, Path(source)
+
+
+def _names_source(arguments: tuple[str | None, str | None]) -> bool:
+    first, second = arguments
+    return (first if _model_given(first, second) is None else second) is not None
 
 
 def _model_given(first: str | None, second: str | None) -> str | None:
@@ -233,7 +242,7 @@ def parse_count(option: str, text: str) -> int | str:
     return int(text)
 
 
-def _given(context: typer.Context) -> set[str]:
+def given(context: typer.Context) -> set[str]:
     """The parameters that the command line gives a value, other than by their default."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
@@ -257,5 +266,6 @@ def _check_fingerprint(dataset: "Dataset", file: "RunFile", path: Path | None, *
     if file.fingerprint is None or dataset.fingerprint == file.fingerprint:
         return
     if not is_source_given:
-        raise InputError(f"{path}, fingerprint", f"other data in {dataset.name}", "the data and options of that run")
+        expected = "the data and options of that run; to train on other data, name the data set in the command"
+        raise InputError(f"{path}, fingerprint", f"other data in {dataset.name}", expected)
     warnings.warn(f"{dataset.name} is not the data set of the run in {path}", stacklevel=2)

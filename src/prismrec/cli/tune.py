@@ -32,8 +32,8 @@ from prismrec.cli.training import (
     parse_value,
     read_request,
 )
-from prismrec.cli.words import count, duration
 from prismrec.errors import InputError
+from prismrec.words import count, duration
 
 if TYPE_CHECKING:
     from prismrec.experiments.estimate import Estimate

@@ -138,6 +138,7 @@ def encode_like(
     *,
     device: DeviceName = "auto",
     workers: int | None = None,
+    item_column: str | None = None,
     progress: ReportModality | None = None,
 ) -> dict[str, Encoded]:
     """Encode new items as other items were encoded: with the same encoders, columns and normalisation.
@@ -149,6 +150,7 @@ def encode_like(
         features: how the modalities were made, such as `Run.encodings`.
         device: as in `encode`.
         workers: as in `encode`.
+        item_column: as in `encode`; not used if the table lacks it.
         progress: as in `encode`.
 
     Raises:
@@ -158,7 +160,7 @@ def encode_like(
     wanted = {name: source for name, source in features.items() if _may_write(folder / "features", name, source)}
     if not wanted:
         return {}
-    items = read_items(folder)
+    items = read_items(folder, item_column)
     results = {}
     for name, source in wanted.items():
         manifest = source.manifest

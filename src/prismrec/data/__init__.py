@@ -1,6 +1,6 @@
 """From files and data in memory to a `Dataset`: layouts, checks of the input, and splits."""
 
-from prismrec.data.additions import NewItems, load_clicks, load_items
+from prismrec.data.additions import NewItems, load_clicks, load_items, read_clicks
 from prismrec.data.build import build, load
 from prismrec.data.dataset import Dataset
 from prismrec.data.frames import dataset, from_csr
@@ -21,6 +21,7 @@ __all__ = [
     "load",
     "load_clicks",
     "load_items",
+    "read_clicks",
     "write_mmrec",
     "write_table",
 ]

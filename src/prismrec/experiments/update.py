@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,8 @@ import torch
 from prismrec.data import Dataset
 from prismrec.data.additions import NewItems
 from prismrec.data.ids import number_ids, positions
-from prismrec.errors import InputError, ParameterError, check_type
+from prismrec.data.readers.raw import UnknownItems
+from prismrec.errors import InputError, ParameterError, check_choice, check_type
 from prismrec.experiments.continue_training import continue_training
 from prismrec.provenance import refuse_mixture
 from prismrec.records import best_epoch
@@ -23,6 +25,7 @@ from prismrec.runs.folder import read_weights
 from prismrec.runs.staging import complete_run, new_run_folder
 from prismrec.training import Callback
 from prismrec.types import Embeddings, Interactions, Vocabulary
+from prismrec.words import count
 
 
 def update(
@@ -31,6 +34,7 @@ def update(
     *,
     items: NewItems | None = None,
     clicks: pl.DataFrame | None = None,
+    unknown_items: UnknownItems = "refuse",
     epochs: int = 0,
     dataset: Dataset | None = None,
     callbacks: Sequence[Callback] = (),
@@ -46,6 +50,7 @@ def update(
         out: a new or empty folder.
         items: items to add, from `load_items`.
         clicks: columns `user` and `item`, from `load_clicks`. They become training interactions.
+        unknown_items: whether to refuse or drop clicks on items that the run lacks; a note counts dropped ones.
         epochs: how many epochs to train from the weights of the run.
         dataset: the features of all items that `items` lacks; only to train a run that was trained with features.
         callbacks: called during the training.
@@ -55,18 +60,16 @@ def update(
         InputError: nothing is given, an item is in the run already, features have other modalities or widths, a click
             is on an unknown item, or `out` is not empty or another process writes it.
     """
-    _check_types(run, out, items, clicks, epochs, dataset)
+    _check_types(run, out, items, clicks, unknown_items, epochs, dataset)
     if run.folder is None:
         raise InputError("run", "no folder", "a run that was saved")
     if items is None and clicks is None and not epochs:
         raise InputError("update", "nothing to add", "items, clicks or epochs")
     with locked(Path(out)) as lock:
         new_run_folder(lock.folder, overwrite=overwrite)  # refuses before the work
-        updated = run
-        if items is not None:
-            updated = _with_items(updated, items)
+        updated = run if items is None else _with_items(run, items)
         if clicks is not None:
-            updated = _with_clicks(updated, _texts_of_ids(clicks))
+            updated = _with_clicks(updated, _texts_of_ids(clicks), unknown_items)
         updated = _with_old_training(updated, run)
         weights = read_weights(run.folder)
         if epochs:
@@ -77,12 +80,15 @@ def update(
     return replace(updated, folder=lock.folder, weights=None)
 
 
-def _check_types(run: object, out: object, items: object, clicks: object, epochs: object, dataset: object) -> None:
+def _check_types(
+    run: object, out: object, items: object, clicks: object, unknown_items: str, epochs: object, dataset: object
+) -> None:
     nothing = type(None)
     check_type("run", run, Run, "a run, from prismrec.train or Run.load")
     check_type("out", out, (str, PathLike), "a path")
     check_type("items", items, (NewItems, nothing), "new items, from prismrec.data.load_items")
     check_type("clicks", clicks, (pl.DataFrame, nothing), "a table, from prismrec.data.load_clicks")
+    check_choice("unknown_items", unknown_items, get_args(UnknownItems))
     check_type("epochs", epochs, int, "a whole number")
     check_type("dataset", dataset, (Dataset, nothing), "a Dataset, from prismrec.load or prismrec.dataset")
 
@@ -103,18 +109,18 @@ def _with_items(run: Run, new: NewItems) -> Run:
     _check_features(run, new)
     newcomers = run.newcomers
     vectors = newcomers.embed_items({name: torch.from_numpy(rows) for name, rows in new.features.items()})
-    count = len(run.items) + len(new.items)
+    total = len(run.items) + len(new.items)
     return replace(
         run,
         embeddings=Embeddings(run.embeddings.users, torch.cat([run.embeddings.items, vectors])),
         items=Vocabulary(pl.concat([run.items.ids, new.items.ids]), "item"),
-        train=_resized(run.train, run.train.num_users, count),
-        valid=_resized(run.valid, run.valid.num_users, count),
-        test=_resized(run.test, run.test.num_users, count),
+        train=_resized(run.train, run.train.num_users, total),
+        valid=_resized(run.valid, run.valid.num_users, total),
+        test=_resized(run.test, run.test.num_users, total),
         catalog=_extended(run, new),
         features=_extended_features(run, new),
         stored_newcomers=replace(newcomers, user_map=newcomers.user_map.with_items(vectors, run.train)),
-        manifest=_with_note(run, f"{len(new.items):,} items added", "\0".join(new.items.ids)),
+        manifest=_with_note(run, f"{count(len(new.items), 'item')} added", "\0".join(new.items.ids)),
     )
 
 
@@ -176,12 +182,9 @@ def _texts_of_ids(clicks: pl.DataFrame) -> pl.DataFrame:
     return clicks.select(pl.col("user", "item").cast(pl.String))
 
 
-def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:
+def _with_clicks(run: Run, clicks: pl.DataFrame, unknown_items: UnknownItems) -> Run:
+    clicks, dropped = _of_known_items(run, clicks, unknown_items)
     items = positions(clicks["item"], run.items.ids)
-    if items.null_count():
-        unknown = clicks["item"].filter(items.is_null())
-        found = f"item {unknown[0]!r}, one of {unknown.n_unique()} that the run lacks"
-        raise InputError("interactions", found, "items of the run; add new items together with their features")
     arrived = number_ids([clicks["user"].filter(positions(clicks["user"], run.users.ids).is_null())])
     users = Vocabulary(pl.concat([run.users.ids, arrived.cast(pl.String).alias("user")]), "user")
     numbers = positions(clicks["user"], users.ids)
@@ -197,7 +200,10 @@ def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:
         len(run.items),
     )
     content = "\0".join([*arrived, added.users.tobytes().hex(), added.items.tobytes().hex()])
-    note = f"{len(added):,} interactions and {len(arrived):,} users added; {len(pairs) - len(added):,} were known"
+    note = (
+        f"{count(len(added), 'interaction')} and {count(len(arrived), 'user')} added"
+        f"; {count(len(pairs) - len(added), 'interaction')} of the run ignored{dropped}"
+    )
     return replace(
         run,
         embeddings=Embeddings(_moved_users(run, before, train, np.unique(added.users)), run.embeddings.items),
@@ -208,6 +214,26 @@ def _with_clicks(run: Run, clicks: pl.DataFrame) -> Run:
         stored_newcomers=run.newcomers,
         manifest=_with_note(run, note, content),
     )
+
+
+def _of_known_items(run: Run, clicks: pl.DataFrame, unknown_items: UnknownItems) -> tuple[pl.DataFrame, str]:
+    """The clicks on items of the run, and what a note says of the others.
+
+    Raises:
+        InputError: an item that the run lacks, unless these are dropped.
+    """
+    unknown = positions(clicks["item"], run.items.ids).is_null()
+    if not unknown.any():
+        return clicks, ""
+    names = clicks["item"].filter(unknown)
+    if unknown_items == "drop":
+        what = f"{count(len(names), 'interaction')} with {count(names.n_unique(), 'item')}"
+        return clicks.filter(~unknown), f"; {what} that the run lacks left out"
+    found = f"item {names[0]!r}, one of {names.n_unique()} that the run lacks"
+    expected = (
+        "items of the run, new items together with their features, or unknown_items='drop' (--unknown-items drop)"
+    )
+    raise InputError("interactions", found, expected)
 
 
 def _moved_users(run: Run, before: Interactions, after: Interactions, changed: np.ndarray) -> torch.Tensor:

@@ -67,6 +67,10 @@ class Condition:
             raise ParameterError("where", repr(text), f"a number after {operator}")
         return cls(column, operator, value)
 
+    def describe(self) -> str:
+        """The condition as text."""
+        return f"{'rating' if self.column is None else self.column} {self.operator} {self.value}"
+
 
 def several(parameter: str, values: Sequence[str]) -> tuple[str, ...]:
     """The values of a parameter that takes several strings.
