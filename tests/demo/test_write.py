@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from prismrec.content import encode
+from prismrec.content.contents import read_items, text_columns
 from prismrec.data import load
 from prismrec.demo import ShopConfig, make_shop, write_shop
 from prismrec.errors import InputError
@@ -30,6 +31,16 @@ def test_the_files_read_back_as_the_shop_in_memory(folder):
     assert read.fingerprint == made.fingerprint
     assert read.catalog is not None
     assert read.catalog.equals(made.catalog)
+
+
+def test_brands_prices_and_dates_are_no_texts_to_encode(folder):
+    assert text_columns(read_items(folder).frame) == ["title", "description"]
+
+
+def test_the_conditions_of_the_documents_hold_for_some_products(folder):
+    table = pl.read_csv(folder / "items.csv", try_parse_dates=True)
+    for condition in ("price < 20 and in_stock", "added > '2023-07-01'", "brand = 'FJORD'"):
+        assert 0 < len(table.sql(f"select * from self where {condition}")) < len(table)
 
 
 def test_timestamps_are_those_of_the_log(folder):

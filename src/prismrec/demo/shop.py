@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, model_valid
 from prismrec.data.dataset import Dataset
 from prismrec.data.pairs import Pairs
 from prismrec.data.split import TEST, TRAIN, VALID, SplitSpec, split_labels
+from prismrec.demo.offers import make_offers
 from prismrec.demo.texts import write
 from prismrec.demo.traits import TRAITS, Colour, Kind, Pattern, Style, Traits
 from prismrec.errors import InputError, ParameterError
@@ -39,6 +40,7 @@ class _Stream(IntEnum):
     TEXTS = 3
     NOISE = 4
     TIMES = 5
+    OFFERS = 6
 
 
 class ShopConfig(Parameters):
@@ -182,14 +184,14 @@ class Shop:
 
     @property
     def catalog(self) -> pl.DataFrame:
-        """The item table with the columns item_id, title, description and image (path of the picture in the folder)."""
-        columns = {
-            "item_id": [item.id for item in self.items],
-            "title": [item.title for item in self.items],
-            "description": [item.description for item in self.items],
-            "image": [f"images/{item.id}.png" for item in self.items],
-        }
-        return pl.DataFrame(columns)
+        """The item table: item_id, title, description, image (path of the picture), brand, price, in_stock, added.
+
+        The last four are random, so that recommenders learn nothing from them.
+        """
+        rows = [(item.id, item.title, item.description, f"images/{item.id}.png") for item in self.items]
+        contents = pl.DataFrame(rows, schema=["item_id", "title", "description", "image"], orient="row")
+        offers = make_offers(len(self.items), np.datetime64(_OPENING, "s"), _random(self.config, _Stream.OFFERS))
+        return contents.with_columns(pl.DataFrame(offers))
 
 
 def make_shop(config: ShopConfig = DEFAULT) -> Shop:

@@ -17,7 +17,7 @@ Nothing here is real. prismrec generated the products, their pictures and texts,
 from seed {seed}: {users} customers, {items} products, {interactions} interactions.
 
 interactions.csv   user_id, item_id, timestamp (seconds since 1970), split (train, valid, test)
-items.csv          item_id, title, description, image
+items.csv          item_id, title, description, image, and at random: brand, price, in_stock, added (day)
 images/            one picture per product
 
 Strength of the tastes, from 0 to 1: {taste}.
