@@ -4,7 +4,7 @@ import prismrec
 from prismrec.experiments.tables.code import code_of, digest_of, model_files, shared_files
 
 
-def test_comments_and_layout_do_not_change_the_digest_but_code_does(tmp_path: Path) -> None:
+def test_comments_docstrings_and_layout_do_not_change_the_digest_but_code_does(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
 
     def digest(text: str) -> str:
@@ -14,6 +14,9 @@ def test_comments_and_layout_do_not_change_the_digest_but_code_does(tmp_path: Pa
     first = digest("x = 1\n")
     assert digest("# one\nx   =   1  # two\n") == first
     assert digest("x = 2\n") != first
+    function = digest("def f():\n    return 'x'\n")
+    assert digest("'Text.'\ndef f():\n    'Text.'\n    return 'x'\n") == function
+    assert digest("def f():\n    return 'y'\n") != function
     path = tmp_path / "a.cpp"
     assert digest("int x;") != digest("int y;")
 

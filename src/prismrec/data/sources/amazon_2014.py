@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from prismrec.data.sources.contract import Content, Download, FeatureRows, Rows, Source, SourceFolder, SourceOptions
+from prismrec.data.sources.contract import (
+    Content,
+    Download,
+    FeatureRows,
+    Rows,
+    Source,
+    SourceFolder,
+    SourceOptions,
+    gzip_or_plain,
+)
 from prismrec.data.sources.fields import Layout, field_rows, numbers, seconds
 from prismrec.data.sources.records import Record, joined, json_rows, record_rows
 from prismrec.errors import InputError
@@ -33,8 +42,7 @@ _IMAGES_PER_BLOCK = 256
 
 
 def _interaction_files(category: str) -> tuple[str, ...]:
-    stems = (f"reviews_{category}_5.json", f"reviews_{category}.json", f"ratings_{category}.csv")
-    return tuple(f"{stem}{packed}" for stem in stems for packed in (".gz", ""))
+    return gzip_or_plain(f"reviews_{category}_5.json", f"reviews_{category}.json", f"ratings_{category}.csv")
 
 
 def _downloads(category: str | None) -> tuple[Download, ...]:
@@ -48,7 +56,7 @@ def _downloads(category: str | None) -> tuple[Download, ...]:
 def _read(folder: SourceFolder, options: SourceOptions) -> Content:
     category = folder.choose_part(options.part, _interaction_files)
     path = folder.require(*_interaction_files(category))
-    meta = folder.find(f"meta_{category}.json.gz", f"meta_{category}.json")
+    meta = folder.find(*gzip_or_plain(f"meta_{category}.json"))
     images = folder.find(f"image_features_{category}.b")
     notes = [f"category {category}; interactions are the ratings in {path.name}"]
     return Content(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from prismrec.data.sources.contract import Content, Download, Rows, Source, SourceFolder, SourceOptions
+from prismrec.data.sources.contract import Content, Download, Rows, Source, SourceFolder, SourceOptions, gzip_or_plain
 from prismrec.data.sources.fields import Layout, field_rows, numbers, seconds
 from prismrec.data.sources.records import Record, joined, json_rows, record_rows
 
@@ -26,8 +26,7 @@ _ITEM = dict.fromkeys(_FIELDS, pl.String)
 
 
 def _interaction_files(category: str) -> tuple[str, ...]:
-    stems = (f"{category}_5.json", f"{category}.json", f"{category}.csv")
-    return tuple(f"{stem}{packed}" for stem in stems for packed in (".gz", ""))
+    return gzip_or_plain(f"{category}_5.json", f"{category}.json", f"{category}.csv")
 
 
 def _downloads(category: str | None) -> tuple[Download, ...]:
@@ -40,7 +39,7 @@ def _downloads(category: str | None) -> tuple[Download, ...]:
 def _read(folder: SourceFolder, options: SourceOptions) -> Content:
     category = folder.choose_part(options.part, _interaction_files)
     path = folder.require(*_interaction_files(category))
-    meta = folder.find(f"meta_{category}.json.gz", f"meta_{category}.json")
+    meta = folder.find(*gzip_or_plain(f"meta_{category}.json"))
     return Content(
         interactions=_ratings(path) if ".csv" in path.suffixes else _reviews(path),
         items=None if meta is None else record_rows(meta, _item, _ITEM),

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import polars as pl
 
-from prismrec.data.sources.contract import TIME, Content, Download, Rows, Source, SourceFolder, SourceOptions
+from prismrec.data.sources.contract import (
+    TIME,
+    Content,
+    Download,
+    Rows,
+    Source,
+    SourceFolder,
+    SourceOptions,
+    gzip_or_plain,
+)
 from prismrec.data.sources.fields import Layout, field_rows, numbers
 from prismrec.data.sources.records import Record, joined, json_rows, record_rows
 
@@ -42,7 +51,7 @@ def _downloads(category: str | None) -> tuple[Download, ...]:
 def _read(folder: SourceFolder, options: SourceOptions) -> Content:
     category = folder.choose_part(options.part, _interaction_files)
     path = folder.require(*_interaction_files(category))
-    meta = folder.find(f"meta_{category}.jsonl.gz", f"meta_{category}.jsonl")
+    meta = folder.find(*gzip_or_plain(f"meta_{category}.jsonl"))
     return Content(
         interactions=_interactions(path),
         items=None if meta is None else record_rows(meta, _item, _ITEM),

@@ -175,6 +175,11 @@ class Source:
         return self.name if part is None else f"{self.name}:{part}"
 
 
+def gzip_or_plain(*names: str) -> tuple[str, ...]:
+    """The names of files that may be packed by gzip: each as NAME.gz, then as NAME."""
+    return tuple([f"{name}{packed}" for name in names for packed in (".gz", "")])
+
+
 @dataclass(frozen=True)
 class SourceFolder:
     """The folder with the files of a source."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from prismrec.data.sources.contract import Content, Download, Rows, Source, SourceFolder, SourceOptions
+from prismrec.data.sources.contract import Content, Download, Rows, Source, SourceFolder, SourceOptions, gzip_or_plain
 from prismrec.data.sources.fields import moments
 from prismrec.data.sources.records import Record, joined, json_rows, record_rows
 
@@ -32,8 +32,7 @@ _SHELVES_SHOWN = 10
 
 
 def _interaction_files(genre: str) -> tuple[str, ...]:
-    stems = (f"goodreads_interactions_{genre}.json", f"goodreads_reviews_{genre}.json")
-    return tuple(f"{stem}{packed}" for stem in stems for packed in (".gz", ""))
+    return gzip_or_plain(f"goodreads_interactions_{genre}.json", f"goodreads_reviews_{genre}.json")
 
 
 def _downloads(genre: str | None) -> tuple[Download, ...]:
@@ -46,7 +45,7 @@ def _downloads(genre: str | None) -> tuple[Download, ...]:
 def _read(folder: SourceFolder, options: SourceOptions) -> Content:
     genre = folder.choose_part(options.part, _interaction_files)
     shelved = folder.require(*_interaction_files(genre))
-    books = folder.find(f"goodreads_books_{genre}.json.gz", f"goodreads_books_{genre}.json")
+    books = folder.find(*gzip_or_plain(f"goodreads_books_{genre}.json"))
     return Content(
         interactions=_shelved(shelved),
         items=None if books is None else record_rows(books, _book, _BOOK),

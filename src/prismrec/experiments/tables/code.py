@@ -17,7 +17,7 @@ _SHARED = ("models/base.py", "nn", "graph", "ops", "training", "evaluation")
 
 @cache
 def code_of(model: str) -> str:
-    """SHA-256 (hex) of the file of a model and of the code that all models share, without comments."""
+    """SHA-256 (hex) of the file of a model and of the code that all models share, without comments and docstrings."""
     module = inspect.getmodule(find_model(model))
     assert module is not None
     assert module.__file__ is not None
@@ -47,10 +47,23 @@ def shared_files() -> list[Path]:
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """SHA-256 (hex) of some files: of the syntax trees of Python files, and of the bytes of others."""
+    """SHA-256 (hex) of some files: of the statements of Python files, without docstrings, and of the bytes of others."""
     digest = hashlib.sha256()
     for path in paths:
         content = path.read_bytes()
-        digest.update(ast.dump(ast.parse(content)).encode() if path.suffix == ".py" else content)
+        digest.update(_statements(content).encode() if path.suffix == ".py" else content)
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def _statements(source: bytes) -> str:
+    """The syntax tree of Python code without its docstrings and those of its variables."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [each for each in node.body if not _is_text(each)]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
