@@ -47,7 +47,7 @@ def shared_files() -> list[Path]:
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """SHA-256 (hex) of some files: of the statements of Python files, without docstrings, and of the bytes of others."""
+    """SHA-256 (hex) of some files: of the code of Python files, without docstrings, and of the bytes of others."""
     digest = hashlib.sha256()
     for path in paths:
         content = path.read_bytes()
