@@ -38,6 +38,10 @@ class Interactions:
     num_users: int
     num_items: int
 
+    def __repr__(self) -> str:
+        """One line: the numbers of pairs, users and items."""
+        return f"<Interactions: {len(self):,} pairs, {self.num_users:,} users, {self.num_items:,} items>"
+
     @classmethod
     def from_pairs(cls, users: npt.ArrayLike, items: npt.ArrayLike, num_users: int, num_items: int) -> "Interactions":
         """Sort the pairs and drop duplicates.
@@ -112,6 +116,10 @@ class Embeddings:
 
     users: Tensor
     items: Tensor
+
+    def __repr__(self) -> str:
+        """One line: the shapes."""
+        return f"<Embeddings: users {list(self.users.shape)}, items {list(self.items.shape)}>"
 
     def scores(self, users: Tensor | Sequence[int] | slice = slice(None)) -> Tensor:
         """Scores of all items for the given user numbers, `[len(users), I]`."""

@@ -49,6 +49,10 @@ def test_ids_that_differ_only_in_where_they_are_cut_differ_in_fingerprint():
     assert one.fingerprint != other.fingerprint
 
 
+def test_a_notebook_shows_one_line():
+    assert repr(dataset()) == "<Dataset shop: 2 users, 3 items, 2 + 1 + 1 interactions, image [2]>"
+
+
 def test_features_cannot_be_exchanged():
     with pytest.raises(TypeError):
         dataset().features["image"] = np.zeros((3, 2))

@@ -264,6 +264,19 @@ def test_similar_items_are_the_nearest_by_cosine(run: Run) -> None:
     assert several["price"].max() < 15
 
 
+def test_cosines_of_equal_and_opposite_features_are_within_1(run: Run) -> None:
+    rows = np.random.default_rng(0).standard_normal((1, 200)).astype(np.float32)
+    features = {"image": np.concatenate([rows] * (ITEMS - 1) + [-rows])}
+    unit = unit_features(features, {"image": np.ones(ITEMS, dtype=np.bool_)})
+    assert (unit["image"][0].float() @ unit["image"][0].float()).item() > 1  # as float16 rounds these
+    alike = replace(run, features=unit)
+    found = alike.similar("i0", ITEMS - 1, by="image")["score"]
+    assert found.max() == 1
+    assert found.min() == -1
+    reasons = alike.explain(None, ["i0", f"i{ITEMS - 1}"], history=["i1"])["image_cosine"]
+    assert reasons.to_list() == [1, -1]
+
+
 def test_similar_items_by_a_modality_are_those_that_have_it(run: Run) -> None:
     rows = run.features["image"].float()
     cosines = (rows @ rows[6]).tolist()

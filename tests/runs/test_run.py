@@ -98,6 +98,16 @@ def test_an_evaluation_masks_training_items_and_on_request_validation_items(run:
     assert hits < hits_without_validation
 
 
+def test_a_notebook_shows_one_line(run: Run) -> None:
+    """The values of a data set or a run would fill many pages."""
+    lines = [repr(each) for each in (run, run.train, run.embeddings, run.evaluate("test"))]
+    assert [line for line in lines if "\n" in line or len(line) > 1000] == []
+    recall = run.evaluate("test")["recall@20"]
+    assert run.manifest.model in lines[0]
+    assert f"{len(run.train):,} pairs" in lines[1]
+    assert f"'recall@20': {recall:.4f}" in lines[3]
+
+
 def test_an_unknown_or_empty_split_is_refused(run: Run) -> None:
     with pytest.raises(InputError, match="split: found 'train'"):
         run.evaluate("train")

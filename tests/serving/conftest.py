@@ -48,7 +48,7 @@ def save_run(folder: Path, seed: int = 0, prefix: str = "i", count: int = ITEMS)
     epochs = [EpochRecord(epoch=n, loss={"bpr": 1 / n}, seconds=1.0, valid={"recall@20": n / 9}) for n in (1, 2)]
     manifest = Manifest(
         model="LightGCN",
-        config={"layers": 2},
+        config={"layers": 2, "regulariser": 1e-4, "rank": None},
         settings=Settings(),
         data="shop",
         fingerprint="",
@@ -68,6 +68,7 @@ def save_run(folder: Path, seed: int = 0, prefix: str = "i", count: int = ITEMS)
         catalog=pl.DataFrame(catalog),
         history=tuple(epochs),
         best_epoch=2,
+        chosen={"rank": 64},
         weights={"weight": torch.zeros(1)},
         stored_newcomers=choose_newcomers(embeddings, train, valid, features),
         features=rows,

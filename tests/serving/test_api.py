@@ -116,6 +116,7 @@ def test_items_users_and_the_run_are_described(client: TestClient, run: Run) -> 
     assert user["clicks"] == 5
     numbers = client.get("/api/run").json()
     assert numbers["facts"]["items"] == 40
+    assert numbers["config"] == {"layers": 2, "regulariser": 1e-4, "rank": 64}  # the model chose its rank
     assert sum(each["recommended"] for each in numbers["popularity"]) == pytest.approx(1)
     assert sum(each["clicked"] for each in numbers["popularity"]) == pytest.approx(1)
     assert [point["valid"] for point in numbers["curve"]] == pytest.approx([1 / 9, 2 / 9])

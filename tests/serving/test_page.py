@@ -166,6 +166,8 @@ def test_the_run_shows_its_metrics_curve_and_popularity(browser: Browser, server
         expect(page.get_by_role("img", name="Training curve over 2 epochs")).to_be_visible()
         expect(page.get_by_role("img", name="Shares of recommendations and clicks")).to_be_visible()
         expect(page.locator("tbody tr").first.locator("th")).to_have_text("recall")
+        facts = page.locator("dl.facts").last
+        expect(facts.locator("dd")).to_have_text(["2", "0.0001", "64"])  # layers, regulariser, rank
 
 
 def test_axe_finds_nothing_serious(browser: Browser, server: Server) -> None:

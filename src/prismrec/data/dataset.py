@@ -71,6 +71,12 @@ class Dataset:
         object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
         object.__setattr__(self, "present", MappingProxyType(dict(self.present)))
 
+    def __repr__(self) -> str:
+        """One line: the numbers of users, items and interactions, and the width of each modality."""
+        splits = f"{len(self.train):,} + {len(self.valid):,} + {len(self.test):,} interactions"
+        widths = "".join([f", {name} [{rows.shape[1]}]" for name, rows in self.features.items()])
+        return f"<Dataset {self.name}: {len(self.users):,} users, {len(self.items):,} items, {splits}{widths}>"
+
     def __getstate__(self) -> dict[str, object]:
         """What to pickle: read-only views of dicts cannot be pickled, the dicts can."""
         return {**vars(self), "features": dict(self.features), "present": dict(self.present)}

@@ -83,6 +83,11 @@ class Evaluation(Mapping[str, float]):
     per_user: Mapping[str, Float64Array]
     groups: UserGroups | None = None
 
+    def __repr__(self) -> str:
+        """The means of all metrics, as `to_dict` has them, without the values of the users."""
+        means = ", ".join([f"{key!r}: {value:.4f}" for key, value in self.items()])
+        return f"<Evaluation of {self.num_users:,} users: {{{means}}}>"
+
     @property
     def num_users(self) -> int:
         """The number of evaluated users, n."""

@@ -67,4 +67,4 @@ def likeness(features: Tensor, history: Int64Array, targets: Int64Array) -> tupl
     lacks_target = (features[torch.from_numpy(targets)] == 0).all(1)  # [t]
     lacks_clicked = (features[clicked] == 0).all(1)  # [h]
     absent = lacks_target[:, None] | lacks_clicked
-    return cosines.masked_fill(absent, torch.nan), shares.masked_fill(absent, torch.nan)
+    return cosines.clamp(-1, 1).masked_fill(absent, torch.nan), shares.masked_fill(absent, torch.nan)

@@ -22,7 +22,7 @@ from prismrec.retrieval.index import ItemIndex
 from prismrec.retrieval.newcomers import Newcomers
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.retrieval.search import ExactSearch, Search, check_length, row_pairs
-from prismrec.retrieval.similar import MODEL, POPULARITY, SCORE, ItemMatrices
+from prismrec.retrieval.similar import MODEL, POPULARITY, SCORE, ItemMatrices, cosines
 from prismrec.types import BoolArray, Embeddings, Interactions, Vocabulary
 
 _PREPARED = 4
@@ -149,7 +149,7 @@ class Retriever:
         check_length(k)
         search, rules = self._search_and_rules(by, filters)
         found = compose(search, queries, k, self._hidden(hidden, len(queries), filters), rules)
-        return Lists(found.items, found.scores, k, np.zeros(len(queries), dtype=np.bool_))
+        return Lists(found.items, cosines(found), k, np.zeros(len(queries), dtype=np.bool_))
 
     def similar_users(self, users: Sequence[Hashable], k: int) -> Lists:
         """The k users that are most similar to each of n users, by the cosine of their vectors; `items` are users.
@@ -161,7 +161,7 @@ class Retriever:
         numbers = self._trained_users(users)
         queries = F.normalize(self.trained_vectors(users).float(), dim=1)
         found = self._user_search.search(queries, min(k, len(self.users)), row_pairs(numbers, len(self.users)))
-        return Lists(found.items, found.scores, k, np.zeros(len(numbers), dtype=np.bool_))
+        return Lists(found.items, cosines(found), k, np.zeros(len(numbers), dtype=np.bool_))
 
     def score(self, users: Sequence[Hashable], items: Sequence[Hashable]) -> Tensor:
         """The scores of n pairs of a user and an item, float32 `[n]`.
@@ -205,7 +205,7 @@ class Retriever:
             scores=rows @ self._vectors(audience)[0],
             contributions=contributions(self.newcomers, history, rows, len(self.catalog.items)),
             exact=self.newcomers.linear and not self._is_trained(audience).any(),
-            cosines={modality: cosines for modality, (cosines, _) in alike.items()},
+            cosines={modality: values for modality, (values, _) in alike.items()},
             closeness={modality: closeness for modality, (_, closeness) in alike.items()},
         )
 

@@ -13,7 +13,7 @@ from prismrec.retrieval.catalog import Catalog
 from prismrec.retrieval.features import items_with
 from prismrec.retrieval.index import ItemIndex
 from prismrec.retrieval.indexed_search import IndexedSearch
-from prismrec.retrieval.ranking import Int64Array
+from prismrec.retrieval.ranking import Int64Array, Ranking
 from prismrec.retrieval.search import ExactSearch, Search
 from prismrec.types import Embeddings, Interactions
 
@@ -26,6 +26,14 @@ POPULARITY = " popularity"
 
 INDEXED = (SCORE, MODEL)
 """The searches that an index may answer."""
+
+
+def cosines(found: Ranking) -> Tensor:
+    """The scores of lists as cosines, -inf after the end of a list.
+
+    Rows of float16 are not exactly of length 1, so inner products may exceed 1.
+    """
+    return torch.where(found.items >= 0, found.scores.clamp(-1, 1), found.scores)
 
 
 class ItemMatrices:

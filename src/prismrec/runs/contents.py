@@ -59,6 +59,12 @@ class RunContents:
     warnings: tuple[str, ...] = ()
     exact: bool = False
 
+    def __repr__(self) -> str:
+        """One line: the model, the data and the folder."""
+        sizes = f"{len(self.users):,} users, {len(self.items):,} items"
+        place = "not saved" if self.folder is None else f"folder={str(self.folder)!r}"
+        return f"<Run: {self.manifest.model} on {self.manifest.data}, {sizes}, {place}>"
+
     @property
     def encodings(self) -> dict[str, Encoding]:
         """Modality → how `prismrec features` made it. `prismrec.content.encode_like` encodes new items in this way."""

@@ -40,7 +40,7 @@ class Insight:
 
     Attributes:
         facts: model, data, numbers of users, items and interactions.
-        config: hyperparameters.
+        config: hyperparameters, with the values that the model chose by validation.
         metrics: split → metric → value.
         best_epoch: the epoch whose embeddings are served.
         curve: one entry per epoch, thinned: epoch, loss, validation metric or None.
@@ -78,7 +78,7 @@ class Insight:
                 "seed": manifest.settings.seed,
                 "prismrec": manifest.versions.get("prismrec", ""),
             },
-            config=manifest.config,
+            config={**manifest.config, **run.chosen},
             metrics={split: stored[split] for split in ("valid", "test") if stored.get(split)},
             best_epoch=stored.get("best_epoch"),
             curve=_curve(run),

@@ -314,10 +314,16 @@ async function updateVisitor() {
   } catch (error) { if (turn === state.turn) now.replaceChildren(problem(error)); }
 }
 
+function asText(value) {
+  if (value === null) return "none";
+  if (typeof value !== "number") return String(value);
+  return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(6)));
+}
+
 async function runView() {
   const { facts, metrics, config, curve, curve_metric: metric, popularity, best_epoch: best, sample } = state.run;
   const tables = Object.entries(metrics).map(([split, values]) => metricTable(split, values));
-  const list = (entries) => h("dl", { class: "facts" }, entries.map(([name, value]) => [h("dt", {}, name), h("dd", {}, typeof value === "number" ? value.toLocaleString("en") : String(value))]));
+  const list = (entries) => h("dl", { class: "facts" }, entries.map(([name, value]) => [h("dt", {}, name), h("dd", {}, asText(value))]));
   return [heading("The run"), h("p", { class: "lead" }, `${facts.model}, trained on ${facts.data}.`),
     h("div", { class: "charts" }, curve.length ? curveChart(curve, metric, best) : null, popularityChart(popularity, sample)),
     tables.length ? section("Metrics", "over all items", h("div", { class: "charts" }, tables)) : null,
