@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,11 @@ def test_a_validation_ranks_for_a_sample_that_is_the_same_for_all_seeds(shop: Da
 def test_large_data_have_a_sample_of_users_and_others_all() -> None:
     def sample(users: int, items: int) -> int:
         valid = Interactions.from_pairs(np.arange(users), np.zeros(users), 300_000, items)
-        return len(validation_sample(valid, Settings()))
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            sampled = len(validation_sample(valid, Settings()))
+        assert bool(notes) == (sampled < users)
+        return sampled
 
     assert sample(300_000, 10_000) == 100_000
     assert sample(100_000, 10_000) == 100_000

@@ -17,7 +17,7 @@ from prismrec.experiments.arguments import check_arguments, check_modes
 from prismrec.experiments.environment import make_manifest
 from prismrec.experiments.features import features_for
 from prismrec.experiments.run_folder import find_new, find_resumed, saved_epochs
-from prismrec.experiments.validation import make_validation, name_metric, validation_users
+from prismrec.experiments.validation import make_validation, name_metric
 from prismrec.experiments.warm_start import Source, WarmStart, find_source
 from prismrec.experiments.weights import check_disk, limited_weights, memory_errors
 from prismrec.models import ModelConfig, Recommender, find_model
@@ -145,20 +145,12 @@ def train(
     source = None if init is None else Source.of(init, kind)
     manifest = make_manifest(kind.name, dataset, full, settings, _name_custom(metric, sampler, loss_terms))
     build = partial(_build, kind, dataset, full, settings)
-    validate = _make_validation(dataset, settings, metric)
+    validate = make_validation(dataset, settings, metric)
     fit_model = partial(_fit, dataset, validate=validate, sampler=sampler, loss_terms=loss_terms, newcomers=newcomers)
     if out is None:
         recommender, start = build(source)
         return fit_model(recommender, _record(start, manifest), callbacks, start=start)
     return _train_in_folder(out, manifest, source, build, fit_model, callbacks, resume=resume, overwrite=overwrite)
-
-
-def _make_validation(dataset: Dataset, settings: Settings, metric: ValidationMetric | None) -> Validate | None:
-    """As `make_validation`; a sample of users is noted."""
-    most, number = validation_users(dataset.valid, settings), int((dataset.valid.user_degrees > 0).sum())
-    if most < number:
-        warnings.warn(f"validation_users: validations rank items for {most:,} of {number:,} users", stacklevel=3)
-    return make_validation(dataset, settings, metric)
 
 
 def _build(

@@ -1,6 +1,7 @@
 """How a training scores an epoch on the validation split."""
 
 import math
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -66,19 +67,15 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
     return validate
 
 
-def validation_users(valid: Interactions, settings: Settings) -> int:
-    """The largest number of users of a validation."""
-    if settings.validation_users == "auto":
-        return max(_LEAST_USERS, _MOST_PAIRS // max(1, valid.num_items))
-    return settings.validation_users
-
-
 def validation_sample(valid: Interactions, settings: Settings) -> Interactions:
-    """The validation interactions of at most as many users as `settings.validation_users` says."""
+    """The validation interactions of at most as many users as `settings.validation_users` says; a sample is noted."""
     users = np.flatnonzero(valid.user_degrees)
-    most = validation_users(valid, settings)
+    most = settings.validation_users
+    if most == "auto":
+        most = max(_LEAST_USERS, _MOST_PAIRS // max(1, valid.num_items))
     if len(users) <= most:
         return valid
+    warnings.warn(f"validation_users: validations rank items for {most:,} of {len(users):,} users", stacklevel=2)
     chosen = np.random.default_rng(0).choice(users, most, replace=False)
     kept = np.isin(valid.users, chosen)
     return Interactions.from_pairs(valid.users[kept], valid.items[kept], valid.num_users, valid.num_items)
