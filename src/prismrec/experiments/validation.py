@@ -70,9 +70,9 @@ def make_validation(dataset: Dataset, settings: Settings, own_metric: Validation
 def validation_sample(valid: Interactions, settings: Settings) -> Interactions:
     """The validation interactions of at most as many users as `settings.validation_users` says; a sample is noted."""
     users = np.flatnonzero(valid.user_degrees)
-    most = settings.validation_users
-    if most == "auto":
-        most = max(_LEAST_USERS, _MOST_PAIRS // max(1, valid.num_items))
+    most = max(_LEAST_USERS, _MOST_PAIRS // max(1, valid.num_items))
+    if settings.validation_users != "auto":
+        most = settings.validation_users
     if len(users) <= most:
         return valid
     warnings.warn(f"validation_users: validations rank items for {most:,} of {len(users):,} users", stacklevel=2)
