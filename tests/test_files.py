@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from prismrec.errors import InputError
-from prismrec.files import new_folder, replacing, require_outside, scan_stored, write_text, write_texts
+from prismrec.files import new_folder, read_text, replacing, require_outside, scan_stored, write_text, write_texts
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 needs_permissions = pytest.mark.skipif(
@@ -297,6 +297,13 @@ def test_new_folder_refuses_a_folder_that_is_filled_while_the_block_runs(tmp_pat
     assert names(tmp_path / "out") == ["letter.txt"]
 
 
+def test_a_link_to_a_missing_folder_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("missing")
+    with pytest.raises(InputError, match="found a link to a missing folder"), new_folder(tmp_path / "link"):
+        pass
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "link"]
+
+
 def test_new_folder_below_a_file_is_one_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("keep me")
     with pytest.raises(InputError, match="expected a folder that can be written") as refusal:
@@ -430,3 +437,14 @@ def test_a_link_in_place_of_a_left_folder_is_not_followed(tmp_path: Path) -> Non
     os.utime(tmp_path / ".prismrec-abc", (hour_ago, hour_ago), follow_symlinks=False)
     write_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "other" / "letter.txt").read_text() == "keep me"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_text(path)
+    write_text(tmp_path / "text", "é")
+    assert read_text(tmp_path / "text") == "é"

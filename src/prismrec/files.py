@@ -1,8 +1,10 @@
 """Writing of files and folders, so that a reader finds them complete or not at all."""
 
+import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +51,27 @@ def replacing(path: Path) -> Iterator[Path]:
         raise InputError(path, _reason(error), "a file that can be written") from error
 
 
+def require_regular(path: Path) -> None:
+    """Refuse a pipe, on which reading would wait, and a device, whose content may never end.
+
+    Raises:
+        OSError: no regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file (UTF-8).
+
+    Raises:
+        OSError: no regular file, or it may not be read.
+        UnicodeDecodeError: another encoding.
+    """
+    require_regular(path)
+    return path.read_text(encoding="utf-8")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the text of a file (UTF-8).
 
@@ -70,8 +93,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         InputError: something other than an empty folder is at `path`, another process writes to it, or the folder
             cannot be written.
     """
-    path = Path(os.path.realpath(path))
     try:
+        _refuse_dangling(path)
+        path = Path(os.path.realpath(path))
         is_there = os.path.lexists(path)
         _require_empty(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,6 +260,11 @@ def _reason(error: Exception) -> str:
     if re.fullmatch("[0-9]+ requested and [0-9]+ written", str(error)):  # NumPy does not say why
         return "no room for all bytes"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _refuse_dangling(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise InputError(path, "a link to a missing folder", "a new or empty folder to write to")
 
 
 def _require_empty(path: Path) -> None:

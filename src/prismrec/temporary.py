@@ -1,5 +1,6 @@
 """Temporary folders beside what is written, and writing to the disk itself."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,13 +16,29 @@ _MOST_FLUSHED = 1000
 """Above this number of files, the whole system is flushed instead."""
 
 
+def require_utf8(path: Path) -> None:
+    """Refuse a path that is not UTF-8: polars and safetensors cannot write or read there.
+
+    Raises:
+        OSError: it is not.
+    """
+    try:
+        os.fspath(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise OSError(errno.EILSEQ, "a path that is not UTF-8", str(path)) from None
+
+
 @contextmanager
 def private_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, on the same file system, so that its contents can be renamed to `path`.
 
     The path is absolute, because polars expands a "~" at the beginning of a relative path. The folder is locked while
     it is in use. Unlocked temporary folders beside it, left by killed processes, are removed first.
+
+    Raises:
+        OSError: the folder cannot be made, or the path is not UTF-8.
     """
+    require_utf8(path)
     _remove_stale(path.parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent.absolute()))
     descriptor = _lock_folder(folder)

@@ -1,6 +1,7 @@
-"""A disk that is full: one line, nothing half-written, and the same command works once there is room."""
+"""Places that cannot be written: one line, nothing half-written, and the same command works once there is room."""
 
 import contextlib
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,3 +80,22 @@ def assert_nothing_half_written(refused: Result, place: Path) -> None:
     assert left == set(), left
     for run in ("run-a", "run-b"):
         assert call(["check", run]).code == 0
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_every_command(place: Path) -> None:
+    name = os.fsdecode(b"n\xe9w")
+    before = set(place.iterdir())
+    for command, words in COMMANDS.items():
+        renamed = [word.replace("new", name) for word in words]
+        if renamed != words:
+            refused = call(renamed)
+            assert refused.code == 2, command
+            assert "a path that is not UTF-8" in refused.err, command
+    assert set(place.iterdir()) == before
+
+
+def test_data_in_a_folder_whose_name_is_not_utf8_are_trained_on(place: Path) -> None:
+    name = os.fsdecode(b"sh\xe9p")
+    (place / "shop").rename(place / name)
+    assert call(["train", "MF-BPR", name, "--epochs", "1", "--device", "cpu", "--out", "new"]).code == 0
+    assert call(["check", "new"]).code == 0

@@ -1,6 +1,7 @@
 """Runs are extended, replaced, stopped and resumed without the loss of a number."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -298,3 +299,29 @@ def test_a_run_is_saved_from_memory(shop: Dataset, runs: Path, tmp_path: Path) -
         run.save(tmp_path / "run")
     again = Run.load(tmp_path / "run").save(tmp_path / "copy")
     assert (again.folder / "model.safetensors").read_bytes() == (tmp_path / "run/model.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("name", ["config.json", "checkpoint/state.safetensors"])
+def test_a_pipe_in_an_unfinished_run_is_refused_and_not_waited_on(name: str, short: Path, shop: Dataset) -> None:
+    (short / "metrics.json").unlink()
+    (short / name).unlink()
+    os.mkfifo(short / name)
+    with pytest.raises(InputError, match=name):
+        prismrec.train("LGMRec", shop, CONFIG, Settings(epochs=3), out=short, resume=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_a_run_with_a_pipe_is_replaced_and_not_waited_on(name: str, short: Path, shop: Dataset) -> None:
+    (short / name).unlink()
+    os.mkfifo(short / name)
+    prismrec.train("LGMRec", shop, CONFIG, Settings(epochs=1), out=short, overwrite=True)
+    assert find_problems(short) == []
+
+
+def test_a_config_of_another_run_is_noted(short: Path, runs: Path) -> None:
+    assert Run.load(short).warnings == ()
+    shutil.copy(runs / "other" / "config.json", short / "config.json")
+    (note,) = Run.load(short).warnings
+    assert note.endswith("its model, settings and data may be those of another run")

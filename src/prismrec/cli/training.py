@@ -82,6 +82,7 @@ class Request:
             InputError: the data cannot be used, or are not those of the run that the config file repeats.
         """
         from prismrec.cli.run_file import given_options
+        from prismrec.data.readers.boundary import printable
         from prismrec.records import DataOrigin
 
         dataset = self.options.read(self.source)
@@ -89,7 +90,8 @@ class Request:
             for note in dataset.notes:
                 typer.echo(f"prismrec: note: {note}", err=True)
         _check_fingerprint(dataset, self.file, self.path, is_source_given=self.is_source_given)
-        return replace(dataset, origin=DataOrigin(source=str(self.source), options=given_options(self.options)))
+        origin = DataOrigin(source=printable(str(self.source)), options=given_options(self.options))
+        return replace(dataset, origin=origin)
 
 
 def read_request(

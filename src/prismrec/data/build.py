@@ -30,6 +30,7 @@ from prismrec.data.readers.raw import (
 )
 from prismrec.data.split import SPLIT_NAMES, TEST, TRAIN, VALID, Protocol, SplitSpec, split_labels
 from prismrec.errors import InputError, ParameterError, check_choice, check_type
+from prismrec.errors import printable as in_one_line
 from prismrec.types import BoolArray, FloatArray, Interactions, Vocabulary
 
 Fill = Literal["mean", "zero"]
@@ -92,7 +93,7 @@ def load(
         unknown_items=unknown_items,
     )
     dataset = build(read_source(Path(source), format, options), split=split, fill=fill, k_core=k_core)
-    return replace(dataset, folder=_folder_of(Path(source).resolve()))
+    return replace(dataset, folder=printable(_folder_of(Path(source).resolve())))
 
 
 def _folder_of(path: Path) -> str:
@@ -149,7 +150,7 @@ def build(raw: RawData, *, split: SplitSpec | None = None, fill: Fill = "mean", 
         catalog=_aligned_catalog(raw.catalog, items),
         encodings=encodings_of(raw.features),
         imported=raw.imported,
-        notes=tuple(map(printable, notes)),
+        notes=tuple([in_one_line(printable(note)) for note in notes]),
     )
 
 

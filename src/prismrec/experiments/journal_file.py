@@ -11,6 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from prismrec.errors import InputError
+from prismrec.files import require_regular
 
 _NAME = "prismrec"
 
@@ -76,6 +77,7 @@ def _drop_partial_line(path: Path) -> None:
     """
     if not path.exists():
         return
+    require_regular(path)
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):

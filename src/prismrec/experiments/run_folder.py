@@ -10,7 +10,7 @@ from typing import Any
 
 from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.arguments import check_modes
-from prismrec.files import discard_folder, make_folder, place, write_text
+from prismrec.files import discard_folder, make_folder, place, read_text, write_text
 from prismrec.records import EpochRecord, Settings
 from prismrec.runs import Manifest, check_run, locked
 from prismrec.runs.manifest import parse_manifest
@@ -150,7 +150,7 @@ def _checkpoints(folder: Path, manifest: Manifest) -> CheckpointFolder:
 def _read(folder: Path) -> Manifest:
     path = folder / "config.json"
     try:
-        return parse_manifest(path.read_text(encoding="utf-8"))[0]
+        return parse_manifest(read_text(path))[0]
     except (OSError, ValueError) as error:
         raise InputError(path, "another format", "the config.json of an interrupted run") from error
 

@@ -20,6 +20,7 @@ from prismrec.models import GridValue, Recommender, find_model
 from prismrec.ops.device import pick_device
 from prismrec.records import Settings
 from prismrec.runs.lock import LOCK_NAME
+from prismrec.temporary import require_utf8
 
 if TYPE_CHECKING:
     from prismrec.experiments.search import Report, Search
@@ -219,6 +220,7 @@ def check_tune_folder(folder: Path) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
+        require_utf8(folder)
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from prismrec.cluster import LostWorkerError, RayWorkers
 from prismrec.errors import InputError, ParameterError, check_choice, check_list, check_type
-from prismrec.files import replacing, require_outside, require_replaceable, scan_stored, write_text
+from prismrec.files import read_text, replacing, require_outside, require_replaceable, scan_stored, write_text
 from prismrec.retrieval import Audience, Filters, Unknown
 from prismrec.runs.index import read_record
 from prismrec.runs.run import Run
@@ -246,9 +246,10 @@ def _open_parts(run: Run, out: Path, request: BulkRequest) -> Path:
     path = parts / "job.json"
     try:
         parts.mkdir(exist_ok=True)
-        earlier = path.read_text(encoding="utf-8") if path.exists() else None
-    except OSError as error:
-        raise InputError(parts, error.strerror or str(error), "a folder that can be written") from error
+        earlier = read_text(path) if path.exists() else None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(parts, reason, "a folder that can be written") from error
     if earlier is None:
         with _removed_if_useless(parts):
             write_text(path, job)

@@ -19,7 +19,7 @@ from prismrec.records import EpochRecord
 from prismrec.retrieval import Newcomers
 from prismrec.runs.contents import RunContents
 from prismrec.runs.manifest import parse_manifest
-from prismrec.runs.metrics_file import ENCODERS, FEATURES, FILES, NEWCOMERS, OPTIONAL_FILES, check_run
+from prismrec.runs.metrics_file import ENCODERS, FEATURES, FILES, NEWCOMERS, OPTIONAL_FILES, check_run, notes_on_config
 from prismrec.runs.reading import read_table, read_tensors, read_text
 from prismrec.runs.staging import METRICS_FILE, current, is_finished
 from prismrec.types import Embeddings, Interactions, Vocabulary
@@ -91,7 +91,7 @@ def _read(folder: Path) -> RunContents:
             states=_states(folder / ENCODERS) if ENCODERS in metrics.get("files", {}) else {},
             best_epoch=int(metrics["best_epoch"]),
             chosen=dict(metrics.get("chosen") or {}),
-            warnings=warnings,
+            warnings=(*warnings, *notes_on_config(folder, metrics)),
         )
     except InputError:
         raise

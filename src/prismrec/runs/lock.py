@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from prismrec.errors import InputError
+from prismrec.temporary import require_utf8
 
 LOCK_NAME = ".lock"
 
@@ -59,6 +60,7 @@ def locked(folder: Path) -> Iterator[Lock]:
     """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
+        require_utf8(folder)
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_NAME)
         lock.acquire(blocking=False)

@@ -81,6 +81,23 @@ def checksums(folder: Path, metrics: Mapping[str, Any], *, whole: bool) -> dict[
         raise InputError(folder / METRICS_FILE, str(error), _EXPECTED) from error
 
 
+def notes_on_config(folder: Path, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note if `config.json` is not the file that the run wrote. Recommending does not need it, so it may differ.
+
+    Raises:
+        InputError: the checksum or the file cannot be read.
+    """
+    listed = checksums(folder, metrics, whole=True).get("config.json")
+    if listed is None:  # a run of an earlier version
+        return ()
+    path = folder / "config.json"
+    try:
+        check_file(path, listed)
+    except InputError as error:
+        return (f"{path}: {error.found} than the run wrote; its model, settings and data may be those of another run",)
+    return ()
+
+
 def check_run(folder: Path, *, whole: bool = False) -> dict[str, Any]:
     """Check that the files of a finished run are unchanged, and return its metrics.
 

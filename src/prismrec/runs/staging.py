@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prismrec.errors import InputError, parse_json
-from prismrec.files import discard_folder, make_folder, names_in, place, write_text
+from prismrec.files import discard_folder, make_folder, names_in, place, read_text, write_text
 from prismrec.runs.manifest import Manifest
 from prismrec.temporary import remove_temporary_files
 
@@ -150,7 +150,7 @@ def _files_of_the_old_run(folder: Path) -> set[str]:
     """The files that the metrics of the run list, and its checkpoint."""
     states = {path.relative_to(folder).as_posix() for path in (folder / CHECKPOINT).glob("*.safetensors")}
     try:
-        listed = parse_json((folder / METRICS_FILE).read_text(encoding="utf-8"))["files"]
+        listed = parse_json(read_text(folder / METRICS_FILE))["files"]
     except (OSError, ValueError, KeyError, TypeError):  # an unfinished or a damaged run
         return states
     return states | {name for name in map(str, listed) if Path(name).name == name}

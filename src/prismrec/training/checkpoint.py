@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prismrec.errors import InputError
-from prismrec.files import make_folder, replacing
+from prismrec.files import make_folder, replacing, require_regular
 from prismrec.records import EpochRecord
 
 _SHARE_OF_TIME = 0.05
@@ -101,8 +101,12 @@ class CheckpointFolder:
         if progress is None:
             return None
         try:
+            require_regular(self._state)
             tensors = load_file(self._state)
-            best_weights = load_file(self.best_file(progress)) if progress.best_epoch else {}
+            best_weights = {}
+            if progress.best_epoch:
+                require_regular(self.best_file(progress))
+                best_weights = load_file(self.best_file(progress))
         except _READ_ERRORS as error:
             raise InputError(self._state, str(error), "a checkpoint that this program wrote") from error
         weights = {name[len("weights/") :]: x for name, x in tensors.items() if name.startswith("weights/")}
@@ -118,6 +122,7 @@ class CheckpointFolder:
         if not self._state.exists():
             return None
         try:
+            require_regular(self._state)
             with safe_open(self._state, "pt") as file:
                 metadata = file.metadata()
             progress = Progress.model_validate_json(metadata["progress"])

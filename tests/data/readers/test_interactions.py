@@ -279,3 +279,8 @@ def test_ids_with_nul_are_refused(identifier, folder):
         load(folder({"interactions.csv": f"user,item\na,{identifier}\n"}))
     with pytest.raises(InputError, match="an id without NUL"):
         load(folder({"interactions.csv": "user,item\na,x\n", "items.csv": f"item\nx\n{identifier}\n"}))
+
+
+def test_names_of_columns_cannot_control_a_terminal(folder):
+    notes = load(folder({"interactions.csv": "user,item,\x1b[31mred\na,x,1\n"})).notes
+    assert "interactions.csv: columns not used: \\x1b[31mred" in notes

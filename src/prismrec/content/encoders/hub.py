@@ -6,7 +6,7 @@ from typing import Any
 
 from prismrec.content.hashes import hash_files
 from prismrec.errors import InputError, parse_json
-from prismrec.files import folder_exists
+from prismrec.files import folder_exists, read_text
 
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
@@ -63,7 +63,7 @@ def _download(place: str) -> Path:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = parse_json(path.read_text(encoding="utf-8"))
+        config = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(path, str(error), "the config.json of a model") from error
     if not isinstance(config, dict):

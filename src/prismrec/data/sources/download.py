@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from prismrec.data.sources.contract import Download
 from prismrec.data.sources.web import CUTS, CutError, RangeError, open_url
 from prismrec.errors import InputError, ParameterError, parse_json
-from prismrec.files import require_space, write_text
+from prismrec.files import read_text, require_space, write_text
 
 Progress = Callable[[str, int, int | None], None]
 """Gets the name of a file, the bytes that are there, and the bytes of the whole file if they are known."""
@@ -176,7 +176,7 @@ def _save(
 def _known_version(state: Path, url: str) -> _Version | None:
     """The version of the bytes on the disk; None if it is unknown or of another file."""
     try:
-        known = _Version(**parse_json(state.read_text(encoding="utf-8")))
+        known = _Version(**parse_json(read_text(state)))
     except (OSError, ValueError, TypeError):
         return None
     return known if known.url == url else None

@@ -11,7 +11,7 @@ from prismrec.data.sources.download import Progress, checksums, download
 from prismrec.data.sources.registry import find_source
 from prismrec.data.sources.unpack import ENDINGS, move_in, unpack
 from prismrec.errors import InputError, ParameterError, parse_json
-from prismrec.files import file_lock, write_text
+from prismrec.files import file_lock, read_text, write_text
 from prismrec.temporary import private_folder, remove_temporary_files
 
 RECORD = "fetch.json"
@@ -110,7 +110,7 @@ def _is_unpacked(folder: Path, entry: dict[str, object]) -> bool:
 
 def _record(folder: Path) -> dict[str, dict[str, object]]:
     try:
-        content = parse_json((folder / RECORD).read_text(encoding="utf-8"))
+        content = parse_json(read_text(folder / RECORD))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -27,7 +27,7 @@ from prismrec.experiments.tables.result import Result, curve_of
 from prismrec.experiments.train import build_model
 from prismrec.experiments.validation import make_validation
 from prismrec.experiments.weights import memory_errors
-from prismrec.files import new_folder, replacing, write_text
+from prismrec.files import new_folder, read_text, replacing, write_text
 from prismrec.models import ModelConfig, Recommender
 from prismrec.records import Settings
 from prismrec.runs.lock import BusyError, locked
@@ -93,7 +93,7 @@ def find_result(cell: Cell, folder: Path) -> Result | None:
     if not path.exists():
         return None
     try:
-        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+        return Result.model_validate_json(read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(path, str(error), f"a finished cell; delete {path.parent} to compute it again") from error
 
@@ -258,6 +258,6 @@ class _Clock(Callback):
 def _seconds_so_far(folder: Path) -> float:
     path = folder / "seconds"
     try:
-        return float(path.read_text(encoding="ascii")) if path.exists() else 0.0
-    except ValueError:
+        return float(read_text(path)) if path.exists() else 0.0
+    except (OSError, ValueError):
         return 0.0

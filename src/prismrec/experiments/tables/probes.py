@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prismrec.data import Dataset
 from prismrec.errors import InputError, parse_json
-from prismrec.files import write_text
+from prismrec.files import read_text, write_text
 from prismrec.models import Recommender
 from prismrec.models.lgmrec import LGMRec
 from prismrec.training import Callback, EpochEnd, Trained, TrainingStart
@@ -70,8 +70,12 @@ class Gradients(Measure):
     def on_start(self, start: TrainingStart) -> None:
         """Take over what was measured before an interruption."""
         if start.history and self.stored.exists():
-            earlier = parse_json(self.stored.read_text(encoding="utf-8"))
-            self.curve = [point for point in earlier if point["epoch"] <= len(start.history)]
+            try:
+                earlier = parse_json(read_text(self.stored))
+                self.curve = [point for point in earlier if point["epoch"] <= len(start.history)]
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                expected = f"a curve of gradients; delete {self.stored.parent} to compute it again"
+                raise InputError(self.stored, str(error), expected) from error
 
     def on_epoch(self, epoch: EpochEnd) -> None:
         """Measure the gradients after some of the epochs."""

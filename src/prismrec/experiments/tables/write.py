@@ -20,6 +20,7 @@ from prismrec.experiments.tables.grids import (
 from prismrec.experiments.tables.outcome import Outcome
 from prismrec.experiments.tables.report import render_report
 from prismrec.files import names_in, write_texts
+from prismrec.temporary import require_utf8
 
 FILES = frozenset({"results.json", "table.md", "table.tex", "table.csv", "report.html"})
 _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
@@ -46,6 +47,7 @@ def check_folder(folder: Path) -> None:
         InputError: something else is there, or the folder cannot be written.
     """
     try:
+        require_utf8(folder)
         folder.mkdir(parents=True, exist_ok=True)
         others = names_in(folder) - FILES
     except OSError as error:
