@@ -227,12 +227,19 @@ class Vocabulary:
         found = repr(identifier)
         expected = "no id at all"
         if len(self):
-            example = self.id(0)
+            example = self._similar(identifier) or self.id(0)
             expected = f"one of {len(self)} known ids, such as {example!r}"
             if not isinstance(identifier, type(example)):
                 found += f" ({type(identifier).__name__})"
                 expected += f" ({type(example).__name__})"
         raise InputError(f"{self.kind} id", found, expected)
+
+    def _similar(self, identifier: Hashable) -> Hashable | None:
+        """An id that differs from this one only in case or blanks around it, for messages."""
+        if self.given is not None or not isinstance(identifier, str):
+            return None
+        same = self.ids.str.strip_chars().str.to_lowercase() == identifier.strip().lower()
+        return self.id(same.arg_max() or 0) if same.any() else None
 
     def id(self, number: int) -> Hashable:
         """The id of one row."""

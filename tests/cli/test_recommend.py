@@ -231,3 +231,13 @@ def test_tables_of_histories_have_a_title_for_people(tmp_path: Path) -> None:
     assert one.startswith("for this history")
     two = call("recommend", run, "--history", "i1", "--history", "i2", "-k", 2).output
     assert [line.strip() for line in two.splitlines() if line.startswith("for")] == ["for history 1", "for history 2"]
+
+
+def test_tables_show_names_like_the_page(tmp_path: Path) -> None:
+    folder = write_data(tmp_path / "data", pl.Series(["x"] * ITEMS))
+    names = pl.DataFrame({"item_id": [f"i{i}" for i in range(ITEMS)], "Name": [f"mug {i}" for i in range(ITEMS)]})
+    names.write_parquet(folder / "items.parquet")
+    run = trained(folder)
+    assert "mug" in call("recommend", run, "--user", "u0").stdout
+    assert "mug" in call("similar", run, "i3").stdout
+    assert "mug" not in call("recommend", run, "--user", "u0", "--json").stdout

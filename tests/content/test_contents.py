@@ -75,8 +75,19 @@ def test_files_belong_to_items_by_name(shop):
     }
     contents = find_files("image", read_items(shop), shop, ())
     assert contents is not None
-    assert contents.notes == ("photos: 1 files belong to no item",)
+    assert contents.notes == ("photos: 1 file without an item of that id, such as 'stranger.jpg'",)
     assert contents.folder == "photos"
+
+
+def test_a_note_says_that_names_differ_only_in_case(shop):
+    for name in ("A.jpg", "b.jpg", "stranger.jpg"):
+        (shop / "photos" / name).touch()
+    contents = find_files("image", read_items(shop), shop, ())
+    assert contents is not None
+    assert contents.notes == (
+        "photos: 2 files without an item of that id, such as 'A.jpg'",
+        "photos: 1 name with the id of an item in another case: 'A.jpg'",
+    )
 
 
 def test_a_column_with_paths_is_recognised_and_may_name_several_files(shop):

@@ -148,7 +148,7 @@ def test_times_of_every_resolution_are_taken(unit, library):
 
 def test_missing_times_and_masked_entries_are_named():
     nothing = np.array(["2020-01-01"] * 4 + ["NaT"], "M8[s]")
-    with pytest.raises(InputError, match=r"row 4 \(from 0\), column 'time': found timestamp None"):
+    with pytest.raises(InputError, match=r"row 4 \(from 0\), column 'time': found no timestamp"):
         prismrec.dataset({"user": range(5), "item": range(5), "time": nothing}, split=SplitSpec(by="last"))
     masked = np.ma.masked_array(MATRIX, mask=np.eye(*MATRIX.shape, dtype=bool))
     with pytest.raises(InputError, match=r"features\['image'\]: found masked entries"):

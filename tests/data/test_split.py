@@ -98,9 +98,9 @@ def test_cold_items_have_all_pairs_in_one_split():
 @pytest.mark.parametrize(
     ("by", "found", "expected"),
     [
-        ("label", "no split column", "a column split, x_label or label"),
-        ("last", "no timestamp column", "a column timestamp, time or ts"),
-        ("time", "no timestamp column", "a column timestamp, time or ts"),
+        ("label", "no split column", "another one named by ColumnNames.split (--split-column)"),
+        ("last", "no timestamp column", "another one named by ColumnNames.timestamp (--time-column)"),
+        ("time", "no timestamp column", "another one named by ColumnNames.timestamp (--time-column)"),
     ],
 )
 def test_pairs_without_the_column_of_the_protocol_are_refused(by, found, expected):

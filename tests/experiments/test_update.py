@@ -296,7 +296,7 @@ def test_an_interrupted_refit_is_continued_to_the_same_run(run: Run, known: Data
     assert len(whole.history) > 2
     with pytest.raises(_StopError):
         refit(run, known, tmp_path / "cut", callbacks=[_StopAt()])
-    with pytest.raises(InputError, match="resume to continue this run"):
+    with pytest.raises(InputError, match=r"resume \(--resume\) to continue it"):
         refit(run, known, tmp_path / "cut")
     refit(run, known, tmp_path / "cut", resume=True)
     name = "embeddings.safetensors"

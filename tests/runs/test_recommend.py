@@ -220,7 +220,8 @@ def test_unknown_items_of_a_history_are_named_and_ignored(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"users": "nobody"}, "user id: found 'nobody'; expected one of 40 known ids, such as 'u0'"),
+        ({"users": "nobody"}, "found 'nobody'; expected one of 40 known ids, such as 'u0'; or unknown='popular'"),
+        ({"users": "U7 "}, "user id: found 'U7 '; expected one of 40 known ids, such as 'u7'"),
         ({"users": ["u1", "nobody"]}, "user id: found 'nobody'"),
         ({"k": 0}, "k: found 0; expected 1 or more"),
         ({"exclude": ["i1", "x"]}, "exclude: found 'x'; expected item ids, such as 'i0'"),
@@ -262,6 +263,17 @@ def test_similar_items_are_the_nearest_by_cosine(run: Run) -> None:
     several = run.similar(["i6", "i7"], 5, where="price < 15")
     assert several["similar_to"].to_list() == ["i6"] * 5 + ["i7"] * 5
     assert several["price"].max() < 15
+
+
+def test_only_recommend_offers_popular_items_for_an_unknown_user(run: Run) -> None:
+    for ask in (
+        lambda user: run.recommend(user, unknown="refuse"),
+        run.similar_users,
+        lambda user: run.explain(user, ["i1"]),
+        lambda user: run.score([user], ["i1"]),
+    ):
+        with pytest.raises(InputError, match=r"known ids, such as 'u0'$"):
+            ask("nobody")
 
 
 def test_cosines_of_equal_and_opposite_features_are_within_1(run: Run) -> None:

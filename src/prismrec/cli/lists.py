@@ -41,9 +41,12 @@ def check_out(run: Path, out: Path | None) -> None:
 
 def chosen_columns(run: "Run", columns: str | None, *, for_people: bool) -> tuple[str, ...]:
     """The columns of the item table to show; by default a title for people and none in data."""
+    from prismrec.retrieval.catalog import title_column
+
     available = [] if run.catalog is None else run.catalog.columns
     if columns is None:
-        return tuple([name for name in available if for_people and name.lower() == "title"])
+        title = None if run.catalog is None or not for_people else title_column(run.catalog)
+        return () if title is None else (title,)
     if columns == "all":
         return tuple(available)
     return tuple([name.strip() for name in columns.split(",")])

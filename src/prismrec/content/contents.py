@@ -19,6 +19,7 @@ from prismrec.data.readers.tabular import Table, read_table
 from prismrec.errors import InputError, ParameterError
 from prismrec.files import folder_exists
 from prismrec.provenance import ENDINGS, ContentKind
+from prismrec.words import count
 
 SEPARATOR = ". "
 """Between the columns of a text."""
@@ -202,8 +203,19 @@ def holds_files(folder: Path, endings: Sequence[str]) -> bool:
 
 def _files_by_id(kind: ContentKind, ids: pl.Series, folder: Path, name: str) -> Contents:
     files, unmatched = files_by_id(ids, folder, ENDINGS[kind])
-    notes = (f"{name}: {unmatched:,} files belong to no item",) if unmatched else ()
+    notes = _notes_on_unmatched(ids, unmatched, name) if unmatched else ()
     return Contents(kind, ids, [files.get(identifier, []) for identifier in ids], folder=name, notes=notes)
+
+
+def _notes_on_unmatched(ids: pl.Series, unmatched: Sequence[Path], name: str) -> tuple[str, ...]:
+    """How many files belong to no item, and whether the case of their names is the reason."""
+    notes = [f"{name}: {count(len(unmatched), 'file')} without an item of that id, such as {unmatched[0].name!r}"]
+    folded = set(ids.str.to_lowercase())
+    other_case = [path for path in unmatched if path.stem.lower() in folded]
+    if other_case:
+        example = other_case[0].name
+        notes.append(f"{name}: {count(len(other_case), 'name')} with the id of an item in another case: {example!r}")
+    return tuple(notes)
 
 
 def _require_columns(parameter: str, items: Table, columns: Sequence[str]) -> None:

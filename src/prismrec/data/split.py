@@ -136,7 +136,8 @@ def _assign(pairs: Pairs, spec: SplitSpec, where: str) -> LabelArray:
 def _file_labels(pairs: Pairs, where: str) -> LabelArray:
     if pairs.labels is None:
         expected = (
-            "a column split, x_label or label with train/valid/test or 0/1/2, or the name of another split column"
+            "a column split, x_label or label with train/valid/test or 0/1/2, another one named by ColumnNames.split "
+            "(--split-column)"
         )
         raise InputError(where, "no split column", f"{expected}, or another protocol")
     return pairs.labels
@@ -144,7 +145,10 @@ def _file_labels(pairs: Pairs, where: str) -> LabelArray:
 
 def _timestamps(pairs: Pairs, where: str) -> TimeArray:
     if pairs.timestamps is None:
-        expected = "a column timestamp, time or ts, or the name of another time column, or another protocol"
+        expected = (
+            "a column timestamp, time, ts, datetime or date, "
+            "another one named by ColumnNames.timestamp (--time-column), or another protocol"
+        )
         raise InputError(where, "no timestamp column", expected)
     return pairs.timestamps
 

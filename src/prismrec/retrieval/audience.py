@@ -68,7 +68,8 @@ def find_audience(
         items: the items of the run.
         user_ids: n user ids; None for visitors.
         histories: n lists of item ids; None for none.
-        unknown: "popular" lets unknown users and histories without a known item pass; otherwise they are errors.
+        unknown: "popular" lets unknown users and histories without a known item pass; otherwise they are errors, which
+            mention "popular" unless it was refused.
 
     Raises:
         InputError: a user is unknown, or a history has no known item.
@@ -82,7 +83,7 @@ def find_audience(
     elif unknown == "popular":
         numbers = np.array([users.number(each) if each in users else -1 for each in user_ids], dtype=np.int64)
     else:
-        numbers = np.array([users.number(each) for each in user_ids], dtype=np.int64)
+        numbers = np.array([_number_of(each, users, unknown) for each in user_ids], dtype=np.int64)
     if histories is None:
         return Audience.of_users(numbers, len(items))
     rows: list[int] = []
@@ -93,7 +94,7 @@ def find_audience(
         ignored += [each for each in history if each not in items]
         if user_ids is None and unknown != "popular" and not known:
             found = f"only unknown item ids: {named(history)}" if history else "no item"
-            raise InputError(_name(row, len(histories)), found, _expected(items))
+            raise InputError(_name(row, len(histories)), found, _expected(items) + _advice(unknown))
         rows += [row] * len(known)
         clicked += [items.number(each) for each in known]
     clicks = Interactions.from_pairs(rows, clicked, len(numbers), len(items))
@@ -103,13 +104,25 @@ def find_audience(
         raise ParameterError("histories", str(error), _expected(items)) from None
 
 
+def _number_of(user: Hashable, users: Vocabulary, unknown: Unknown | None) -> int:
+    try:
+        return users.number(user)
+    except InputError as error:
+        raise InputError(error.where, error.found, error.expected + _advice(unknown)) from None
+
+
+def _advice(unknown: Unknown | None) -> str:
+    """What to do about an unknown user or history, if the request leaves this open."""
+    return "; or unknown='popular' (--unknown popular) for popular items" if unknown is None else ""
+
+
 def _name(row: int, count: int) -> str:
     return "history" if count == 1 else f"history {row + 1} of {count}"
 
 
 def _expected(items: Vocabulary) -> str:
     example = f", such as {items.id(0)!r}" if len(items) else ""
-    return f"ids of items that the run knows{example}; or unknown=popular for popular items"
+    return f"ids of items that the run knows{example}"
 
 
 def check_request(k: int, seen: bool, unknown: Unknown | None) -> None:

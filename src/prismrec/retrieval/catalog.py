@@ -18,8 +18,16 @@ from prismrec.types import BoolArray, Vocabulary
 
 _NEWEST = "a column, a date and a whole number"
 
+_TITLES = ("title", "name", "item_name", "product_name", "headline")
+
 _SHOWN = 3
 """How many ids a message lists."""
+
+
+def title_column(table: pl.DataFrame) -> str | None:
+    """The column of text that names an item for people, by its usual name in any case; None if there is none."""
+    texts = {name.lower(): name for name in reversed(table.columns) if table[name].dtype == pl.String}
+    return next((texts[name] for name in _TITLES if name in texts), None)
 
 
 class Newest(NamedTuple):

@@ -286,7 +286,7 @@ class Retriever:
         Raises:
             InputError: a user is unknown or has none.
         """
-        audience = self.audience(ids)
+        audience = self.audience(ids, unknown="refuse")
         untrained = np.flatnonzero(~self._has_vector(audience))
         if len(untrained):
             raise self._refusal(audience, int(untrained[0]))

@@ -289,7 +289,7 @@ class Run(RunContents):
         if user is None and history is None:
             raise ParameterError("user", "neither a user nor a history", "one of them")
         clicks = None if history is None else [check_list("history", history, "a list of item ids")]
-        audience = self.retriever.audience(None if user is None else [user], clicks)
+        audience = self.retriever.audience(None if user is None else [user], clicks, "refuse")
         return reasons_table(self.retriever.explain(audience, as_list(items, self.items)), self.items)
 
     def _as_table(self, lists: Lists, owners: pl.Series, single: bool, columns: Sequence[str] | None) -> pl.DataFrame:

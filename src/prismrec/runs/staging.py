@@ -42,7 +42,7 @@ def new_run_folder(folder: Path, *, overwrite: bool) -> Path:
     if "config.json" not in names:
         raise InputError(folder, f"something already there that is not a run: {names[0]!r}", "a new or empty folder")
     if not overwrite:
-        expected = "a new folder, resume to continue this run, or overwrite to replace it"
+        expected = "a new folder, or overwrite (--overwrite) to replace this run, or resume (--resume) to continue it"
         raise InputError(folder, "something already there: a run", expected)
     return folder / NEXT
 

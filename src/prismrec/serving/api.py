@@ -88,7 +88,7 @@ async def explain(body: ExplainBody, request: Request) -> Response:
     histories = None if body.history is None else [body.history]
 
     def ask(part: slice) -> tuple[bool, list[Row]]:
-        audience = served.retriever.audience(users, histories)
+        audience = served.retriever.audience(users, histories, "refuse")
         found = served.retriever.explain(audience, body.items[part])
         return found.exact, reasons(found, served.run.items)
 

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from prismrec.retrieval.catalog import title_column
 from prismrec.types import Interactions, Vocabulary
 
-_TITLES = ("title", "name", "item_name", "product_name", "headline")
 _IMAGES = ("image", "picture", "img", "image_path", "picture_path", "image_url")
 
 
@@ -26,7 +26,7 @@ class ItemTexts:
         self.table = table
         text_columns = [name for name in table.columns if table[name].dtype == pl.String]
         self.image = next((name for name in _IMAGES if name in text_columns), None)
-        self.title = next((name for name in _TITLES if name in text_columns), None)
+        self.title = title_column(table)
         self._popularity = train.item_degrees
 
     @cached_property

@@ -14,8 +14,8 @@ _NUMBERED = re.compile(r"(.+)[_-]\d+")
 _COLUMN = "image"
 
 
-def files_by_id(ids: Iterable[str], folder: Path, endings: Collection[str]) -> tuple[dict[str, list[Path]], int]:
-    """The files `ID.jpg`, `ID_1.jpg`, `ID_2.jpg` and `ID/any.jpg` of each item, and how many files belong to none.
+def files_by_id(ids: Iterable[str], folder: Path, endings: Collection[str]) -> tuple[dict[str, list[Path]], list[Path]]:
+    """The files `ID.jpg`, `ID_1.jpg`, `ID_2.jpg` and `ID/any.jpg` of each item, and the files that belong to none.
 
     Args:
         ids: the item ids.
@@ -24,7 +24,7 @@ def files_by_id(ids: Iterable[str], folder: Path, endings: Collection[str]) -> t
     """
     known = set(ids)
     of_item: dict[str, list[Path]] = defaultdict(list)
-    unmatched = 0
+    unmatched: list[Path] = []
     for path in entries(folder):
         if path.is_dir():
             inside = [file for file in entries(path) if file.suffix.lower() in endings]
@@ -37,7 +37,7 @@ def files_by_id(ids: Iterable[str], folder: Path, endings: Collection[str]) -> t
             if identifier in known:
                 of_item[identifier].append(file)
             else:
-                unmatched += 1
+                unmatched.append(file)
     return of_item, unmatched
 
 

@@ -37,7 +37,7 @@ def timestamp_column(table: Table, column: str) -> pl.Series:
     bad = ~times.is_finite().fill_null(False)
     if bad.any():
         row = bad.arg_max() or 0
-        found = f"timestamp {raw[row]!r}"
+        found = f"timestamp {raw[row]!r}" if raw[row] not in (None, "") else "no timestamp"
         if raw.dtype == pl.String and not bad.all() and not _parse(raw[row : row + 1]).null_count():
             raise InputError(table.place(row, column), f"{found} beside {raw.filter(~bad)[0]!r}", _ONE_KIND)
         raise InputError(table.place(row, column), found, _EXPECTED)
