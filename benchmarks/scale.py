@@ -3,6 +3,7 @@
     python benchmarks/scale.py run --work /tmp/bench [--pairs 100000 1000000 10000000] [--models LightGCN] [--threads 2]
     python benchmarks/scale.py table --work /tmp/bench
     python benchmarks/scale.py plot --work /tmp/bench --out docs/scaling.svg
+    python benchmarks/scale.py whole Spectral 10000000 --threads 1
 
 There are half as many items as users and ten times as many pairs as users. The features have 128 and 64 columns, in
 groups of about 50 similar items. A batch is a fiftieth of the pairs, and at least 2,048: with a batch of fixed size,
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from measured import Command, append, lines, markdown, run_command
+from measured import Clock, Command, append, lines, markdown, run_command
 
 if TYPE_CHECKING:
     from prismrec.types import Interactions
@@ -80,6 +81,21 @@ def one(args: argparse.Namespace) -> None:
     timing = time_model(args.model, data, config, epochs=args.epochs, evaluated=some_users(data.valid))
     settings = {"pairs": args.pairs, "threads": args.threads, "config": config}
     print(json.dumps({**settings, "row_nanoseconds": row_nanoseconds(args.pairs // 10), **asdict(timing)}))
+
+
+def whole(args: argparse.Namespace) -> None:
+    """Train one model at one size by prismrec.train, with all choices on validation and all evaluations."""
+    import torch
+
+    import prismrec
+    from prismrec.experiments.synthetic import random_dataset
+    from prismrec.experiments.bench import peak_bytes
+
+    torch.set_num_threads(args.threads)
+    data = random_dataset(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, duplicates=DUPLICATES)
+    clock = Clock()
+    prismrec.train(args.model, data, settings=prismrec.Settings(epochs=args.epochs, device="cpu"))
+    print(json.dumps({"model": args.model, "pairs": args.pairs, **clock.read(), "peak_bytes": peak_bytes()}))
 
 
 def config_for(model: str, pairs: int) -> dict[str, int]:
@@ -159,14 +175,20 @@ def plot(args: argparse.Namespace) -> None:
 
 
 def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
-    if command is not one:
+    if command not in (one, whole):
         sub.add_argument("--work", type=Path, required=True, help="folder of the results")
     if command in (run, one):
         sub.add_argument("--epochs", type=int, default=3, help="measured epochs, after one to warm up; 0 measures that")
+    if command is whole:
+        sub.add_argument("--epochs", type=int, default=1, help="largest number of epochs; Spectral has none")
+    if command in (run, one, whole):
         sub.add_argument("--threads", type=int, default=os.cpu_count())
     if command is run:
         sub.add_argument("--pairs", nargs="*", type=int, default=SIZES)
         sub.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
+    if command is whole:
+        sub.add_argument("model")
+        sub.add_argument("pairs", type=int)
     if command is one:
         sub.add_argument("model", choices=MODELS)
         sub.add_argument("pairs", type=int)
@@ -175,4 +197,4 @@ def add_options(command: Command, sub: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    run_command(__doc__, (run, one, table, plot), add_options)
+    run_command(__doc__, (run, one, table, plot, whole), add_options)
