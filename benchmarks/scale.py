@@ -88,8 +88,8 @@ def whole(args: argparse.Namespace) -> None:
     import torch
 
     import prismrec
-    from prismrec.experiments.synthetic import random_dataset
     from prismrec.experiments.bench import peak_bytes
+    from prismrec.experiments.synthetic import random_dataset
 
     torch.set_num_threads(args.threads)
     data = random_dataset(args.pairs // 10, args.pairs // 20, args.pairs, WIDTHS, duplicates=DUPLICATES)
