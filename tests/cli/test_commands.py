@@ -128,6 +128,17 @@ def test_recommend_lists_for_one_some_or_all_users(prismrec: Prismrec, run: Path
     assert prismrec("recommend", run, "--all", "-k", 1).stdout.startswith("user,rank,item,score")
 
 
+def test_a_model_may_be_in_the_current_folder(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from prismrec.models.mf_bpr import MFBPR\nclass Mine(MFBPR):\n    name = 'Mine'\n"
+    )
+    command = [sys.executable, "-P", "-c", "from prismrec.cli import main; main()"]  # like the installed script
+    words = ["train", "mine:Mine", str(shop), "--out", "run", "--epochs", "1", "-q"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Mine on shop" in done.stdout
+
+
 def test_models_describes_all_models_or_one(prismrec: Prismrec) -> None:
     assert json.loads(prismrec("models", "--json").stdout).keys() == REGISTRY.keys()
     text = prismrec("models", "lightgcn").stdout

@@ -1,22 +1,41 @@
+import re
 from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from prismrec.errors import ParameterError
+from prismrec.errors import InputError, ParameterError
 from prismrec.models.base import Recommender
 from prismrec.models.mf_bpr import MFBPR
 from prismrec.records import Settings
 from prismrec.testing import NUM_ITEMS, NUM_USERS, toy_interactions
 from prismrec.training import Sampler, Trained, TripletSampler, fit
-from prismrec.types import Triplets
+from prismrec.types import Embeddings, Triplets
 
 
 def train(**kwargs: object) -> Trained:
     torch.manual_seed(0)
     model = MFBPR(toy_interactions(), {}, MFBPR.Config(embedding_size=6, batch_size=16))
     return fit(model, toy_interactions(), Settings(epochs=3, device="cpu"), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "message"),
+    [
+        ("forward", torch.zeros(()), "model 'MF-BPR', forward: found Tensor returned; expected a dict of loss terms"),
+        ("forward", {}, "model 'MF-BPR', forward: found dict returned"),
+        ("forward", {"bpr": torch.zeros(3)}, "model 'MF-BPR', forward: found 'bpr' with shape [3]"),
+        ("embed", (torch.zeros(NUM_USERS, 2),) * 2, "model 'MF-BPR', embed: found tuple returned; expected Embeddings"),
+        ("embed", Embeddings(torch.zeros(NUM_USERS, 2), torch.zeros(3, 2)), f"found users [{NUM_USERS}, 2] and items"),
+        ("embed", Embeddings(torch.zeros(NUM_USERS, 2), torch.zeros(NUM_ITEMS, 3)), f"items [{NUM_ITEMS}, 3]; expect"),
+    ],
+)
+def test_a_model_that_returns_something_else_is_told_what_to_return(method: str, result: object, message: str) -> None:
+    kind = type("Own", (MFBPR,), {method: lambda *_: result})
+    model = kind(toy_interactions(), {}, MFBPR.Config(embedding_size=6))
+    with pytest.raises(InputError, match=re.escape(message)):
+        fit(model, toy_interactions(), Settings(epochs=1, device="cpu"))
 
 
 class OneUser:

@@ -85,6 +85,7 @@ def main() -> None:
     retain_freed_memory()
     request_large_pages()
     warnings.formatwarning = _format_warning
+    sys.path.append("")  # models and encoders, module:Class, may be in the current folder
     try:
         app()
     except InputError as error:

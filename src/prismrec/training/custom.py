@@ -9,6 +9,7 @@ from torch import Tensor
 
 from prismrec.errors import ParameterError
 from prismrec.models.base import Recommender
+from prismrec.training.outputs import kind_of
 from prismrec.types import Interactions, Triplets
 
 LossTerm = Callable[[Recommender, Triplets], Tensor]
@@ -106,8 +107,7 @@ def custom_terms(
             raise ParameterError("loss_terms", f"{name!r}, a term of {model.name}", "another name")
         term = loss_term(model, batch)
         if not isinstance(term, Tensor) or term.ndim:
-            kind = f"shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
-            raise ParameterError("loss_terms", f"{name!r} with {kind}", "a scalar tensor")
+            raise ParameterError("loss_terms", f"{name!r} with {kind_of(term)}", "a scalar tensor")
         found[name] = term
     return found
 

@@ -30,6 +30,7 @@ from prismrec.training.checkpoint import (
 from prismrec.training.custom import CheckedSampler, CustomParts, LossTerm, Start, TripletSampler, custom_terms
 from prismrec.training.divergence import check_loss, check_weights
 from prismrec.training.optimizer import Adam
+from prismrec.training.outputs import check_embeddings, check_terms
 from prismrec.training.sampling import Sampler
 from prismrec.training.signals import HeldSignals
 from prismrec.types import Embeddings, Interactions, Triplets
@@ -245,6 +246,7 @@ class _Run:
     def _step(self, batch: Triplets) -> None:
         self.optimizer.zero_grad()
         terms = self.model(batch)
+        check_terms(self.model, terms)
         if self.loss_terms:
             terms = {**terms, **custom_terms(self.loss_terms, self.model, batch, terms)}
         torch.stack(list(terms.values())).sum().backward()
@@ -258,6 +260,7 @@ class _Run:
     def _embed(self) -> Embeddings:
         self.model.eval()
         embeddings = self.model.embed()
+        check_embeddings(self.model, embeddings)
         return Embeddings(embeddings.users.detach(), embeddings.items.detach())
 
     def _update_best(self, epoch: int, score: float) -> None:
