@@ -157,6 +157,16 @@ def test_missing_times_and_masked_entries_are_named():
         prismrec.dataset({"user": np.ma.masked_array([1, 2], mask=[True, False]), "item": [1, 2]})
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan"), ""])
+def test_rows_without_a_user_can_be_left_out(nothing):
+    clicks = pd.DataFrame({"user": ["u", nothing, "v"], "item": [1, 2, 3]})
+    with pytest.raises(InputError, match=r"row 1 .*empty user id.*where=\['user!='\]"):
+        prismrec.dataset(clicks)
+    data = prismrec.dataset(clicks, where=["user!="])
+    assert data.users.ids_of(range(2)).to_list() == ["u", "v"]
+    assert data.items.ids_of(range(len(data.items))).to_list() == [1, 3]
+
+
 def test_bfloat16_features_become_float32():
     dataset = prismrec.dataset(CLICKS, CATALOG, {"image": torch.tensor(MATRIX).bfloat16()})
     np.testing.assert_allclose(dataset.features["image"], MATRIX, rtol=2**-8)

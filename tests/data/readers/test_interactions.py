@@ -145,6 +145,27 @@ def test_places_are_lines_of_the_file_also_after_rows_were_left_out(folder):
         load(source, where=["n=1"])
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_rows_without_an_id_or_a_time_can_be_left_out(ending, tmp_path):
+    """Clicks of visitors without an account, and rows that an export has broken."""
+    users = ["u", None, "u", "u", "u", "v"]
+    times = ["2024-01-01", "2024-01-02", None, "2024-01-03", "2024-01-04", "now"]
+    table = pl.DataFrame({"user": users, "item": list("abcdef"), "time": times})
+    path = tmp_path / f"clicks{ending}"
+    table.write_csv(path) if ending == ".csv" else table.write_parquet(path)
+    by_time = {"split": SplitSpec(by="last")}
+    with pytest.raises(InputError, match=r"an empty user id; .*\(--where 'user!='\) leaves out"):
+        load(path, **by_time)
+    with pytest.raises(InputError, match=r"no timestamp; .*\(--where 'time!='\) leaves out"):
+        load(path, where=["user!="], **by_time)
+    place = "line 7" if ending == ".csv" else "row 6"
+    with pytest.raises(InputError, match=rf"{place}, column 'time': found timestamp 'now'"):
+        load(path, where=["user!=", "time!="], **by_time)  # the line of the file, not of the rows that are left
+    data = load(path, where=["user!=", "time!=", "time!=now"], **by_time)
+    assert data.items.ids.to_list() == ["a", "d", "e"]
+    assert any("1 of 6 rows do not meet user != " in note for note in data.notes)
+
+
 def test_unknown_items_are_refused_or_dropped_and_counted(folder):
     source = folder({"interactions.csv": "user,item\na,x\na,y\nb,y\nb,z\nb,x\n", "items.csv": "item\nx\n"})
     with pytest.raises(InputError, match="unknown_items='drop'"):

@@ -143,8 +143,13 @@ def plain_name(name: str) -> str:
     return name.strip().lower().replace("_", "").replace("-", "")
 
 
-def id_column(table: Table, column: str, kind: str) -> pl.Series:
-    """Ids as strings; whole numbers in Parquet become their decimal digits.
+def without_empty(column: str) -> str:
+    """How to leave out the interactions that have no value in a column, for messages."""
+    return f"; where=['{column}!='] (--where '{column}!=') leaves out rows without one"
+
+
+def id_column(table: Table, column: str, kind: str, advice: str = "") -> pl.Series:
+    """Ids as strings; whole numbers in Parquet become their decimal digits. `advice` says what to do about empty ones.
 
     Raises:
         InputError: an empty id or one with a NUL character, with its place; a column that holds neither text nor
@@ -157,7 +162,8 @@ def id_column(table: Table, column: str, kind: str) -> pl.Series:
         raise InputError(f"{table.path}, column {column!r}", f"{kind} ids of type {ids.dtype}", "text or whole numbers")
     empty = (ids.is_null() | (ids.str.len_bytes() == 0)).fill_null(True)
     if empty.any():
-        raise InputError(table.place(empty.arg_max() or 0, column), f"an empty {kind} id", f"a {kind} id on every row")
+        expected = f"a {kind} id on every row"
+        raise InputError(table.place(empty.arg_max() or 0, column), f"an empty {kind} id", expected + advice)
     nul = check.has_nul(ids)
     if nul.any():
         row = nul.arg_max() or 0
@@ -171,7 +177,7 @@ def row_numbers(table: Table, column: str, kind: str) -> pl.Series:
     Raises:
         InputError: a value that is not a whole number from 0 on, or numbers that cannot be rows.
     """
-    ids = id_column(table, column, kind)
+    ids = id_column(table, column, kind, without_empty(column))
     # More than 9 digits would not fit into the 32-bit numbers used everywhere.
     bad = ~ids.str.contains(r"^[0-9]{1,9}$")
     if bad.any():

@@ -18,6 +18,7 @@ from prismrec.data.readers.columns import (
     require_column,
     row_numbers,
     text_of,
+    without_empty,
 )
 from prismrec.data.readers.raw import LABELS_SET_ASIDE, Condition, ReadOptions, SourceFiles, is_number
 from prismrec.data.readers.tabular import Table, read_table
@@ -96,10 +97,11 @@ def combine_tables(
     notes: list[str] = []
     for part, (label, table) in enumerate(parts):
         notes += table.notes
-        frame = _columns(table, options, label, numbered, notes)
-        keep = _meets(table, options, notes)
-        positions = pl.int_range(len(frame), dtype=pl.Int64).alias("row")
-        frames.append(frame.with_columns(positions, pl.lit(part, dtype=pl.Int64).alias("part")).filter(keep))
+        on_conditions: list[str] = []
+        kept = table.where(_meets(table, options, on_conditions)) if options.where else table
+        frame = _columns(kept, options, label, numbered, notes)
+        notes += on_conditions
+        frames.append(frame.with_columns(kept.row_numbers.alias("row"), pl.lit(part, dtype=pl.Int64).alias("part")))
     if len(parts) > 1:
         listed = ", ".join(f"{table.path.name} ({SPLIT_NAMES[label or 0]})" for label, table in parts)
         notes.append(f"split labels are the files: {listed}")
@@ -121,7 +123,7 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
     item = require_column(table, "item", names.item)
     if user == item:
         raise InputError(table.header, f"column {user!r} for users and items", "two columns")
-    read_ids = row_numbers if numbered else id_column
+    read_ids = row_numbers if numbered else _ids
     columns = [read_ids(table, user, "user"), read_ids(table, item, "item")]
     conditional = [_column_of(table, condition, options) for condition in options.where]
     roles = dict.fromkeys(conditional, "condition") | {user: "user", item: "item"}
@@ -148,6 +150,10 @@ def _columns(table: Table, options: ReadOptions, label: int | None, numbered: bo
     if unused:
         notes.append(f"{table.path.name}: columns not used: {', '.join(unused)}")
     return pl.DataFrame(columns)
+
+
+def _ids(table: Table, column: str, kind: str) -> pl.Series:
+    return id_column(table, column, kind, without_empty(column))
 
 
 def _column_of(table: Table, condition: Condition, options: ReadOptions) -> str:

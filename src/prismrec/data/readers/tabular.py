@@ -51,6 +51,7 @@ class Table:
         types: the type that an atomic file declares for a column (`float_seq` in `image:float_seq`), if it does.
         notes: what was counted while reading.
         in_memory: whether the table is no file.
+        rows: the row of each row in the whole table, if this is a part of it.
     """
 
     path: Path
@@ -58,6 +59,16 @@ class Table:
     types: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     in_memory: bool = False
+    rows: pl.Series | None = None
+
+    def where(self, keep: pl.Series) -> "Table":
+        """The rows where the mask is true; messages name their places in the whole table."""
+        return replace(self, frame=self.frame.filter(keep), rows=self.row_numbers.filter(keep))
+
+    @property
+    def row_numbers(self) -> pl.Series:
+        """The row of each row in the whole table, Int64."""
+        return pl.int_range(len(self.frame), dtype=pl.Int64, eager=True) if self.rows is None else self.rows
 
     @property
     def header(self) -> str:
@@ -67,6 +78,7 @@ class Table:
     def place(self, row: int, column: str | None = None) -> str:
         """The file, line (text) or row (Parquet), and column of a cell, for messages; `row` is 0-based."""
         suffix = "" if column is None else f", column {column!r}"
+        row = row if self.rows is None else self.rows[row]
         if self.in_memory:
             return f"{self.path}, row {row} (from 0){suffix}"
         if ending(self.path) == ".parquet":

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from prismrec.data.readers.columns import without_empty
 from prismrec.data.readers.tabular import Table
 from prismrec.errors import InputError
 
@@ -40,7 +41,8 @@ def timestamp_column(table: Table, column: str) -> pl.Series:
         found = f"timestamp {raw[row]!r}" if raw[row] not in (None, "") else "no timestamp"
         if raw.dtype == pl.String and not bad.all() and not _parse(raw[row : row + 1]).null_count():
             raise InputError(table.place(row, column), f"{found} beside {raw.filter(~bad)[0]!r}", _ONE_KIND)
-        raise InputError(table.place(row, column), found, _EXPECTED)
+        advice = without_empty(column) if raw[row] in (None, "") else ""
+        raise InputError(table.place(row, column), found, _EXPECTED + advice)
     return times.alias("timestamp")
 
 
