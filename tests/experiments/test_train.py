@@ -157,6 +157,7 @@ def test_items_that_lack_a_modality_are_nan_for_models_that_tell_them_apart_and_
     seen = {}
 
     class Both(MostPopular):
+        name = "Both"
         accepts_missing = True
 
         def __init__(self, train: Interactions, features: Mapping[str, torch.Tensor], config: ModelConfig) -> None:

@@ -134,7 +134,7 @@ def test_the_test_split_is_not_reachable_from_callbacks_and_metrics(shop: Datase
     assert not any(each is shop.test for each in found)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "high", [0.1]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "high", "0.5", [0.1], 10**400])
 def test_a_score_that_is_no_number_is_refused(shop: Dataset, value: object) -> None:
     def broken(validation: Validation) -> object:
         return value
@@ -161,3 +161,12 @@ def test_the_name_of_a_metric_of_the_caller_is_no_built_in_metric(shop: Dataset)
 def test_a_cutoff_is_a_number_in_ascii_digits(metric: str, shop: Dataset) -> None:
     with pytest.raises(InputError, match=f"metric: found '{metric}'"):
         prismrec.train("MF-BPR", shop, settings=Settings(metric=metric))
+
+
+@pytest.mark.parametrize("k", ["5", 2.5, None, True])
+def test_the_length_of_a_list_is_a_whole_number(shop: Dataset, k: object) -> None:
+    def broken(validation: Validation) -> float:
+        return len(validation.rank(k).items)
+
+    with pytest.raises(ParameterError, match="k: found an object of type"):
+        prismrec.train("MF-BPR", shop, settings=Settings(epochs=1), metric=broken)

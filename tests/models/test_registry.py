@@ -54,6 +54,10 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_error(
         (":", ":"),
         (Recommender, "Recommender"),
         (int, "int"),
+        (type("Mine", (LGMRec,), {}), "with the name of another model, 'LGMRec'"),
+        (type("Mine", (LGMRec,), {"name": ""}), "with the name ''"),
+        (type("Mine", (LGMRec,), {"name": "a\nb"}), "with the name 'a\\nb'"),
+        (type("Mine", (LGMRec,), {"name": "Mine", "Config": dict}), "with Config = <class 'dict'>"),
     ],
 )
 def test_what_is_no_model_is_refused(model: str | type[Recommender], found: str) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from prismrec.errors import ParameterError
 from prismrec.models.mf_bpr import MFBPR
 from prismrec.models.popular import MostPopular
 from prismrec.records import Settings
@@ -139,3 +140,9 @@ def test_callbacks_do_not_change_the_result() -> None:
     with_callbacks, without = train(Recording(), Recording()), train()
     assert torch.equal(with_callbacks.embeddings.users, without.embeddings.users)
     assert torch.equal(with_callbacks.embeddings.items, without.embeddings.items)
+
+
+@pytest.mark.parametrize("returned", [False, True, 0, "", ["enough"]])
+def test_a_callback_returns_none_or_a_reason_and_nothing_else(returned: object) -> None:
+    with pytest.raises(ParameterError, match=r"callbacks: found .* from Recording.on_epoch; expected None to continue"):
+        train(Recording(stop_after=1, reason=returned))

@@ -60,6 +60,13 @@ class Fixed:
         return self.batches
 
 
+class NoBatches:
+    """A sampler that forgot to return its batches."""
+
+    def epoch(self, generator: torch.Generator) -> None:
+        pass
+
+
 def test_a_sampler_of_the_caller_draws_the_batches() -> None:
     trained = train(sampler=OneUser())
     torch.manual_seed(0)
@@ -88,6 +95,10 @@ def batch(users: list[int], positives: list[int], negatives: list[int], dtype: t
         (Fixed(batch([0, 1], [1], [2])), r"positives of type torch.int64 and shape \[1\]"),
         (Fixed(batch([0], [1], [2], torch.int32)), "users of type torch.int32"),
         (Fixed(batch([], [], [])), r"shape \[0\]"),
+        (Fixed((torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))), "a batch of type tuple"),
+        (Fixed(Triplets([0], [1], [2])), "users of type list"),
+        (Fixed("batch"), "a batch of type str"),
+        (NoBatches(), "an epoch of type NoneType; expected batches of type Triplets"),
     ],
 )
 def test_batches_that_cannot_be_used_are_refused(sampler: TripletSampler, message: str) -> None:
@@ -122,10 +133,71 @@ def test_a_loss_term_adds_its_gradient_to_that_of_the_model() -> None:
     ("name", "value", "message"),
     [
         ("bpr", torch.zeros(()), "'bpr', a term of MF-BPR; expected another name"),
-        ("mine", torch.zeros(2), r"'mine' with shape \[2\]; expected a scalar"),
-        ("mine", 0.5, "'mine' with float; expected a scalar"),
+        ("mine", torch.zeros(2), r"'mine' with shape \[2\]; expected a real scalar"),
+        ("mine", torch.tensor(1j), "'mine' with torch.complex64; expected a real scalar"),
+        ("mine", 0.5, "'mine' with float; expected a real scalar"),
     ],
 )
 def test_loss_terms_that_cannot_be_added_are_refused(name: str, value: object, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         train(loss_terms={name: lambda model, batch: value})
+
+
+class Mine(MFBPR):
+    """A model of the caller that returns what it is told."""
+
+    name = "Mine"
+    terms: object = None
+    matrices: object = None
+
+    def forward(self, batch: Triplets) -> dict[str, Tensor]:
+        return super().forward(batch) if self.terms is None else self.terms
+
+    def embed(self) -> Embeddings:
+        return super().embed() if self.matrices is None else self.matrices
+
+
+def train_mine(terms: object = None, matrices: object = None) -> Trained:
+    model = Mine(toy_interactions(), {}, MFBPR.Config(embedding_size=6, batch_size=16))
+    model.terms, model.matrices = terms, matrices
+    return fit(model, toy_interactions(), Settings(epochs=1, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("terms", "found"),
+    [
+        ([torch.ones((), requires_grad=True)], "list returned"),
+        ({"a": 1.0}, "'a' with float"),
+        ({"a": torch.ones((), dtype=torch.int64)}, "'a' with torch.int64"),
+        ({"a": torch.tensor(1j, requires_grad=True)}, "'a' with torch.complex64"),
+        ({1: torch.ones((), requires_grad=True)}, "1 with torch.float32"),
+        ({"a": torch.ones(())}, "terms without a gradient"),
+    ],
+    ids=["a list", "a float", "an integer", "a complex number", "a number for a name", "no gradient"],
+)
+def test_what_forward_of_a_model_of_the_caller_returns_is_checked(terms: object, found: str) -> None:
+    with pytest.raises(InputError, match=f"model 'Mine', forward: found {found}"):
+        train_mine(terms=terms)
+
+
+USERS, ITEMS = torch.ones(NUM_USERS, 3), torch.ones(NUM_ITEMS, 3)
+
+
+@pytest.mark.parametrize(
+    ("matrices", "found"),
+    [
+        (Embeddings(USERS[:, :0], ITEMS[:, :0]), r"users \[23, 0\] and items \[17, 0\]"),
+        (Embeddings(USERS[:, 0], ITEMS[:, 0]), r"users \[23\] and items \[17\]"),
+        (Embeddings(USERS.numpy(), ITEMS.numpy()), "a matrix of float32"),
+        (Embeddings(USERS.int(), ITEMS.int()), "a matrix of torch.int32"),
+    ],
+)
+def test_what_embed_of_a_model_of_the_caller_returns_is_checked(matrices: object, found: str) -> None:
+    with pytest.raises(InputError, match=f"model 'Mine', embed: found .*{found}"):
+        train_mine(matrices=matrices)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_embeddings_of_other_precisions_become_float32(dtype: torch.dtype) -> None:
+    embeddings = train_mine(matrices=Embeddings(USERS.to(dtype), ITEMS.to(dtype))).embeddings
+    assert embeddings.users.dtype == embeddings.items.dtype == torch.float32

@@ -42,7 +42,7 @@ def check_arguments(
         check_type("callbacks", callback, Callback, "subclasses of prismrec.Callback")
     if metric is not None and not callable(metric):
         raise ParameterError("metric", repr(metric), "a function; Settings.metric takes the name of a metric")
-    if sampler is not None and not callable(getattr(sampler, "epoch", None)):
+    if sampler is not None and (isinstance(sampler, type) or not callable(getattr(sampler, "epoch", None))):
         raise ParameterError(
             "sampler", repr(sampler), "an object with a method epoch; config takes the name of a sampler"
         )

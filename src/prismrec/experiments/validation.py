@@ -83,9 +83,9 @@ def validation_sample(valid: Interactions, settings: Settings) -> Interactions:
 
 def _checked_score(name: str, score: object) -> float:
     try:
-        value = float(score)  # type: ignore[arg-type]  # NumPy and PyTorch scalars become floats too
-    except (TypeError, ValueError):
+        value = math.nan if isinstance(score, str | bytes) else float(score)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):  # scalars of NumPy and PyTorch become floats too
         value = math.nan
     if not math.isfinite(value):
-        raise ParameterError("metric", f"{score!r} from {name}", "a finite number")
+        raise ParameterError("metric", f"{score!r:.60} from {name}", "a finite number")
     return value

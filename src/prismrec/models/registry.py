@@ -4,9 +4,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import isabstract
 
-from prismrec.errors import InputError
+from prismrec.errors import InputError, printable
 from prismrec.models.acf import ACF
-from prismrec.models.base import Recommender
+from prismrec.models.base import ModelConfig, Recommender
 from prismrec.models.bm3 import BM3
 from prismrec.models.grcn import GRCN
 from prismrec.models.hccf import HCCF, HCCFTorch
@@ -99,6 +99,13 @@ def _checked(model: object, found: str) -> type[Recommender]:
     for attribute in ("name", "paper", "cost"):
         if not isinstance(getattr(model, attribute, None), str):
             raise InputError("model", f"{found} without {attribute!r}", "a class attribute with a text")
+    if not model.name or printable(model.name) != model.name:
+        raise InputError("model", f"{found} with the name {model.name!r}", "a name that can be printed")
+    if REGISTRY.get(model.name, model) is not model:  # a run would be taken for one of the other model
+        raise InputError("model", f"{found} with the name of another model, {model.name!r}", "a name of its own")
+    config = getattr(model, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, ModelConfig)):
+        raise InputError("model", f"{found} with Config = {config!r}", "a subclass of prismrec.models.ModelConfig")
     return model
 
 

@@ -6,7 +6,9 @@ Scores are float32. Higher scores come first, and of equal scores the lower item
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from numbers import Integral
 from queue import Empty, SimpleQueue
+from types import NoneType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.ops import block_entries
 from prismrec.ops.device import on_cpu
 from prismrec.ops.topk import group_shape, top_k_keys, unpack_keys
@@ -250,8 +252,10 @@ def largest_entry(kind: str, rows: Tensor) -> float:
 def _check_sizes(embeddings: Embeddings, k: int, mask: Sequence[Interactions], block_size: int | None) -> None:
     for pairs in mask:
         check_counts("mask", pairs, embeddings)
+    check_type("k", k, Integral, "a whole number")
     if not 1 <= k <= LONGEST_LIST:
         raise ParameterError("k", str(k), f"a number within 1..{LONGEST_LIST}")
+    check_type("block_size", block_size, (Integral, NoneType), "a whole number")
     if block_size is not None and block_size < 1:
         raise ParameterError("block_size", str(block_size), "1 or more")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from prismrec.errors import ParameterError
 from prismrec.models.base import ModelConfig
 from prismrec.records import EpochRecord, Settings
 from prismrec.types import Embeddings
@@ -94,8 +95,16 @@ class CallbackList:
             self._started.append(callback)
 
     def epoch(self, epoch: EpochEnd) -> str | None:
-        """Call every `on_epoch`; returns the first reason to stop."""
+        """Call every `on_epoch`; returns the first reason to stop.
+
+        Raises:
+            ParameterError: one of them returned something other than None or a text, such as False.
+        """
         reasons = [callback.on_epoch(epoch) for callback in self._callbacks]
+        for callback, reason in zip(self._callbacks, reasons, strict=True):
+            if reason is not None and (not isinstance(reason, str) or not reason):
+                found = f"{reason!r:.60} from {type(callback).__name__}.on_epoch"
+                raise ParameterError("callbacks", found, "None to continue, or the reason to stop as a text")
         return next((reason for reason in reasons if reason is not None), None)
 
     def end(self, end: TrainingEnd) -> None:

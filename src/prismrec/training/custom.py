@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prismrec.errors import ParameterError
 from prismrec.models.base import Recommender
-from prismrec.training.outputs import kind_of
+from prismrec.training.outputs import is_real_scalar, kind_of
 from prismrec.types import Interactions, Triplets
 
 LossTerm = Callable[[Recommender, Triplets], Tensor]
@@ -67,7 +67,12 @@ class CheckedSampler:
             ParameterError: there is no batch, or a batch has numbers that do not exist, or another type or shape.
         """
         is_empty = True
-        for batch in self._sampler.epoch(torch.Generator().manual_seed(generator.initial_seed())):
+        batches = self._sampler.epoch(torch.Generator().manual_seed(generator.initial_seed()))
+        if not isinstance(batches, Iterable):
+            raise ParameterError("sampler", f"an epoch of type {type(batches).__name__}", "batches of type Triplets")
+        for batch in batches:
+            if not isinstance(batch, Triplets):
+                raise ParameterError("sampler", f"a batch of type {type(batch).__name__}", "batches of type Triplets")
             _check_numbers("users", batch.users, batch, self._train.num_users)
             _check_numbers("positives", batch.positives, batch, self._train.num_items)
             _check_numbers("negatives", batch.negatives, batch, self._train.num_items)
@@ -78,6 +83,8 @@ class CheckedSampler:
 
 
 def _check_numbers(name: str, numbers: Tensor, batch: Triplets, count: int) -> None:
+    if not isinstance(numbers, Tensor) or numbers.is_meta:
+        raise ParameterError("sampler", f"{name} of type {type(numbers).__name__}", "tensors with values")
     size = len(batch)
     if numbers.dtype != torch.int64 or numbers.shape != (size,) or not size:
         found = f"{name} of type {numbers.dtype} and shape {list(numbers.shape)}"
@@ -106,8 +113,8 @@ def custom_terms(
         if name in terms:
             raise ParameterError("loss_terms", f"{name!r}, a term of {model.name}", "another name")
         term = loss_term(model, batch)
-        if not isinstance(term, Tensor) or term.ndim:
-            raise ParameterError("loss_terms", f"{name!r} with {kind_of(term)}", "a scalar tensor")
+        if not is_real_scalar(term):
+            raise ParameterError("loss_terms", f"{name!r} with {kind_of(term)}", "a real scalar tensor")
         found[name] = term
     return found
 

@@ -261,7 +261,7 @@ class _Run:
         self.model.eval()
         embeddings = self.model.embed()
         check_embeddings(self.model, embeddings)
-        return Embeddings(embeddings.users.detach(), embeddings.items.detach())
+        return Embeddings(embeddings.users.detach().float(), embeddings.items.detach().float())
 
     def _update_best(self, epoch: int, score: float) -> None:
         best = self.progress.best_score
