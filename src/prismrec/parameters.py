@@ -1,14 +1,36 @@
 """The base of typed parameters that callers set by name: settings, and the hyperparameters of models."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from prismrec.errors import InputError, ParameterError
 
 
-class Parameters(BaseModel):
+class StrictNumbers(BaseModel):
+    """A model of pydantic in which true is no number. Pydantic itself would take it for 1."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = _kinds(cls.model_fields[info.field_name].annotation)
+            if bool not in kinds and kinds & {int, float}:
+                raise PydanticCustomError("truth_value", "Input should be a number, not a truth value")
+        return value
+
+
+def _kinds(annotation: object) -> set[type]:
+    """The types in an annotation, such as int and str in `Annotated[int, Field(ge=1)] | str`."""
+    parts = get_args(annotation)
+    if not parts:
+        return {annotation} if isinstance(annotation, type) else set()
+    kinds: set[type] = set()
+    return kinds.union(*map(_kinds, parts))
+
+
+class Parameters(StrictNumbers):
     """Values that are checked when an object is made.
 
     Attributes:

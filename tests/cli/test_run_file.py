@@ -119,6 +119,12 @@ def test_other_data_in_the_place_of_those_of_the_run_are_refused(tmp_path: Path)
         ("run.json", '{"model": "A", "model": "B"}', r"run\.json: found the key 'model' twice"),
         ("run.yaml", "config: &a {x: 1}\nsettings: *a", r"run\.yaml: found an alias in line 2"),
         ("run.yaml", "model: !!python/object/apply:os.system [ls]", r"run\.yaml: found could not determine a con"),
+        ("run.yaml", "model: a\nmodel: b", r'run\.yaml: found duplicate key "model" .* in line 2; expected YAML'),
+        ("run.yaml", "model: a\n---\nmodel: b", r"run\.yaml: found another document in line 2; expected YAML"),
+        ("run.yaml", "settings: {seed: true}", r"settings\.seed: found True; expected a number, not a truth value"),
+        ("run.yaml", "options: {k_core: yes}", r"options\.k_core: found 'yes'"),
+        ("run.yaml", "options: {k_core: true}", r"options\.k_core: found True; expected a number, not a truth value"),
+        ("run.yaml", "model: BM3\nconfig: {dropout: true}", r"config\.dropout: found True; expected a number"),
         ("run.yaml", "- MF-BPR", r"run\.yaml: found list; expected keys and values"),
         ("run.yaml", "", r"run\.yaml: found NoneType"),
         ("run.yaml", "[" * 100_000, r"run\.yaml: found more than 20 levels in line 1"),
@@ -138,11 +144,18 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(InputError, match=r"expected a \.yaml, \.yml or \.json file"):
             read_run_file(path)
-    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     os.mkfifo(tmp_path / "fifo.yaml")
-    for path in (tmp_path / "bytes.yaml", tmp_path / "fifo.yaml", written(tmp_path / "long.yaml", "#" * 2**20 + "#")):
+    for path in (tmp_path / "fifo.yaml", written(tmp_path / "long.yaml", "#" * 2**20 + "#")):
         with pytest.raises(InputError, match=r"expected a \.yaml, \.yml or \.json file"):
             read_run_file(path)
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="expected YAML in UTF-8 with keys and values"):
+        read_run_file(tmp_path / "bytes.yaml")
+
+
+@pytest.mark.parametrize(("name", "text"), [("run.yaml", "model: MF-BPR"), ("run.json", '{"model": "MF-BPR"}')])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path, name: str, text: str) -> None:
+    assert read_run_file(written(tmp_path / name, "\ufeff" + text)).model == "MF-BPR"
 
 
 def test_a_run_with_parts_of_its_own_is_refused(shop: Path, tmp_path: Path) -> None:

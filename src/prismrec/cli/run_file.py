@@ -14,16 +14,22 @@ from prismrec.experiments.config_file import read_config_file
 from prismrec.experiments.train import make_config
 from prismrec.experiments.warm_start import Source, find_source
 from prismrec.models import find_model
-from prismrec.parameters import wanted
+from prismrec.parameters import StrictNumbers, wanted
 from prismrec.records import Settings
 from prismrec.runs import InitialWeights, Manifest, Run, parse_manifest
 
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 _KEYS = {each.name: "format" if each.name == "layout" else each.name for each in fields(DataOptions)}
 """The key of each field of `DataOptions`: the name of its option, with underscores."""
+
+
+class _ClosedOptions(StrictNumbers):
+    model_config = _CLOSED
+
+
 _Options = create_model(
     "_Options",
-    __config__=_CLOSED,
+    __base__=_ClosedOptions,
     **{_KEYS[each.name]: (each.type, each.default) for each in fields(DataOptions)},  # type: ignore[call-overload]
 )
 

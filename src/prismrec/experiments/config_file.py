@@ -30,12 +30,15 @@ def read_config_file(path: Path, keys: str) -> dict[str, Any]:
     try:
         if not path.is_file() or path.stat().st_size > _LONGEST:
             raise InputError(path, "no such file, or more than 1 MiB", expected)
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = parse_json(text, pairs_hook=_distinct) if path.suffix == ".json" else _parse_yaml(text)
     except InputError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, str(error) or type(error).__name__, expected) from error
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error), expected) from error
+    except (ValueError, RecursionError) as error:
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise InputError(path, str(error) or type(error).__name__, f"{kind} in UTF-8 with {keys}") from error
     if not isinstance(content, dict):
         raise InputError(path, f"{type(content).__name__}", keys)
     return content
@@ -62,7 +65,7 @@ def _parse_yaml(text: str) -> object:
         ValueError: the text is not such YAML.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
     try:
@@ -74,6 +77,11 @@ def _parse_yaml(text: str) -> object:
             if isinstance(event, AliasEvent):
                 raise ValueError(f"an alias in line {event.start_mark.line + 1}")
         return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f" in line {mark.line + 1}" if mark else ""
+        problem = (error.problem or error.context).removeprefix("but ").removeprefix("found ")
+        raise ValueError(f"{problem}{line}") from error
     except YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 
