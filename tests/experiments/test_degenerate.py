@@ -30,7 +30,9 @@ def degenerate(pairs: list[tuple[int, int]], scale: float = 1.0) -> Dataset:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("model", list(REGISTRY))
 @pytest.mark.parametrize("pairs", PAIRS.values(), ids=list(PAIRS))
-def test_data_with_nothing_to_learn_are_trained_or_refused_in_one_line(model: str, pairs: list[tuple[int, int]]) -> None:
+def test_data_with_nothing_to_learn_are_trained_or_refused_in_one_line(
+    model: str, pairs: list[tuple[int, int]]
+) -> None:
     data = degenerate(pairs)
     try:
         run = prismrec.train(model, data, settings=SHORT)

@@ -219,7 +219,7 @@ def test_training_asks_for_the_score_of_spectral_candidates_only_before_the_firs
     fit(build(spectral_weight=0.1), toy_interactions(), Settings(epochs=3, device="cpu"), validate)
     candidates = len(widths) - 3
     assert candidates > 5
-    assert widths[:candidates] == [6] * (candidates - 5) + [3] * 5  # half the rank is as good
+    assert widths[:candidates] == [6] * (candidates - 3) + [3] * 3  # half the rank is as good
     assert widths[candidates:] == [6 + 3] * 3
 
 

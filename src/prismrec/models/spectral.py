@@ -101,9 +101,9 @@ class Spectral(Recommender):
         }
 
     def select(self, score: Callable[[Embeddings], float]) -> None:
-        """Choose t without content, then c, b, t again with content, and r, each with the best h.
+        """Choose t without content, then c and b, then between t and its neighbours with content, and r.
 
-        Each eigenproblem starts from the solution of the last one.
+        Each filter gets its best h. Each eigenproblem starts from the solution of the last one.
         """
         if not self.chosen:
             return
@@ -116,7 +116,7 @@ class Spectral(Recommender):
             search.try_constants(replace(search.best.constants, explained_weight=weight))
         for weight in weights:
             search.try_constants(replace(search.best.constants, content_weight=weight))
-        for degree in degrees:
+        for degree in _neighbours(degrees, search.best.constants.added_degree):
             search.try_constants(replace(search.best.constants, added_degree=degree))
         if self.config.rank is None:
             search.choose_rank()
@@ -225,11 +225,26 @@ class _Search:
             score, self.best = found_score, found
 
     def _with_best_exponent(self, found: SpectralFilter, rank: int) -> tuple[float, SpectralFilter]:
+        """The filter with the h at which the score is highest, found by climbing from the best h so far."""
         given = self._model.config.exponent
-        candidates = [found.using(exponent, rank) for exponent in (EXPONENTS if given is None else [given])]
-        scores = [self._score(candidate.embed()) for candidate in candidates]
-        best = max(range(len(scores)), key=scores.__getitem__)
-        return scores[best], candidates[best]
+        exponents = EXPONENTS if given is None else (given,)
+        scores: dict[float, float] = {}
+
+        def score(exponent: float) -> float:
+            if exponent not in scores:
+                scores[exponent] = self._score(found.using(exponent, rank).embed())
+            return scores[exponent]
+
+        here = min(exponents, key=lambda exponent: abs(exponent - self.best.constants.exponent))
+        while (best := max([here, *_neighbours(exponents, here)], key=score)) != here:
+            here = best
+        return scores[here], found.using(here, rank)
+
+
+def _neighbours(values: Sequence[float], value: float) -> list[float]:
+    """The values before and after a value in a list."""
+    place = values.index(value)
+    return [*values[max(place - 1, 0) : place], *values[place + 1 : place + 2]]
 
 
 def _pays(score: float, before: float, share: float) -> bool:
