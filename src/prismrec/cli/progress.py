@@ -11,6 +11,7 @@ from rich.status import Status
 from prismrec.cli.tables import literal
 from prismrec.records import EpochRecord, Settings
 from prismrec.training import Callback, EpochEnd, TrainingStart
+from prismrec.words import seconds_text
 
 if TYPE_CHECKING:
     from prismrec.content.pipeline import Progress as EncodingProgress
@@ -69,7 +70,7 @@ class EpochLines(Callback):
         record = epoch.record
         self._update_best(record)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in record.loss.items())
-        line = f"{self._label}epoch {record.epoch}  {terms}  {record.seconds:.2f} s"
+        line = f"{self._label}epoch {record.epoch}  {terms}  {seconds_text(record.seconds)} s"
         if record.valid is not None and self._best is not None:
             score = record.valid[self._settings.metric]
             line += f"  valid {self._settings.metric} {score:.4f} (best {self._best[0]:.4f} at {self._best[1]})"

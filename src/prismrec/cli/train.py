@@ -27,6 +27,7 @@ from prismrec.cli.training import (
     read_request,
 )
 from prismrec.errors import parse_json
+from prismrec.words import seconds_text
 
 if TYPE_CHECKING:
     from prismrec.cli.progress import Show
@@ -140,7 +141,7 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
         return
     typer.echo(
         f"{run.manifest.model} on {run.manifest.data}: best epoch {metrics['best_epoch']} of {metrics['epochs']}, "
-        f"{metrics['seconds_per_epoch']:.2f} s per epoch; run in {out}"
+        f"{seconds_text(metrics['seconds_per_epoch'])} s per epoch; run in {out}"
     )
     if run.manifest.init is not None:
         typer.echo(f"started from {run.manifest.init.describe()}")

@@ -33,7 +33,7 @@ from prismrec.cli.training import (
     read_request,
 )
 from prismrec.errors import InputError
-from prismrec.words import count, duration
+from prismrec.words import count, duration, seconds_text
 
 if TYPE_CHECKING:
     from prismrec.experiments.estimate import Estimate
@@ -172,8 +172,8 @@ def describe_estimate(estimate: "Estimate", workers: int, limit: float | None) -
     """The estimate of a search as lines of text."""
     least, most = estimate.epochs
     fastest, slowest = min(estimate.epoch_seconds), max(estimate.epoch_seconds)
-    epochs = f"{fastest:.2f} s" if slowest < 1.2 * fastest else f"{fastest:.2f} to {slowest:.2f} s"
-    lines = [f"{count(estimate.trials, 'trial')}, {epochs} per epoch"]
+    epochs = seconds_text(fastest) if slowest < 1.2 * fastest else f"{seconds_text(fastest)} to {seconds_text(slowest)}"
+    lines = [f"{count(estimate.trials, 'trial')}, {epochs} s per epoch"]
     if not slowest:  # a model without weights
         lines = [f"{count(estimate.trials, 'trial')}, {estimate.start_seconds:.2f} s each"]
     for each in dict.fromkeys((least, most)) if slowest else ():

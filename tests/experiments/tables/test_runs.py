@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -29,6 +30,27 @@ def test_runs_that_differ_only_in_their_seed_share_a_row(trained: Trained) -> No
     page = render_report(outcome)
     assert page.count("<svg") == 2
     assert "The paper" not in page
+
+
+def test_runs_that_differ_in_more_than_their_seed_have_rows_of_their_own(shop: Dataset, trained: Trained) -> None:
+    first = trained("VBPR")
+    one_modality = replace(shop, features={"text": shop.features["text"]}, present={"text": shop.present["text"]})
+    warm = train("VBPR", shop, settings=Settings(epochs=3, device="cpu", seed=1), init=first)
+    runs = {"a": first, "again": trained("VBPR"), "text": trained("VBPR", 1, one_modality), "warm": warm}
+    outcome = outcome_of_runs("mine", runs, ["recall@20"])
+    assert [row.label for row in outcome.rows] == ["a", "again", "text", "warm"]
+
+
+def test_a_row_shows_its_settings_what_the_model_chose_and_the_modalities_it_used(shop: Dataset) -> None:
+    settings = Settings(epochs=2, device="cpu", normalise="rows", seed=5)
+    runs = {"vbpr": train("VBPR", shop, settings=settings), "prism": train("Prism", shop, settings=settings)}
+    runs["mf"] = train("MF-BPR", shop, settings=settings)
+    rows = outcome_of_runs("mine", runs, ["recall@20"]).rows
+    assert rows[0].settings["normalise"] == "rows"
+    assert rows[0].settings["epochs"] == 2
+    assert "seed" not in rows[0].settings
+    assert rows[1].settings["rank"] == runs["prism"].chosen["rank"]
+    assert [row.cells[0].modalities for row in rows] == [("image", "text"), ("image", "text"), ()]
 
 
 def test_two_runs_are_compared_as_the_table_of_runs_compares_them(trained: Trained) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from prismrec.experiments.tables.outcome import ALPHA, NOT_COMPUTED, Measurement, Outcome, RowOutcome
 from prismrec.experiments.tables.published import Published
+from prismrec.words import seconds_text
 
 NONE = "–"
 OTHER = "†"
@@ -225,7 +226,7 @@ def cell_grid(outcome: Outcome) -> list[Grid]:
                     str(cell.settings.seed),
                     f"{cell.best_epoch} of {cell.epochs}",
                     f"{cell.seconds:,.0f}",
-                    f"{cell.seconds_per_epoch:.2f}",
+                    seconds_text(cell.seconds_per_epoch),
                     memory,
                     NONE if cell.parameters is None else f"{cell.parameters:,}",
                     ", ".join(cell.modalities) or NONE,

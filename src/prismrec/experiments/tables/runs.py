@@ -1,5 +1,6 @@
 """Finished runs as a table: what `prismrec compare --out` reports."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -18,7 +19,9 @@ from prismrec.experiments.tables.outcome import (
     run_tests,
 )
 from prismrec.experiments.tables.result import Result, curve_of
-from prismrec.runs import Run
+from prismrec.models import find_model
+from prismrec.records import Settings
+from prismrec.runs import Manifest, Run
 from prismrec.runs.compare import check_same_data
 
 
@@ -85,12 +88,20 @@ def _outcome(
 
 
 def _groups(runs: Mapping[str, Run]) -> dict[str, list[Run]]:
-    """Runs of equal model, hyperparameters and settings, by the label of the first; a single run keeps its label."""
-    groups: dict[str, dict[str, Run]] = {}
+    """Runs that differ only in their seed, by the label of the first; a single run keeps its label.
+
+    A second run with a seed is in another group: it is a repetition, not another sample.
+    """
+    groups: dict[tuple[str, int], dict[str, Run]] = {}
+    repetitions: Counter[tuple[str, int]] = Counter()
     for label, run in runs.items():
-        settings = run.manifest.settings.model_dump(exclude={"seed", "device"})
-        key = f"{run.manifest.model} {run.manifest.config} {settings} {run.manifest.custom}"
-        groups.setdefault(key, {})[label] = run
+        manifest = run.manifest
+        settings = manifest.settings.model_dump(exclude={"seed", "device"})
+        key = f"{manifest.model} {manifest.config} {settings} {manifest.custom} {manifest.fingerprint}"
+        key += f" {manifest.init is None}"
+        seed = key, manifest.settings.seed
+        groups.setdefault((key, repetitions[seed]), {})[label] = run
+        repetitions[seed] += 1
     named: dict[str, list[Run]] = {}
     for group in groups.values():
         label, run = next(iter(group.items()))
@@ -118,10 +129,35 @@ def _row(label: str, runs: Sequence[Run], evaluations: Sequence[Evaluation], met
         model=manifest.model,
         data=runs[0].manifest.data,
         metrics=measurements,
-        settings=manifest.config,
+        settings={**manifest.config, **_chosen(runs), **_changed(manifest)},
         chosen_by="the config of the run",
         cells=cells,
     )
+
+
+def _chosen(runs: Sequence[Run]) -> dict[str, object]:
+    """The hyperparameters that the model chose by validation; all values if they depend on the seed."""
+    chosen: dict[str, object] = {}
+    for name in runs[0].chosen:
+        values = list(dict.fromkeys([run.chosen.get(name) for run in runs]))
+        chosen[name] = values[0] if len(values) == 1 else " or ".join(map(str, values))
+    return chosen
+
+
+def _changed(manifest: Manifest) -> dict[str, object]:
+    """The settings of the training that are not the defaults, without the seed and the device."""
+    defaults = Settings().model_dump(exclude={"seed", "device"})
+    settings = manifest.settings.model_dump(exclude={"seed", "device"})
+    return {name: value for name, value in settings.items() if value != defaults[name]}
+
+
+def _modalities(manifest: Manifest) -> tuple[str, ...]:
+    """The modalities of the data; none if the model takes no features."""
+    try:
+        kind = find_model(manifest.model)
+    except InputError:  # a model that this process does not know
+        return tuple(manifest.modalities)
+    return tuple(manifest.modalities) if kind.takes_features else ()
 
 
 def _result(run: Run, evaluation: Evaluation) -> Result:
@@ -136,7 +172,7 @@ def _result(run: Run, evaluation: Evaluation) -> Result:
         settings=manifest.settings,
         data=manifest.data,
         fingerprint=manifest.fingerprint,
-        modalities=tuple(manifest.modalities),
+        modalities=_modalities(manifest),
         versions=manifest.versions,
         machine=manifest.machine,
         best_epoch=run.best_epoch,
