@@ -167,7 +167,7 @@ def test_what_is_left_unread_or_looks_alike_is_noted(folder):
     notes = load(folder(files)).notes
     assert any(note.startswith("image.npy: not read") for note in notes)
     assert any(note.startswith("features/text.csv: not read") for note in notes)
-    assert "1 item ids begin or end with a space, such as ' x'" in notes
+    assert "1 item id with a space at the beginning or end, such as ' x'" in notes
     assert "no test pair" in notes
 
 

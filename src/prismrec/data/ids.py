@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from prismrec.words import count
+
 _MISSING = r"(?i)^(null|none|nan|na|n/a|nil|<na>|#n/a|nat|\\n|undefined)$"
 """How programs write a missing value."""
 
@@ -34,7 +36,7 @@ def notes_on_ids(ids: pl.Series, kind: str) -> list[str]:
     notes = []
     padded = ids.filter(ids.str.contains(r"^\s|\s$"))
     if len(padded):
-        notes.append(f"{len(padded):,} {kind} ids begin or end with a space, such as {padded[0]!r}")
+        notes.append(f"{count(len(padded), f'{kind} id')} with a space at the beginning or end, such as {padded[0]!r}")
     words = ids.filter(ids.str.contains(_MISSING))
     if len(words):
         shown = ", ".join(map(repr, words[:3]))
