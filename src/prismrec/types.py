@@ -38,6 +38,23 @@ class Interactions:
     num_users: int
     num_items: int
 
+    def __post_init__(self) -> None:
+        """Check what SciPy and the kernels trust: wrong numbers would be read and written beyond their arrays.
+
+        Raises:
+            ValueError: no arrays of whole numbers of one length, or numbers that are out of range or not sorted.
+        """
+        for name in ("users", "items"):
+            numbers = getattr(self, name)
+            if not isinstance(numbers, np.ndarray) or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+                raise ValueError(f"{name} that are no array of whole numbers with one dimension; from_pairs makes one")
+        if len(self.users) != len(self.items):
+            raise ValueError(f"{len(self.users)} users and {len(self.items)} items are not pairs")
+        _check_range("user", self.users, self.num_users)
+        _check_range("item", self.items, self.num_items)
+        if (self.users[1:] < self.users[:-1]).any():
+            raise ValueError("pairs that are not sorted by user; from_pairs sorts them")
+
     def __repr__(self) -> str:
         """One line: the numbers of pairs, users and items."""
         return f"<Interactions: {len(self):,} pairs, {self.num_users:,} users, {self.num_items:,} items>"
@@ -47,10 +64,10 @@ class Interactions:
         """Sort the pairs and drop duplicates.
 
         Raises:
-            ValueError: the arrays differ in length, or a number is outside 0..U-1 or 0..I-1.
+            ValueError: the arrays differ in length, or a number is not whole or outside 0..U-1 or 0..I-1.
         """
-        user_numbers = np.asarray(users, dtype=np.int64).reshape(-1)
-        item_numbers = np.asarray(items, dtype=np.int64).reshape(-1)
+        user_numbers = _whole_numbers("user", users)
+        item_numbers = _whole_numbers("item", items)
         if user_numbers.shape != item_numbers.shape:
             raise ValueError(f"{len(user_numbers)} users and {len(item_numbers)} items are not pairs")
         _check_range("user", user_numbers, num_users)
@@ -100,7 +117,15 @@ class Interactions:
         return Interactions(rows, self.items[shift + np.arange(len(rows))], len(users), self.num_items)
 
 
-def _check_range(kind: str, numbers: npt.NDArray[np.int64], count: int) -> None:
+def _whole_numbers(kind: str, numbers: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    given = np.asarray(numbers).reshape(-1)
+    is_whole = given.dtype.kind in "iu" or (given.dtype.kind == "f" and bool((given == np.floor(given)).all()))
+    if not is_whole:
+        raise ValueError(f"{kind} numbers of type {given.dtype}, not whole numbers")
+    return given.astype(np.int64)
+
+
+def _check_range(kind: str, numbers: npt.NDArray[np.integer], count: int) -> None:
     if numbers.size and (numbers.min() < 0 or numbers.max() >= count):
         raise ValueError(f"{kind} numbers {numbers.min()}..{numbers.max()} are not within 0..{count - 1}")
 

@@ -182,12 +182,25 @@ def test_by_group_labels_every_degree(edges):
         ({"cutoffs": []}, "cutoffs"),
         ({"truth": Interactions.from_pairs([], [], 60, 200)}, "ground truth"),
         ({"truth": Interactions.from_pairs([0], [0], 60, 201)}, "ground truth.*201"),
+        ({"truth": "test"}, "ground truth: found an object of type str; expected prismrec.Interactions"),
+        (
+            {"mask": Interactions.from_pairs([0], [0], 60, 200)},
+            "mask: found .*expected a list of",
+        ),
+        ({"embeddings": (torch.ones(60, 2), torch.ones(200, 2))}, "embeddings: found an object of type tuple"),
+        ({"embeddings": Embeddings(np.ones((60, 2)), np.ones((200, 2)))}, "embeddings: found ndarray; expected dense"),
+        ({"embeddings": Embeddings(torch.ones(60, 2).to_sparse(), torch.ones(200, 2))}, "embeddings: found a tensor"),
+        (
+            {"embeddings": Embeddings(torch.ones(60, 2, device="meta"), torch.ones(200, 2))},
+            "embeddings: found a tensor",
+        ),
+        ({"block_size": "5"}, "block_size: found an object of type str"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, message):
     embeddings, _, true = random_case()
     with pytest.raises(InputError, match=message):
-        evaluate(embeddings, **{"truth": pairs(true)} | arguments)
+        evaluate(**{"embeddings": embeddings, "truth": pairs(true)} | arguments)
 
 
 def test_by_group_without_groups_is_refused():

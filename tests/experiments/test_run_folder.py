@@ -325,3 +325,11 @@ def test_a_config_of_another_run_is_noted(short: Path, runs: Path) -> None:
     shutil.copy(runs / "other" / "config.json", short / "config.json")
     (note,) = Run.load(short).warnings
     assert note.endswith("its model, settings and data may be those of another run")
+
+
+def test_a_word_is_no_flag(short: Path) -> None:
+    run = Run.load(short)
+    with pytest.raises(InputError, match="overwrite: found an object of type str; expected True or False"):
+        run.save(short, overwrite="no")
+    with pytest.raises(InputError, match="exact: found an object of type str; expected True or False"):
+        Run.load(short, exact="no")

@@ -170,8 +170,8 @@ def evaluate(
         InputError: a metric is unknown, a cut-off is below 1, the ground truth is empty, pairs have other numbers of
             users or items than the embeddings, or `rank` refuses the embeddings.
     """
-    _check(truth, metrics, cutoffs)
     check_counts("ground truth", truth, embeddings)
+    _check(truth, metrics, cutoffs)
     users = np.flatnonzero(truth.user_degrees)
     true_pairs = pairs_of_users(users, truth)
     k = min(max(cutoffs), truth.num_items)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from prismrec.errors import InputError, ParameterError, check_type
+from prismrec.errors import InputError, ParameterError, check_list, check_type
 from prismrec.ops import block_entries
 from prismrec.ops.device import on_cpu
 from prismrec.ops.topk import group_shape, top_k_keys, unpack_keys
@@ -224,6 +224,10 @@ def _in_threads(job: _Job, blocks: list[slice], use: Callable[[slice, Ranking], 
 
 
 def _check_embeddings(embeddings: Embeddings, largest_item: float | None) -> None:
+    for rows in (embeddings.users, embeddings.items):
+        if not isinstance(rows, Tensor) or rows.is_meta or rows.layout != torch.strided:
+            kind = f"a tensor on {rows.device}, {rows.layout}" if isinstance(rows, Tensor) else type(rows).__name__
+            raise InputError("embeddings", kind, "dense tensors of PyTorch")
     users, items = embeddings.users.shape, embeddings.items.shape
     if not (len(users) == len(items) == 2 and users[1] == items[1] and items[0]):
         found = f"shapes {list(users)} and {list(items)}"
@@ -250,7 +254,7 @@ def largest_entry(kind: str, rows: Tensor) -> float:
 
 
 def _check_sizes(embeddings: Embeddings, k: int, mask: Sequence[Interactions], block_size: int | None) -> None:
-    for pairs in mask:
+    for pairs in check_list("mask", mask, "a list of prismrec.Interactions"):
         check_counts("mask", pairs, embeddings)
     check_type("k", k, Integral, "a whole number")
     if not 1 <= k <= LONGEST_LIST:
@@ -272,8 +276,10 @@ def check_counts(name: str, pairs: Interactions, embeddings: Embeddings) -> None
     """Check that pairs have as many users and items as the embeddings.
 
     Raises:
-        InputError: they do not.
+        InputError: they do not, or one of them is something else.
     """
+    check_type("embeddings", embeddings, Embeddings, "prismrec.Embeddings")
+    check_type(name, pairs, Interactions, "prismrec.Interactions")
     users, items = len(embeddings.users), len(embeddings.items)
     if (pairs.num_users, pairs.num_items) != (users, items):
         found = f"{pairs.num_users} users and {pairs.num_items} items"

@@ -49,8 +49,8 @@ class Run(RunContents):
             InputError: the folder is not a finished run, or a file in it is missing, damaged or of another run.
         """
         check_type("folder", folder, (str, PathLike), "a path")
-        contents = read_contents(Path(folder))
-        return cls(**{**vars(contents), "exact": exact})
+        check_flag("exact", exact)
+        return cls(**{**vars(read_contents(Path(folder))), "exact": exact})
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> "Run":
         """Write the run to a folder, from which `Run.load` reads it.
@@ -67,11 +67,12 @@ class Run(RunContents):
             InputError: the folder holds something else, another process writes it, or a file cannot be written.
         """
         check_type("folder", folder, (str, PathLike), "a path")
-        folder = Path(folder)
+        check_flag("overwrite", overwrite)
         run = self if self.weights is not None else replace(self, weights=self._load_weights())
-        with locked(folder) as lock, complete_run(folder, self.manifest, overwrite=overwrite) as target:
+        place = Path(folder)
+        with locked(place) as lock, complete_run(place, self.manifest, overwrite=overwrite) as target:
             run.write(target, lock)
-        return replace(run, folder=folder, weights=None)
+        return replace(run, folder=place, weights=None)
 
     def write(self, target: Path, lock: Lock) -> None:
         """Write the files of the run beside its `config.json`; `metrics.json` is the last and marks it as finished.
