@@ -53,6 +53,12 @@ def test_an_example_that_trains_runs(word: str, tmp_path: Path, monkeypatch: pyt
     assert len(run_example(word, tmp_path, monkeypatch)["run"].history) == 2
 
 
+def test_a_line_is_printed_after_each_epoch(shop: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = names("class Progress")["Progress"]
+    prismrec.train("MF-BPR", shop, settings=TWO_EPOCHS, callbacks=[progress()])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2"]
+
+
 def test_the_time_limit_stops_the_training(shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = run_example("class TimeLimit", tmp_path, monkeypatch)
     run = prismrec.train("MF-BPR", shop, settings=TWO_EPOCHS, callbacks=[example["TimeLimit"](0)])

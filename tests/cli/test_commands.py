@@ -64,9 +64,17 @@ def test_train_with_a_model_alone_asks_for_the_data(prismrec: Prismrec, tmp_path
     assert done.stderr.startswith("prismrec: SOURCE: found none after the model lightgcn; expected a folder")
 
 
+def test_a_model_after_the_data_is_refused_with_the_right_order(prismrec: Prismrec, shop: Path, tmp_path: Path) -> None:
+    done = prismrec("train", shop, "lightgcn", "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(f"expected the model first: lightgcn {shop}")
+
+
 def test_train_json_prints_one_object(prismrec: Prismrec, shop: Path) -> None:
     done = prismrec("train", "most-popular", shop, "--out", shop.parent / "popular", "--json")
-    assert json.loads(done.stdout)["test"]["recall@20"] > 0
+    answer = json.loads(done.stdout)
+    assert answer["test"]["recall@20"] > 0
+    assert "sha256" not in done.stdout
 
 
 def test_evaluate_prints_a_table_or_one_object(prismrec: Prismrec, run: Path) -> None:

@@ -133,7 +133,8 @@ def _train(
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:
     metrics = parse_json((out / "metrics.json").read_text(encoding="utf-8"))
-    del metrics["files"]  # checksums
+    for checksums in ("files", "checkpoint"):
+        metrics.pop(checksums, None)
     if as_json:
         init = run.manifest.init
         started = {} if init is None else {"init": init.model_dump()}

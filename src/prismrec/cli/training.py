@@ -137,9 +137,11 @@ def model_and_source(
     A single argument is the data set, or the model if the config file names the data set.
 
     Raises:
-        InputError: no data set is named.
+        InputError: no data set is named, or the model is named after it.
     """
     model = _model_given(first, second)
+    if first is not None and second is not None and not _names_model(first) and _names_model(second):
+        raise InputError("MODEL SOURCE", f"{first} {second}", f"the model first: {second} {first}")
     source = second if model is not None else first
     source = source or file_source
     if source is None:

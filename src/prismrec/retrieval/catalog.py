@@ -16,7 +16,7 @@ from prismrec.retrieval.conditions import ID_COLUMN, group_numbers, newer_mask, 
 from prismrec.retrieval.ranking import Int64Array
 from prismrec.types import BoolArray, Vocabulary
 
-_NEWEST = "a column, a date and a whole number"
+_NEWEST = "a column, a date and a whole number, such as ('added', datetime.date(2026, 1, 31), 3)"
 
 _TITLES = ("title", "name", "item_name", "product_name", "headline")
 
