@@ -163,7 +163,7 @@ def test_rows_without_an_id_or_a_time_can_be_left_out(ending, tmp_path):
         load(path, where=["user!=", "time!="], **by_time)  # the line of the file, not of the rows that are left
     data = load(path, where=["user!=", "time!=", "time!=now"], **by_time)
     assert data.items.ids.to_list() == ["a", "d", "e"]
-    assert any("1 of 6 rows do not meet user != " in note for note in data.notes)
+    assert any("1 of 6 rows do not meet user != '' and" in note for note in data.notes)
 
 
 def test_unknown_items_are_refused_or_dropped_and_counted(folder):

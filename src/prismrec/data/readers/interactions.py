@@ -182,7 +182,7 @@ def _meets(table: Table, options: ReadOptions, notes: list[str]) -> pl.Series:
         left_out = int((~met.fill_null(False)).sum())
         notes.append(
             f"{table.path.name}: {left_out:,} of {len(keep):,} rows do not meet "
-            f"{column} {condition.operator} {condition.value} and were left out"
+            f"{column} {condition.operator} {condition.value or repr('')} and were left out"
         )
     return pl.Series(keep)
 

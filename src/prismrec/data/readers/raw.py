@@ -69,7 +69,7 @@ class Condition:
 
     def describe(self) -> str:
         """The condition as text."""
-        return f"{'rating' if self.column is None else self.column} {self.operator} {self.value}"
+        return f"{'rating' if self.column is None else self.column} {self.operator} {self.value or repr('')}"
 
 
 def several(parameter: str, values: Sequence[str]) -> tuple[str, ...]:
