@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from prismrec.content import encode
     from prismrec.data import Dataset, SplitSpec, dataset, from_csr, load
     from prismrec.evaluation import Evaluation, evaluate
+    from prismrec.experiments.refit import refit
     from prismrec.experiments.train import train
     from prismrec.experiments.tune import tune
+    from prismrec.experiments.update import update
     from prismrec.models import REGISTRY as MODELS
     from prismrec.records import Settings
-    from prismrec.runs import Run
+    from prismrec.runs import Run, compare_runs
     from prismrec.training import Callback
     from prismrec.types import Embeddings, Interactions, Triplets, Vocabulary
 
@@ -40,13 +42,16 @@ _HOMES = {
     "SplitSpec": "prismrec.data",
     "Triplets": "prismrec.types",
     "Vocabulary": "prismrec.types",
+    "compare_runs": "prismrec.runs",
     "dataset": "prismrec.data",
     "encode": "prismrec.content",
     "evaluate": "prismrec.evaluation",
     "from_csr": "prismrec.data",
     "load": "prismrec.data",
+    "refit": "prismrec.experiments.refit",
     "train": "prismrec.experiments.train",
     "tune": "prismrec.experiments.tune",
+    "update": "prismrec.experiments.update",
 }
 
 __all__ = [
@@ -62,13 +67,16 @@ __all__ = [
     "SplitSpec",
     "Triplets",
     "Vocabulary",
+    "compare_runs",
     "dataset",
     "encode",
     "evaluate",
     "from_csr",
     "load",
+    "refit",
     "train",
     "tune",
+    "update",
 ]
 
 limit_threads()  # PyTorch reads the number when it is loaded

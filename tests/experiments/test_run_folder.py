@@ -282,6 +282,7 @@ def test_ctrl_c_keeps_the_whole_epochs_and_prints_how_to_resume(tmp_path: Path, 
     assert lines[-3].startswith(f"epoch {epochs} ")
     assert lines[-2] == f"prismrec: stopped after epoch {epochs}; continue: prismrec {' '.join(words)} --resume"
     finish = lines[-1].partition(": prismrec ")[2].split()
+    assert finish.count("--epochs") == 1
     done = subprocess.run([sys.executable, "-c", STOPPED, *finish], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(Run.load(tmp_path / "run").history) == epochs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import check_device_and_precision
+from prismrec.cli.options import AsJson, check_device_and_precision
 
 if TYPE_CHECKING:
     from prismrec.data import Dataset
@@ -31,7 +31,7 @@ def bench(
     interactions: Annotated[int, typer.Option(help="Training pairs of the random data.")] = 60_000,
     device: Annotated[str, typer.Option(help="Device of the models: auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="Precision of products with features: float32 or bf16.")] = "float32",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time an epoch and an evaluation of some models, and compare shared operations with the machine's limits."""
     from prismrec.data import load

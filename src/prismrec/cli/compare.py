@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prismrec.cli.evaluate import load
+from prismrec.cli.options import AsJson
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def compare(
     metric: Annotated[list[str], typer.Option(help=_METRIC_HELP)] = _METRICS,
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
     out: Annotated[Path | None, typer.Option(help=_OUT_HELP, show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare runs on the same data with the first one: differences, intervals and paired tests over users."""
     from prismrec.runs import compare_runs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prismrec.cli import sources
+from prismrec.cli.options import AsJson
 from prismrec.cli.source import DataOptions, Source, SplitOrPlainSeed, with_data_options
 from prismrec.errors import InputError
 
@@ -26,7 +27,6 @@ app.command("pictures")(sources.pictures)
 
 Out = Annotated[Path, typer.Option("--out", help="A new or empty folder to write to.", show_default=False)]
 To = Annotated[str, typer.Option("--to", help="Layout to write: table or mmrec.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @app.command()

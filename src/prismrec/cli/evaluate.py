@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prismrec.cli.options import AsJson
 from prismrec.cli.output import json_ready
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
@@ -27,7 +28,7 @@ def evaluate(
     groups: Annotated[
         int, typer.Option(help="Also report groups of users by activity: the number of groups.", min=0)
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute the metrics of a run: rank all items but the training items for every user of a held-out split."""
     from prismrec.evaluation import UserGroups

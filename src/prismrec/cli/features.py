@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import Quiet
+from prismrec.cli.options import AsJson, Quiet
 from prismrec.cli.source import ItemColumn
-from prismrec.cli.train import AsJson
 
 if TYPE_CHECKING:
     from prismrec.content import Encoded

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
+from prismrec.cli.options import AsJson
 
 if TYPE_CHECKING:
     from prismrec.runs import SearchRecord
@@ -15,7 +16,7 @@ _RECALL_HELP = "Share of the exact best 100 items that a search should find."
 def index(
     run: RunFolder,
     recall: Annotated[float, typer.Option(help=_RECALL_HELP)] = 0.97,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build an index that makes recommend, similar and serve faster for large catalogues."""
     from prismrec.retrieval.indexed_search import LEAST_ITEMS

@@ -21,7 +21,6 @@ Out = Annotated[Path | None, typer.Option(help="Write a .csv, .json or .parquet 
 RawCsv = Annotated[
     bool, typer.Option("--raw-csv", help="Do not put an apostrophe before CSV cells that start with = + - or @.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def check_out(run: Path, out: Path | None) -> None:

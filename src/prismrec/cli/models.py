@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import complete_model
+from prismrec.cli.options import AsJson, complete_model
 
 if TYPE_CHECKING:
     from prismrec.models import Recommender
@@ -19,7 +19,7 @@ Model = Annotated[
 
 def models(
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the models, or describe one: its idea, paper, hyperparameters, cost and modalities."""
     from prismrec.models import REGISTRY, find_model

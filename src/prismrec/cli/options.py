@@ -45,6 +45,7 @@ def _silence_notes(quiet: bool) -> bool:
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.", callback=_silence_notes)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per epoch and the notes on the data.")]
 
 

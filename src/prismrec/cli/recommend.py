@@ -19,7 +19,6 @@ from prismrec.cli.filters import (
     parse_ids,
 )
 from prismrec.cli.lists import (
-    AsJson,
     Out,
     RawCsv,
     check_out,
@@ -27,7 +26,7 @@ from prismrec.cli.lists import (
     print_notes,
     write_or_print,
 )
-from prismrec.cli.options import ENGINE_HELP, parse_engine
+from prismrec.cli.options import ENGINE_HELP, AsJson, parse_engine
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
-from prismrec.cli.options import Quiet
+from prismrec.cli.options import AsJson, Quiet
 from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
-from prismrec.cli.train import AsJson, Out, Overwrite
+from prismrec.cli.train import Out, Overwrite
 from prismrec.cli.training import given
 from prismrec.words import count
 

@@ -17,7 +17,8 @@ from prismrec.cli.filters import (
     Where,
     parse_filters,
 )
-from prismrec.cli.lists import AsJson, Out, RawCsv, check_out, chosen_columns, print_notes, write_or_print
+from prismrec.cli.lists import Out, RawCsv, check_out, chosen_columns, print_notes, write_or_print
+from prismrec.cli.options import AsJson
 
 
 def similar(

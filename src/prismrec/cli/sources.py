@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import Quiet
+from prismrec.cli.options import AsJson, Quiet
 from prismrec.cli.source import RATING_HELP, DataOptions, KCore, Ratios, SplitOrPlainSeed
 from prismrec.errors import ParameterError
 
@@ -45,7 +45,6 @@ NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Leave out the p
 Imported = Annotated[Path, typer.Argument(help="A folder that `import` wrote.", show_default=False)]
 Column = Annotated[str, typer.Option("--column", help="The column with the addresses.")]
 Workers = Annotated[int, typer.Option("--workers", help="Requests at a time.", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def sources(name: SomeName = None, as_json: AsJson = False) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.options import Quiet, Verbose
+from prismrec.cli.options import AsJson, Quiet, Verbose
 from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
 from prismrec.cli.tables import print_metrics
 from prismrec.cli.training import (
@@ -44,7 +44,6 @@ Resume = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out when the new one is complete.")]
 Init = Annotated[Path | None, typer.Option("--init", help=_INIT_HELP, show_default=False, metavar="RUN")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @with_data_options(split_seed=SplitSeed)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.options import EngineName, Quiet, Verbose, parse_engine
+from prismrec.cli.options import AsJson, EngineName, Quiet, Verbose, parse_engine
 from prismrec.cli.source import DataOptions, SplitSeed, with_data_options
-from prismrec.cli.train import AsJson
 from prismrec.cli.training import (
     ConfigFile,
     Device,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
-from prismrec.cli.options import Quiet
-from prismrec.cli.train import AsJson, Out, Overwrite
+from prismrec.cli.options import AsJson, Quiet
+from prismrec.cli.train import Out, Overwrite
 from prismrec.words import count
 
 if TYPE_CHECKING:
