@@ -95,7 +95,7 @@ def test_loading_a_path_with_a_nul_character_is_one_line() -> None:
             "newest: found an object of type str; expected a column, a date",
         ),
         (lambda run: run.recommend(1, newest=("price",)), "newest: found .*expected a column, a date"),
-        (lambda run: run.recommend(1, newest=("price", "2024-01-01", 1)), "newest: found .*expected a column, a date"),
+        (lambda run: run.recommend(1, newest=("price", "yesterday", 1)), "newest: found .*expected a column, a date"),
         (lambda run: run.recommend(1, newest=("price", datetime.date(2024, 1, 1), "1")), "newest: .*type str"),
         (lambda run: run.recommend(1, diversity="0.5"), "diversity: found an object of type str"),
         (lambda run: run.recommend(1, diversity=None), "diversity: found an object of type NoneType"),

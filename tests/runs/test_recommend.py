@@ -149,6 +149,7 @@ def test_newest_gives_a_floor_of_new_items(run: Run) -> None:
     date = datetime.date(2026, 1, 25)
     for user in ("u1", "u2", "u3"):
         found = run.recommend(user, k=6, newest=("added", date, 3), seen=True)
+        assert found.equals(run.recommend(user, k=6, newest=("added", "2026-01-25", 3), seen=True))
         assert (found["added"] > date).sum() >= 3
         assert found["score"].is_sorted(descending=True)
         assert found["item"][0] == run.recommend(user, k=6, seen=True)["item"][0]

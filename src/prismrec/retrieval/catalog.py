@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from types import NoneType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -82,7 +82,7 @@ class Filters:
         candidates: Iterable[Hashable] | None = None,
         where: str | None = None,
         at_most: Mapping[str, int] | None = None,
-        newest: tuple[str, datetime.date, int] | None = None,
+        newest: tuple[str, datetime.date | str, int] | None = None,
         diversity: float = 0.0,
     ) -> "Filters":
         """Filters from the arguments of `Run.recommend`.
@@ -95,16 +95,26 @@ class Filters:
         check_type("where", where, (str, NoneType), "an SQL expression over columns of the item table")
         check_type("at_most", at_most, (Mapping, NoneType), "a mapping from columns to numbers: {'brand': 2}")
         check_type("newest", newest, (tuple, list, NoneType), _NEWEST)
-        if newest is not None and (len(newest) != 3 or not isinstance(newest[1], datetime.date)):
-            raise ParameterError("newest", repr(newest), _NEWEST)
         return cls(
             exclude=tuple(excluded),
             candidates=None if chosen is None else tuple(chosen),
             where=where,
             at_most=tuple((at_most or {}).items()),
-            newest=None if newest is None else Newest(*newest),
+            newest=None if newest is None else _as_newest(newest),
             diversity=diversity,
         )
+
+
+def _as_newest(given: Sequence[Any]) -> Newest:
+    """A floor of new items, whose date may be ISO 8601 text."""
+    try:
+        column, after, least = given
+        day = datetime.datetime.fromisoformat(after) if isinstance(after, str) else after
+    except ValueError as error:
+        raise ParameterError("newest", repr(given), _NEWEST) from error
+    if not isinstance(day, datetime.date):
+        raise ParameterError("newest", repr(given), _NEWEST)
+    return Newest(column, day, least)
 
 
 class Catalog:

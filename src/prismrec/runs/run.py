@@ -169,7 +169,7 @@ class Run(RunContents):
         candidates: Iterable[Hashable] | None = None,
         where: str | None = None,
         at_most: Mapping[str, int] | None = None,
-        newest: tuple[str, date, int] | None = None,
+        newest: tuple[str, date | str, int] | None = None,
         diversity: float = 0.0,
         unknown: Unknown | None = None,
         columns: Sequence[str] | None = None,
@@ -219,7 +219,7 @@ class Run(RunContents):
         candidates: Iterable[Hashable] | None = None,
         where: str | None = None,
         at_most: Mapping[str, int] | None = None,
-        newest: tuple[str, date, int] | None = None,
+        newest: tuple[str, date | str, int] | None = None,
         diversity: float = 0.0,
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
