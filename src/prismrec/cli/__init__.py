@@ -30,8 +30,8 @@ from prismrec.cli import (
     tune,
     update,
 )
-from prismrec.cli.options import Version, describe_error
-from prismrec.errors import InputError, printable
+from prismrec.cli.options import Version, describe_error, format_note
+from prismrec.errors import InputError
 from prismrec.process import request_large_pages, retain_freed_memory
 
 app = typer.Typer(
@@ -76,7 +76,7 @@ app.add_typer(data.app, name="data", rich_help_panel=_DATA)
 
 def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
     """A warning as one line, without the place in the code."""
-    return f"prismrec: note: {printable(str(message))}\n"
+    return f"{format_note(str(message))}\n"
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from prismrec.cli.lists import note_on_stderr
+from prismrec.cli.options import print_note
 from prismrec.cli.output import csv_ready, json_ready
 from prismrec.cli.progress import UserLines
 from prismrec.errors import InputError
@@ -54,7 +54,7 @@ def write_all(
     else:
         message = f"wrote {out}: {written.users:,} users, {written.rows:,} rows"
         for note in written.notes:
-            note_on_stderr(note)
+            print_note(note)
     typer.echo(message, err=quiet)
 
 
@@ -73,7 +73,7 @@ def _write_csv(parts: Sequence[Path], path: Path, *, escape_formulas: bool) -> N
             table.write_csv(file, include_header=position == 0)
             total += escaped
     if total:
-        note_on_stderr(f"put an apostrophe before {total:,} cells that start with = + - or @; --raw-csv prevents it")
+        print_note(f"put an apostrophe before {total:,} cells that start with = + - or @; --raw-csv prevents it")
 
 
 def _write_json(parts: Sequence[Path], path: Path) -> None:

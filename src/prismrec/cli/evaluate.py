@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prismrec.cli.options import AsJson
+from prismrec.cli.options import AsJson, print_note
 from prismrec.cli.output import json_ready
 from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
@@ -68,7 +68,7 @@ def load(folder: Path, *, exact: bool = False) -> "Run":
 
     run = Run.load(folder, exact=exact)
     for warning in run.warnings:
-        typer.echo(f"note: {warning}", err=True)
+        print_note(warning)
     return run
 
 

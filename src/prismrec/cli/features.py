@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import AsJson, Quiet
+from prismrec.cli.options import AsJson, Quiet, print_note
 from prismrec.cli.source import ItemColumn
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ def show_encoded(encoded: "Encoded", *, quiet: bool) -> None:
     manifest = encoded.manifest
     source = f"{manifest.folder}/" if manifest.folder else ", ".join(manifest.columns)
     for note in () if quiet else encoded.notes:
-        typer.echo(f"note: {note}", err=True)
+        print_note(note)
     if manifest.most_pieces > 1 and not quiet:
-        typer.echo(f"note: items have up to {manifest.most_pieces} files; their rows are averaged", err=True)
+        print_note(f"items have up to {manifest.most_pieces} files; their rows are averaged")
     counts = f"{manifest.encoded:,} of {manifest.items:,} items"
     if manifest.missing or manifest.unreadable:
         counts += f" ({manifest.missing:,} without, {manifest.unreadable:,} unreadable: {encoded.report})"

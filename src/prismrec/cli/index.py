@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
-from prismrec.cli.options import AsJson
+from prismrec.cli.options import AsJson, print_note
 
 if TYPE_CHECKING:
     from prismrec.runs import SearchRecord
@@ -31,12 +31,12 @@ def index(
     for name, search in searches.items():
         _report(name, search)
     if len(finished.items) < LEAST_ITEMS:
-        typer.echo(f"note: runs of fewer than {LEAST_ITEMS:,} items are searched exactly, without the index", err=True)
+        print_note(f"runs of fewer than {LEAST_ITEMS:,} items are searched exactly, without the index")
         return
     for name, search in searches.items():
         if not search.used:
             reason = "a query would have to read a large part of the lists"
-            typer.echo(f"note: {name} searches exactly, without the index: {reason}", err=True)
+            print_note(f"{name} searches exactly, without the index: {reason}")
 
 
 def _report(name: str, record: "SearchRecord") -> None:

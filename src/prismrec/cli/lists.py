@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prismrec.cli.options import print_note
 from prismrec.cli.output import csv_ready, json_ready, write_table
-from prismrec.errors import InputError, printable
+from prismrec.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,12 +57,7 @@ def print_notes(run: "Run", lists: "Lists", owners: "pl.Series") -> None:
     from prismrec.runs.tables import notes_on
 
     for note in notes_on(lists, owners, popular_by_design=run.manifest.model == "most-popular"):
-        note_on_stderr(note)
-
-
-def note_on_stderr(text: str) -> None:
-    """Print a note that is not part of the output."""
-    typer.echo(f"note: {printable(text)}", err=True)
+        print_note(note)
 
 
 def write_or_print(table: "pl.DataFrame", out: Path | None, *, raw_csv: bool, as_json: bool, plain: bool) -> None:
@@ -97,7 +93,7 @@ def _safe_csv(table: "pl.DataFrame", *, raw_csv: bool) -> "pl.DataFrame":
     """The table as CSV can hold it, with a note on escaped cells."""
     safe, escaped = csv_ready(table, escape_formulas=not raw_csv)
     if escaped:
-        note_on_stderr(f"put an apostrophe before {escaped:,} cells that start with = + - or @; --raw-csv prevents it")
+        print_note(f"put an apostrophe before {escaped:,} cells that start with = + - or @; --raw-csv prevents it")
     return safe
 
 

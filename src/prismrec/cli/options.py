@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, printable
 
 _PREFIXES = {"config.": "--set ", "space.": "--space "}
 """Parameters of single hyperparameters, and the options that set them."""
@@ -34,6 +34,16 @@ def complete_model(incomplete: str) -> list[str]:
         names += re.findall(r'^    name = "(.+)"$', path.read_text(encoding="utf-8"), flags=re.M)
     names += entry_points(group="prismrec.models").names
     return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def print_note(text: str) -> None:
+    """Print a note, which is no part of the output, on standard error."""
+    typer.echo(format_note(text), err=True)
+
+
+def format_note(text: str) -> str:
+    """A note as one line."""
+    return f"prismrec: note: {printable(text)}"
 
 
 def _silence_notes(quiet: bool) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from prismrec.cli.evaluate import RunFolder
+from prismrec.cli.options import print_note
 from prismrec.errors import InputError
 
 
@@ -49,5 +50,5 @@ def serve(
     token = read_token(token_file, os.environ.get("PRISMREC_TOKEN"))
     settings = ServerSettings(run, host, port, workers, token, tuple(cors or ()), data)
     if token is None and not settings.is_local:
-        typer.echo(f"note: others can reach {host}, and there is no token: see --token-file", err=True)
+        print_note(f"others can reach {host}, and there is no token: see --token-file")
     serve_run(settings)

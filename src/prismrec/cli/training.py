@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prismrec.cli.options import check_device_and_precision, complete_model
+from prismrec.cli.options import check_device_and_precision, complete_model, print_note
 from prismrec.cli.source import DataOptions
 from prismrec.errors import InputError, parse_json
 
@@ -88,7 +88,7 @@ class Request:
         dataset = self.options.read(self.source)
         if verbose:
             for note in dataset.notes:
-                typer.echo(f"prismrec: note: {note}", err=True)
+                print_note(note)
         _check_fingerprint(dataset, self.file, self.path, is_source_given=self.is_source_given)
         origin = DataOrigin(source=printable(str(self.source)), options=given_options(self.options))
         return replace(dataset, origin=origin)

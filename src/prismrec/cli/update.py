@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from prismrec.cli.evaluate import RunFolder, load
-from prismrec.cli.options import AsJson, Quiet
+from prismrec.cli.options import AsJson, Quiet, print_note
 from prismrec.cli.train import Out, Overwrite
 from prismrec.words import count
 
@@ -85,7 +85,7 @@ def _report(old: "Run", new: "Run", out: Path, notes: Sequence[str], *, as_json:
         typer.echo(json.dumps({"run": str(out), **added}))
         return
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        print_note(note)
     listed = ", ".join(count(number, name.removesuffix("s")) for name, number in added.items())
     typer.echo(f"{new.manifest.model} on {new.manifest.data}: added {listed}; run in {out}")
 
