@@ -1,5 +1,6 @@
 """`prismrec update` and `refit` of a run whose tables have column names of their own."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ def prismrec(*words: object) -> str:
     return result.output
 
 
-def write_items(folder: Path, skus: list[str]) -> None:
+def write_items(folder: Path, skus: list[str], price: str = "12") -> None:
     (folder / "features").mkdir(parents=True)
-    pl.DataFrame({"sku": skus, "name": [f"item {sku}" for sku in skus]}).write_csv(folder / "items.csv")
+    names = [f"item {sku}" for sku in skus]
+    columns = {"sku": skus, "name": names, "price": [price] * len(skus), "code": ["007"] * len(skus)}
+    pl.DataFrame(columns).write_csv(folder / "items.csv")
     rows = np.random.default_rng(len(skus)).normal(size=(len(skus), 4)).astype(np.float32)
     np.savez(folder / "features/image.npz", ids=np.array(skus), features=rows)
 
@@ -49,6 +52,18 @@ def run(shop: Path) -> Path:
     out = shop.parent.parent / "run"
     prismrec("train", "VBPR", shop, *OWN_NAMES, "--out", out, "--epochs", 2, "-q")
     return out
+
+
+def test_numbers_of_a_csv_table_are_numbers_and_an_update_keeps_decimals(run: Path, tmp_path: Path) -> None:
+    asked = ["--user", "c1", "-k", 30, "--seen", "--columns", "price,code,name", "--json"]
+    first = json.loads(prismrec("recommend", run, *asked))["c1"][0]
+    assert (first["price"], first["code"]) == (12, "007")
+    write_items(tmp_path / "new", ["s98", "s99"], price="19.90")
+    prismrec("update", run, "--items", tmp_path / "new", "--out", tmp_path / "out", "-q")
+    assert Run.load(tmp_path / "out").catalog["price"].to_list() == [12.0] * 30 + [19.9] * 2
+    write_items(tmp_path / "odd", ["s98"], price="on request")
+    with pytest.raises(InputError, match=r"column 'price'.*expected values of type Int64, as in the run"):
+        prismrec("update", run, "--items", tmp_path / "odd", "--out", tmp_path / "no")
 
 
 def test_new_tables_are_read_like_those_of_the_run(run: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from prismrec.data.readers.features import notes_of, read_features, sources_in
 from prismrec.data.readers.interactions import combine_tables
 from prismrec.data.readers.item_files import with_pictures
 from prismrec.data.readers.raw import ColumnNames, RawFeatures, ReadOptions, parse_conditions, several
-from prismrec.data.readers.table import candidates, id_table
+from prismrec.data.readers.table import candidates, catalog_of, id_table
 from prismrec.data.readers.tabular import Table, read_table
 from prismrec.errors import InputError
 from prismrec.provenance import Encoding
@@ -76,7 +76,7 @@ def load_items(folder: Path | str, *, columns: ColumnNames | None = None, like: 
         source=folder,
         items=Vocabulary(ids, "item"),
         features={name: _aligned(modality, ids, name, notes) for name, modality in features.items()},
-        catalog=None if table is None else with_pictures(table.frame, folder, encodings),
+        catalog=None if table is None else with_pictures(catalog_of(table), folder, encodings),
         notes=tuple(notes),
         encodings=encodings,
     )

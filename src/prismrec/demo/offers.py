@@ -1,5 +1,7 @@
 """What a shop knows of its products beside contents: brand, price, stock and first day."""
 
+from typing import Any
+
 import numpy as np
 
 _BRANDS = ("ALTA", "BRISA", "CORDOVA", "DAGNY", "ELMO", "FJORD", "GALA", "HAVEN")
@@ -10,7 +12,7 @@ _DAYS = 730
 """The first day of a product is at most this many days before the opening."""
 
 
-def make_offers(items: int, opening: np.datetime64, rng: np.random.Generator) -> dict[str, list[str]]:
+def make_offers(items: int, opening: np.datetime64, rng: np.random.Generator) -> dict[str, list[Any]]:
     """Random columns of an item table with I rows: brand, price, in_stock and added, as a reader of CSV gets them.
 
     Args:
@@ -24,7 +26,7 @@ def make_offers(items: int, opening: np.datetime64, rng: np.random.Generator) ->
     days = opening.astype("datetime64[D]") - rng.integers(1, _DAYS + 1, items)
     return {
         "brand": brands.tolist(),
-        "price": [f"{price:.2f}" for price in prices],
+        "price": prices.round(2).tolist(),
         "in_stock": ["true" if each else "false" for each in in_stock],
         "added": days.astype(str).tolist(),
     }

@@ -148,14 +148,15 @@ def _extended(run: Run, new: NewItems) -> pl.DataFrame | None:
     columns = []
     for name, dtype in run.catalog.schema.items():
         column = rows[name] if name in rows.columns else pl.Series(name, [None] * len(rows), dtype=pl.Null)
+        has_decimals = column.dtype.is_float() and dtype.is_integer()  # which whole numbers would lose
         try:
-            columns.append(column.cast(dtype))
+            columns.append(column.cast(column.dtype if has_decimals else dtype))
         except pl.exceptions.PolarsError as error:
             expected = f"values of type {dtype}, as in the run"
             raise InputError(
                 f"{new.source}, item table, column {name!r}", str(error).split("\n")[0], expected
             ) from error
-    return pl.concat([run.catalog, pl.DataFrame(columns)])
+    return pl.concat([run.catalog, pl.DataFrame(columns)], how="vertical_relaxed")
 
 
 def _extended_features(run: Run, new: NewItems) -> dict[str, torch.Tensor]:

@@ -22,6 +22,30 @@ def test_every_kind_of_table_reads_the_same(ending, folder):
     assert dataset.catalog["title"].to_list() == ["one", "two", "three", "twenty"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1", "-20", ""], [1, -20, None]),
+        (["19.90", "5", "0.5"], [19.9, 5.0, 0.5]),
+        (["007", "8", "9"], ["007", "8", "9"]),
+        (["1e3", "2", "3"], ["1e3", "2", "3"]),
+        (["9" * 19, "2", "3"], ["9" * 19, "2", "3"]),
+        (["true", "false", "true"], ["true", "false", "true"]),
+    ],
+)
+def test_columns_of_numbers_in_a_text_file_are_numbers_and_codes_stay_text(cells, expected, folder):
+    rows = "".join(f"{number},{cell}\n" for number, cell in enumerate(cells))
+    dataset = load(folder({"interactions.csv": "user,item\na,0\nb,1\nc,2\n", "items.csv": f"item,x\n{rows}"}))
+    assert dataset.catalog["x"].to_list() == expected
+    assert dataset.catalog["item_id"].to_list() == ["0", "1", "2"]
+
+
+def test_text_in_a_parquet_file_stays_text(folder):
+    source = folder({"interactions.csv": "user,item\na,0\nb,1\n"})
+    pl.DataFrame({"item": ["0", "1"], "zip": ["10115", "20095"]}).write_parquet(source / "items.parquet")
+    assert load(source).catalog["zip"].to_list() == ["10115", "20095"]
+
+
 def test_listed_users_exist_without_an_interaction(folder):
     dataset = load(folder({"interactions.csv": "user,item\nb,x\n", "users.csv": "user,age\nb,7\nidle,9\n"}))
     assert dataset.users.ids.to_list() == ["b", "idle"]

@@ -13,7 +13,7 @@ from prismrec.data.readers.feature_table import sequence_column
 from prismrec.data.readers.features import FeatureSource, notes_of, read_features, sources_in, unread
 from prismrec.data.readers.interactions import read_interactions
 from prismrec.data.readers.raw import RawData, RawFeatures, ReadOptions, SourceFiles, require_printable_name
-from prismrec.data.readers.table import FEATURES_HINT, feature_paths, id_table
+from prismrec.data.readers.table import FEATURES_HINT, catalog_of, feature_paths, id_table
 from prismrec.data.readers.tabular import Table, read_table
 
 _FLOAT_SEQ = "float_seq"
@@ -40,7 +40,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
     sources += sources_in(folder / "features", options, items)
     features = read_features(sources, folder, options.modalities)
     all_features = features if options.modalities is None else None
-    catalog = None if items is None else items.frame.drop(_sequence_names(items))
+    catalog = None if items is None else catalog_of(items).drop(_sequence_names(items))
     used = {table.path for table in (*interactions.tables, *tables)} | feature_paths(folder / "features")
     return RawData(
         name=files.name,

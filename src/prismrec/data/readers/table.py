@@ -7,6 +7,8 @@ for each split: `train.csv`, `valid.csv` and `test.csv`.
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
+
 from prismrec.data import check
 from prismrec.data.import_record import FILE as IMPORT_FILE
 from prismrec.data.import_record import read_import
@@ -20,6 +22,8 @@ from prismrec.data.readers.raw import RawData, ReadOptions, SourceFiles
 from prismrec.data.readers.tabular import TABLE_ENDINGS, Table, read_table
 from prismrec.errors import InputError
 
+_WHOLE = r"^-?(0|[1-9]\d{0,14})$"
+_DECIMAL = r"^-?(0|[1-9]\d{0,14})(\.\d{1,15})?$"
 FEATURES_HINT = "features are read from features/NAME with .npy, .npz, .parquet or .safetensors"
 
 
@@ -58,7 +62,7 @@ def read(files: SourceFiles, options: ReadOptions) -> RawData:
         features=features,
         users=None if users is None else users.frame["user_id"],
         items=None if items is None else items.frame["item_id"],
-        catalog=None if items is None else with_pictures(items.frame, folder, encodings_of(features)),
+        catalog=None if items is None else with_pictures(catalog_of(items), folder, encodings_of(features)),
         notes=(*notes, *notes_of(features), *unread(folder, used, FEATURES_HINT, all_features)),
         imported=imported,
     )
@@ -124,6 +128,25 @@ def id_table(table: Table, kind: str, name: str | None = None) -> Table:
     if target in rest.columns:
         raise InputError(table.header, f"columns {column!r} and {target!r}", f"one column with the {kind} ids")
     return replace(table, frame=rest.insert_column(0, ids.alias(target)))
+
+
+def catalog_of(items: Table) -> pl.DataFrame:
+    """The item table, in which columns of numbers in a text file are numbers.
+
+    Ids stay text, and so do columns with a number such as `007` or `1e3`, which may be a code.
+    """
+    is_text = not items.in_memory and items.path.suffix.lower() != ".parquet"
+    return items.frame.with_columns([_as_numbers(column) for column in items.frame if is_text])
+
+
+def _as_numbers(column: pl.Series) -> pl.Series:
+    if column.dtype != pl.String or column.name == "item_id" or not column.count():
+        return column
+    values = column.drop_nulls()
+    for pattern, dtype in ((_WHOLE, pl.Int64), (_DECIMAL, pl.Float64)):
+        if values.str.contains(pattern).all():
+            return column.cast(dtype)
+    return column
 
 
 def _known_items(
