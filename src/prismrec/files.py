@@ -163,7 +163,7 @@ def file_lock(path: Path, place: Path) -> Iterator[None]:
 
 
 def names_in(folder: Path) -> set[str]:
-    """The names in a folder, without those that a new volume and killed processes leave in an empty one.
+    """The names in a folder, except `lost+found` of a new volume and temporary names of killed processes.
 
     Raises:
         OSError: the folder cannot be read.

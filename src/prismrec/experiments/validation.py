@@ -78,7 +78,7 @@ def validation_sample(valid: Interactions, settings: Settings) -> Interactions:
     warnings.warn(f"validation_users: validations rank items for {most:,} of {len(users):,} users", stacklevel=2)
     chosen = np.random.default_rng(0).choice(users, most, replace=False)
     kept = np.isin(valid.users, chosen)
-    return Interactions.from_pairs(valid.users[kept], valid.items[kept], valid.num_users, valid.num_items)
+    return Interactions(valid.users[kept], valid.items[kept], valid.num_users, valid.num_items)
 
 
 def _checked_score(name: str, score: object) -> float:

@@ -110,13 +110,12 @@ class _Run:
         # A term of the caller may make the host wait for the GPU, which cannot be recorded.
         self.recorder = StepRecorder(device, record=model.repeats_steps and not custom.loss_terms)
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.trains = bool(self.trained)
-        if self.trains:
+        if self.trained:
             self.optimizer = _optimizer(model, self.trained)
             self.sampler = _sampler(train, model, device, custom.sampler)
 
     def run(self, validate: Validate | None, checkpoints: CheckpointFolder | None, callbacks: CallbackList) -> Trained:
-        if checkpoints and self.trains:
+        if checkpoints and self.trained:
             self._resume(checkpoints)
         try:
             start = TrainingStart(self.model.name, self.model.config, self.settings, self.progress.history)
@@ -156,7 +155,7 @@ class _Run:
     @property
     def _stop_reason(self) -> str:
         """Why no further epoch follows; empty if one follows."""
-        if not self.trains:
+        if not self.trained:
             return "the model has no weights to train"
         progress, epochs = self.progress, len(self.progress.history)
         impatient = out_of_patience(self.settings, epochs, progress.best_epoch, progress.validations_since_best)

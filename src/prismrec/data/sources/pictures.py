@@ -75,16 +75,15 @@ def fetch_pictures(
         raise ParameterError("workers", str(workers), "a whole number from 1 on")
     table = Path(folder) / "items.parquet"
     images = Path(folder) / "images"
-    _item_table(table, column)
+    items = _item_table(table, column)
     make_folder(images)
     with file_lock(images / ".lock", images):
-        return _fetch(table, column, images, workers, wait, progress)
+        return _fetch(table, items, column, images, workers, wait, progress)
 
 
 def _fetch(
-    table: Path, column: str, images: Path, workers: int, wait: float, progress: Progress | None
+    table: Path, items: pl.DataFrame, column: str, images: Path, workers: int, wait: float, progress: Progress | None
 ) -> PictureCounts:
-    items = _item_table(table, column)
     there = {path.stem: path.name for path in entries(images) if path.suffix in _KINDS.values()}
     present = sum(_stem(identifier) in there for identifier in items["item_id"])
     wanted = [

@@ -91,7 +91,7 @@ def forecast(
     measured: bool = True,
     tell: Tell | None = None,
 ) -> Forecast:
-    """Count what is left of a table, and estimate its time and memory.
+    """Count the unfinished trainings of a table, and estimate their time and memory.
 
     A model with finished trainings is expected to take their mean time. Any other model is timed on up to six epochs.
 
