@@ -70,8 +70,10 @@ def page() -> str:
         outcome = Outcome.model_validate_json((TABLES / f"{name}.json").read_text(encoding="utf-8"))
         parts += [f"### [{outcome.title} ({', '.join(outcome.data)})](tables/{name}.md)", ""]
         parts += [paragraph(comment), ""]
-        for grid in (*result_grids(outcome), *group_grids(outcome), *claims_grid(outcome)):
+        groups = group_grids(outcome)
+        for grid in (*result_grids(outcome), *groups, *claims_grid(outcome)):
             caption = grid.caption.replace("*", r"\*")
+            parts += [f"{grid.title[0].upper()}{grid.title[1:]}:", ""] if grid in groups else []
             parts += [markdown_grid(grid), "", *([paragraph(caption), ""] if caption else [])]
         parts += [f"    {outcome.command}", ""]
     parts.append(ALL_MODELS)

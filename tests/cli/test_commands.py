@@ -122,6 +122,15 @@ def test_evaluate_divides_users_into_groups(prismrec: Prismrec, run: Path) -> No
     )
 
 
+def test_evaluate_divides_held_out_items_into_groups(prismrec: Prismrec, run: Path) -> None:
+    whole = json.loads(prismrec("evaluate", run, "--item-groups", 3, "--json").stdout)
+    assert len(whole["item_groups"]) == 3
+    assert all(0 < part["users"] <= whole["users"] for part in whole["item_groups"].values())
+    printed = prismrec("evaluate", run, "--item-groups", 3).stdout
+    for label, part in whole["item_groups"].items():
+        assert f"items with {label} training users: {part['users']:,} users" in printed
+
+
 def test_recommend_lists_for_one_some_or_all_users(prismrec: Prismrec, run: Path, tmp_path: Path) -> None:
     assert "for u005" in prismrec("recommend", run, "--user", "u005", "-k", 3).stdout
     lists = json.loads(prismrec("recommend", run, "--user", "u005", "--user", "u009", "-k", 3, "--json").stdout)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prismrec.errors import InputError
-from prismrec.evaluation import METRICS, UserGroups, evaluate
+from prismrec.evaluation import METRICS, ItemGroups, UserGroups, evaluate
 from prismrec.types import Embeddings, Interactions
 
 
@@ -165,6 +165,39 @@ def test_quantile_groups_have_similar_sizes_and_keep_equal_degrees_together():
     alike = pairs(np.eye(10, dtype=bool))
     assert UserGroups.by_quantile(alike, 4).of_user.tolist() == [0] * 10
     assert UserGroups.by_quantile(spread_out, 10**30).of_user.tolist() == list(range(100))
+
+
+def test_each_group_of_items_is_evaluated_as_if_only_its_items_were_held_out():
+    embeddings, train, true = random_case()
+    groups = ItemGroups.by_popularity(pairs(train), 3)
+    found = evaluate(embeddings, pairs(true), mask=[pairs(train)], metrics=METRICS, item_groups=groups)
+    assert tuple(found.by_item_group) == groups.labels
+    assert len(groups.labels) == 3
+    for number, label in enumerate(groups.labels):
+        alone = evaluate(embeddings, pairs(true & (groups.of_item == number)), mask=[pairs(train)], metrics=METRICS)
+        assert found.by_item_group[label].num_users == alone.num_users
+        assert found.by_item_group[label].means == pytest.approx(dict(alone))
+
+
+def test_a_group_of_items_that_nobody_has_held_out_has_no_mean():
+    embeddings, train, true = random_case()
+    groups = ItemGroups.by_degree(pairs(train), [1, 10_000])
+    empty = evaluate(embeddings, pairs(true), item_groups=groups).by_item_group["10000+"]
+    assert empty.num_users == 0
+    assert np.isnan(empty.means["recall@20"])
+
+
+def test_popularity_groups_have_similar_numbers_of_interactions_and_keep_equal_degrees_together():
+    train = pairs(np.tri(100, dtype=bool))  # the item i has 100 - i users
+    groups = ItemGroups.by_popularity(train, 4)
+    shares = np.bincount(groups.of_item, weights=train.item_degrees) / len(train)
+    assert shares == pytest.approx([0.25] * 4, abs=0.02)
+    assert groups.of_item.tolist() == sorted(groups.of_item, reverse=True)
+    alike = pairs(np.eye(10, dtype=bool))
+    assert ItemGroups.by_popularity(alike, 4).of_item.tolist() == [0] * 10
+    assert ItemGroups.by_popularity(Interactions.from_pairs([], [], 2, 3), 4).labels == ("0+",)
+    with pytest.raises(InputError, match="groups: found 0"):
+        ItemGroups.by_popularity(train, 0)
 
 
 @pytest.mark.parametrize("edges", [[], [5]])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from prismrec.cli.tables import print_metrics
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
+    from prismrec.evaluation import GroupMeans
     from prismrec.runs import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
@@ -28,14 +30,22 @@ def evaluate(
     groups: Annotated[
         int, typer.Option(help="Also report groups of users by activity: the number of groups.", min=0)
     ] = 0,
+    item_groups: Annotated[
+        int, typer.Option(help="Also report groups of held-out items by popularity: the number of groups.", min=0)
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compute the metrics of a run: rank all items but the training items for every user of a held-out split."""
-    from prismrec.evaluation import UserGroups
+    from prismrec.evaluation import ItemGroups, UserGroups
 
     finished = load(run)
-    activity = UserGroups.by_quantile(finished.train, groups) if groups else None
-    evaluation = finished.evaluate(split, cutoffs=_parse_cutoffs(cutoffs), mask_valid=mask_valid, groups=activity)
+    evaluation = finished.evaluate(
+        split,
+        cutoffs=_parse_cutoffs(cutoffs),
+        mask_valid=mask_valid,
+        groups=UserGroups.by_quantile(finished.train, groups) if groups else None,
+        item_groups=ItemGroups.by_popularity(finished.train, item_groups) if item_groups else None,
+    )
     by_group = evaluation.by_group() if groups else {}
     if as_json:
         answer = {
@@ -46,12 +56,20 @@ def evaluate(
             **evaluation.to_dict(),
         }
         if groups:
-            answer["groups"] = {label: {"users": each.num_users, **each.means} for label, each in by_group.items()}
+            answer["groups"] = _by_label(by_group)
+        if item_groups:
+            answer["item_groups"] = _by_label(evaluation.by_item_group)
         typer.echo(json.dumps(json_ready(answer)))
         return
     print_metrics(f"{finished.manifest.model}, {split}, {evaluation.num_users:,} users", evaluation)
     for label, each in by_group.items():
-        print_metrics(f"{label} training items, {each.num_users:,} users", each.means)
+        print_metrics(f"users with {label} training items: {each.num_users:,} users", each.means)
+    for label, each in evaluation.by_item_group.items():
+        print_metrics(f"items with {label} training users: {each.num_users:,} users", each.means)
+
+
+def _by_label(groups: Mapping[str, "GroupMeans"]) -> dict[str, dict[str, float]]:
+    return {label: {"users": each.num_users, **each.means} for label, each in groups.items()}
 
 
 def load(folder: Path, *, exact: bool = False) -> "Run":

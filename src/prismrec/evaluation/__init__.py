@@ -1,6 +1,7 @@
 """Ranking metrics per user, and tests of their differences."""
 
-from prismrec.evaluation.metrics import METRICS, Evaluation, GroupMeans, UserGroups, evaluate, parse_metric
+from prismrec.evaluation.groups import GroupMeans, ItemGroups, UserGroups
+from prismrec.evaluation.metrics import METRICS, Evaluation, evaluate, parse_metric
 from prismrec.evaluation.significance import Comparison, Spread, compare, holm, spread
 from prismrec.evaluation.validation import Validation, ValidationMetric
 
@@ -9,6 +10,7 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "GroupMeans",
+    "ItemGroups",
     "Spread",
     "UserGroups",
     "Validation",

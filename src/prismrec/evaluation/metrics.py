@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -11,62 +11,21 @@ import numpy.typing as npt
 import torch
 
 from prismrec.errors import InputError, ParameterError, check_type
-from prismrec.retrieval.ranking import LONGEST_LIST, Ranking, check_counts, map_rankings, pairs_of_users
+from prismrec.evaluation.groups import GroupMeans, ItemGroups, UserGroups
+from prismrec.retrieval.ranking import (
+    LONGEST_LIST,
+    PairsOfUsers,
+    Ranking,
+    check_counts,
+    map_rankings,
+    pairs_of_users,
+)
 from prismrec.types import Embeddings, Interactions
 
 METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit")
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class UserGroups:
-    """A partition of the users, usually by activity.
-
-    Attributes:
-        labels: the name of each group.
-        of_user: the group number of each user, `[U]`.
-    """
-
-    labels: tuple[str, ...]
-    of_user: Int64Array
-
-    @classmethod
-    def by_degree(cls, train: Interactions, edges: Sequence[int]) -> "UserGroups":
-        """Groups by number of training items, `[0, edge), [edge, next edge), …, [last edge, ∞)`.
-
-        Raises:
-            InputError: the edges do not ascend, or the first is below 1.
-        """
-        bounds = [0, *edges]
-        if any(low >= high for low, high in pairwise(bounds)):
-            raise InputError("group edges", str(list(edges)), "ascending numbers from 1 on")
-        labels = [f"{low}-{high - 1}" if high - low > 1 else str(low) for low, high in pairwise(bounds)]
-        of_user = np.searchsorted(np.asarray(edges, dtype=np.int64), train.user_degrees, side="right")
-        return cls((*labels, f"{bounds[-1]}+"), of_user)
-
-    @classmethod
-    def by_quantile(cls, train: Interactions, groups: int) -> "UserGroups":
-        """Groups of about equally many users. Users with equal degrees share a group, so there may be fewer groups.
-
-        Raises:
-            InputError: `groups` is below 1.
-        """
-        if groups < 1:
-            raise ParameterError("groups", str(groups), "1 or more")
-        groups = min(groups, train.num_users)  # more of them give the same edges
-        parts = np.arange(1, groups) / groups
-        edges = np.unique(np.quantile(train.user_degrees, parts, method="higher")) if len(parts) else parts
-        return cls.by_degree(train, [int(edge) for edge in edges if edge > train.user_degrees.min()])
-
-
-@dataclass(frozen=True)
-class GroupMeans:
-    """The number of evaluated users in a group, and their mean metrics by key; NaN for an empty group."""
-
-    num_users: int
-    means: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +36,14 @@ class Evaluation(Mapping[str, float]):
         users: the evaluated users, numbers in ascending order `[n]`; they have a nonempty ground truth.
         per_user: the values of the evaluated users by the same keys, float64 `[n]` each.
         groups: the partition for `by_group`, if one was given.
+        by_item_group: the means over the users with held-out items in each group of items, by label, if a partition of
+            the items was given. Only the held-out items of the group count; the lists contain all items.
     """
 
     users: Int64Array
     per_user: Mapping[str, Float64Array]
     groups: UserGroups | None = None
+    by_item_group: Mapping[str, GroupMeans] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """The means of all metrics, as `to_dict` has them, without the values of the users."""
@@ -152,6 +114,7 @@ def evaluate(
     metrics: Sequence[str] = ("recall", "ndcg", "precision", "map"),
     cutoffs: Sequence[int] = (5, 10, 20, 50),
     groups: UserGroups | None = None,
+    item_groups: ItemGroups | None = None,
     block_size: int | None = None,
 ) -> Evaluation:
     """Rank all items for every user with a ground truth and compute the metrics of the lists.
@@ -164,6 +127,7 @@ def evaluate(
         metrics: names from `METRICS`.
         cutoffs: list lengths k.
         groups: a partition of the users for `Evaluation.by_group`.
+        item_groups: a partition of the items for `Evaluation.by_item_group`.
         block_size: number of users scored at once; None chooses it.
 
     Raises:
@@ -173,21 +137,42 @@ def evaluate(
     check_counts("ground truth", truth, embeddings)
     _check(truth, metrics, cutoffs)
     users = np.flatnonzero(truth.user_degrees)
-    true_pairs = pairs_of_users(users, truth)
     k = min(max(cutoffs), truth.num_items)
 
-    def hits(block: slice, lists: Ranking) -> Int64Array:
-        """The rows and ranks of all hits, `[2, hits]`."""
-        positions, items = true_pairs.of_block(block)
-        rows = torch.from_numpy(positions).to(lists.items.device)
-        true_items = torch.from_numpy(items).to(lists.items.device)
-        found, column = (lists.items[rows] == true_items[:, None]).nonzero(as_tuple=True)
-        return torch.stack([rows[found] + block.start, column + 1]).cpu().numpy()
+    hits = partial(_hits, pairs_of_users(users, truth))
+    found = np.hstack(map_rankings(embeddings, users, k, mask, hits, block_size=block_size))
+    rows, ranks, items = found[:, np.lexsort((found[1], found[0]))]
+    values = _per_user(rows, ranks, truth.user_degrees[users], metrics, cutoffs)
+    by_item_group = {}
+    if item_groups is not None:
+        of_truth = item_groups.of_item[truth.items]  # [pairs]
+        of_hits = item_groups.of_item[items]  # [hits]
+        for number, label in enumerate(item_groups.labels):
+            num_true = np.bincount(truth.users[of_truth == number], minlength=truth.num_users)[users]
+            is_inside = of_hits == number
+            by_item_group[label] = _group_means(rows[is_inside], ranks[is_inside], num_true, metrics, cutoffs)
+    return Evaluation(users, values, groups, by_item_group)
 
-    rows, ranks = np.hstack(map_rankings(embeddings, users, k, mask, hits, block_size=block_size))
-    order = np.lexsort((ranks, rows))
-    values = _per_user(rows[order], ranks[order], truth.user_degrees[users], metrics, cutoffs)
-    return Evaluation(users, values, groups)
+
+def _hits(true_pairs: PairsOfUsers, block: slice, lists: Ranking) -> Int64Array:
+    """The rows, ranks (from 1) and items of all hits in the lists of a block of users, `[3, hits]`."""
+    positions, items = true_pairs.of_block(block)
+    rows = torch.from_numpy(positions).to(lists.items.device)
+    true_items = torch.from_numpy(items).to(lists.items.device)
+    found, column = (lists.items[rows] == true_items[:, None]).nonzero(as_tuple=True)
+    return torch.stack([rows[found] + block.start, column + 1, true_items[found]]).cpu().numpy()
+
+
+def _group_means(
+    rows: Int64Array, ranks: Int64Array, num_true: Int64Array, metrics: Sequence[str], cutoffs: Sequence[int]
+) -> GroupMeans:
+    """The means over the users with a ground truth, from the hits and the size of the ground truth of all users."""
+    has_truth = num_true > 0
+    if not has_truth.any():
+        return GroupMeans(0, {f"{metric}@{k}": float("nan") for metric in metrics for k in cutoffs})
+    new_rows = np.cumsum(has_truth) - 1
+    values = _per_user(new_rows[rows], ranks, num_true[has_truth], metrics, cutoffs)
+    return GroupMeans(int(has_truth.sum()), {key: float(value.mean()) for key, value in values.items()})
 
 
 def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from torch import Tensor
 
 from prismrec.errors import InputError, ParameterError, check_choice, check_flag, check_list, check_type
-from prismrec.evaluation import Evaluation, UserGroups, evaluate
+from prismrec.evaluation import Evaluation, ItemGroups, UserGroups, evaluate
 from prismrec.retrieval import MODEL, Catalog, Filters, Lists, Newcomers, Retriever, Unknown
 from prismrec.runs.contents import RunContents
 from prismrec.runs.folder import read_contents, read_weights, write_contents
@@ -68,7 +67,9 @@ class Run(RunContents):
         """
         check_type("folder", folder, (str, PathLike), "a path")
         check_flag("overwrite", overwrite)
-        run = self if self.weights is not None else replace(self, weights=self._load_weights())
+        if self.weights is None and self.folder is None:
+            raise InputError("run", "neither weights nor a folder", "a run that was trained or loaded")
+        run = replace(self, weights=read_weights(self.folder)) if self.weights is None and self.folder else self
         place = Path(folder)
         with locked(place) as lock, complete_run(place, self.manifest, overwrite=overwrite) as target:
             run.write(target, lock)
@@ -99,11 +100,6 @@ class Run(RunContents):
         write_metrics(metrics, target)
         publish(lock.folder)
 
-    def _load_weights(self) -> dict[str, Tensor]:
-        if self.folder is None:
-            raise InputError("run", "neither weights nor a folder", "a run that was trained or loaded")
-        return read_weights(self.folder)
-
     @cached_property
     def newcomers(self) -> Newcomers:
         """How the run embeds users and items that it was not trained on.
@@ -124,6 +120,7 @@ class Run(RunContents):
         cutoffs: Sequence[int] = CUTOFFS,
         mask_valid: bool = False,
         groups: UserGroups | None = None,
+        item_groups: ItemGroups | None = None,
     ) -> Evaluation:
         """Rank all items for every user of a held-out split and compute the metrics; training items are left out.
 
@@ -132,6 +129,7 @@ class Run(RunContents):
             cutoffs: list lengths.
             mask_valid: leave validation items out of the lists of the test split too.
             groups: a partition of the users for `Evaluation.by_group`.
+            item_groups: a partition of the items for `Evaluation.by_item_group`.
 
         Raises:
             InputError: the split is neither "valid" nor "test", or it is empty.
@@ -142,7 +140,9 @@ class Run(RunContents):
         if not len(truth):
             raise InputError(f"split {split!r}", "no interactions", "a split with held-out interactions")
         mask = [self.train, self.valid] if mask_valid and split == "test" else [self.train]
-        return evaluate(self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups)
+        return evaluate(
+            self.embeddings, truth, mask=mask, metrics=METRICS, cutoffs=cutoffs, groups=groups, item_groups=item_groups
+        )
 
     @cached_property
     def retriever(self) -> Retriever:

@@ -124,6 +124,20 @@ def test_a_value_on_data_with_other_counts_is_never_compared(shop: Dataset, tmp_
     assert len(elsewhere_grid(outcome)[0].rows) == 2
 
 
+def test_groups_of_items_are_means_over_the_seeds(source: Source, tmp_path: Path) -> None:
+    outcome = run(table(item_groups=2), source, tmp_path, seeds=2)
+    for row in outcome.rows:
+        assert len(row.item_groups) == 2
+        for label, group in row.item_groups.items():
+            parts = [cell.item_groups[label]["recall@20"] for cell in row.cells]
+            assert group["recall@20"] == pytest.approx(np.mean(parts))
+    (grid,) = group_grids(outcome)
+    assert [row[0] for row in grid.rows] == [row.label for row in outcome.rows]
+    label, group = next(iter(outcome.rows[0].item_groups.items()))
+    assert grid.header[1] == f"{label} clicks ({group['users']:.0f} users)"
+    assert "number of training users of the held-out item" in markdown(outcome)
+
+
 def test_groups_of_users_partition_the_evaluated_ones(source: Source, tmp_path: Path) -> None:
     outcome = run(table(display="groups", groups=3), source, tmp_path)
     row = outcome.rows[2]

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from prismrec.data import Dataset
 from prismrec.errors import InputError
-from prismrec.evaluation import Evaluation, evaluate
+from prismrec.evaluation import Evaluation, ItemGroups, evaluate
 from prismrec.experiments.bench import peak_bytes, reset_peak
 from prismrec.experiments.environment import make_manifest
 from prismrec.experiments.tables.code import code_of
@@ -56,6 +56,7 @@ class Cell:
         dataset: the data, with the modalities that the row uses.
         probe: what is measured besides metrics.
         cutoffs: list lengths of the metrics.
+        item_groups: number of groups of held-out items; None for no groups.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Cell:
     dataset: Dataset
     probe: Probe | None = None
     cutoffs: tuple[int, ...] = CUTOFFS
+    item_groups: int | None = None
 
     @cached_property
     def key(self) -> str:
@@ -79,6 +81,7 @@ class Cell:
             "data": self.dataset.fingerprint,
             "probe": self.probe,
             "cutoffs": self.cutoffs,
+            **({} if self.item_groups is None else {"item_groups": self.item_groups}),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -187,8 +190,14 @@ def _compute(cell: Cell, folder: Path, unfinished: Path, callbacks: Sequence[Cal
         checkpoints=CheckpointFolder(unfinished / "checkpoint", cell.key),
         callbacks=[clock, *callbacks, *([probe] if probe else [])],
     )
+    train = cell.dataset.train
     evaluation = evaluate(
-        trained.embeddings, cell.dataset.test, mask=[cell.dataset.train], metrics=METRICS, cutoffs=cell.cutoffs
+        trained.embeddings,
+        cell.dataset.test,
+        mask=[train],
+        metrics=METRICS,
+        cutoffs=cell.cutoffs,
+        item_groups=None if cell.item_groups is None else ItemGroups.by_popularity(train, cell.item_groups),
     )
     seconds = earlier + time.perf_counter() - start
     picture, measured = probe.finish(trained) if probe else (None, {})
@@ -233,6 +242,11 @@ def _result(
         parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         valid=dict(valid),
         test=evaluation.to_dict(),
+        item_groups={
+            label: {"users": each.num_users, **each.means}
+            for label, each in evaluation.by_item_group.items()
+            if each.num_users
+        },
         measured=dict(measured),
         picture=picture,
         curve=curve_of(history, cell.settings.metric),

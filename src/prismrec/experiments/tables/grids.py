@@ -1,6 +1,6 @@
 """The results of a table as grids of text, for Markdown, LaTeX, HTML and the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prismrec.experiments.tables.outcome import ALPHA, NOT_COMPUTED, Measurement, Outcome, RowOutcome
@@ -162,18 +162,28 @@ def _values(published: Published, metrics: Sequence[str]) -> list[str]:
 
 
 def group_grids(outcome: Outcome) -> list[Grid]:
-    """The decisive metric by group of users, one grid per data set."""
+    """The decisive metric by group of users, then by group of held-out items; one grid of each per data set."""
     grids = []
-    metric = outcome.decisive
     for data in outcome.data:
-        rows = [row for row in outcome.rows if row.data == data and row.groups]
-        if rows:
-            labels = list(rows[0].groups)
-            counts = [f"{label} items ({rows[0].groups[label]['users']:.0f} users)" for label in labels]
-            texts = tuple((row.label, *[f"{row.groups[label][metric]:.4f}" for label in labels]) for row in rows)
-            title = f"{metric} on {data} by number of training items"
-            grids.append(Grid(title, ("row", *counts), texts))
+        rows = [row for row in outcome.rows if row.data == data]
+        users = {row.label: row.groups for row in rows if row.groups}
+        items = {row.label: row.item_groups for row in rows if row.item_groups}
+        grids += _groups_grid(outcome, data, users, "items", "by number of training items of the user")
+        grids += _groups_grid(outcome, data, items, "clicks", "by number of training users of the held-out item")
     return grids
+
+
+def _groups_grid(
+    outcome: Outcome, data: str, rows: Mapping[str, Mapping[str, Mapping[str, float]]], unit: str, title: str
+) -> list[Grid]:
+    """The grid of some rows, which have metrics by group."""
+    if not rows:
+        return []
+    first = next(iter(rows.values()))
+    metric = outcome.decisive
+    counts = [f"{label} {unit} ({group['users']:.0f} users)" for label, group in first.items()]
+    texts = tuple((row, *[f"{groups[label][metric]:.4f}" for label in first]) for row, groups in rows.items())
+    return [Grid(f"{metric} on {data} {title}", ("row", *counts), texts)]
 
 
 def claims_grid(outcome: Outcome) -> list[Grid]:

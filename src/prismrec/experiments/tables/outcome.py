@@ -48,6 +48,8 @@ class RowOutcome(BaseModel):
     published: tuple[Published, ...] = ()
     groups: dict[str, dict[str, float]] = {}
     """The metrics by group of users."""
+    item_groups: dict[str, dict[str, float]] = {}
+    """The metrics by group of held-out items."""
     settings: dict[str, object] = {}
     """Hyperparameters that were chosen on validation, and those of the variant."""
     chosen_by: str = ""
@@ -160,6 +162,7 @@ def summarise(
         metrics=metrics,
         published=published_for(entry, table),
         groups=_by_group(entry, table, users) if users is not None and table.groups else {},
+        item_groups=_by_item_group(results),
         settings={**entry.settings.values, **row.config},
         chosen_by=entry.settings.source,
         command=train_command(entry),
@@ -186,6 +189,15 @@ def _by_group(entry: Entry, table: Table, users: Users) -> dict[str, dict[str, f
             means = {metric: float(users[metric][inside].mean()) for metric in table.ranking_metrics}
             found[label] = {**means, "users": float(inside.sum())}
     return found
+
+
+def _by_item_group(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """The means over the seeds."""
+    groups = results[0].item_groups if results else {}
+    return {
+        label: {key: float(np.mean([result.item_groups[label][key] for result in results])) for key in group}
+        for label, group in groups.items()
+    }
 
 
 def compare_with_reference(table: Table, users: Mapping[str, Users], data: str) -> tuple[Test, ...]:

@@ -191,6 +191,7 @@ def make_entry(table: Table, row: Row, source: Source, options: Options, choose:
             hide_features(dataset, share, seed),
             table.probe,
             cutoffs,
+            table.item_groups,
         )
         for seed in range(options.seeds or table.seeds)
     )

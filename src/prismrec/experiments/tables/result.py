@@ -48,6 +48,8 @@ class Result(BaseModel):
     """Number of trained numbers; None if it is not known."""
     valid: dict[str, float]
     test: dict[str, float]
+    item_groups: dict[str, dict[str, float]] = {}
+    """The metrics of the test split by group of items, and the number of users with held-out items in the group."""
     measured: dict[str, float]
     """Numbers of the probe."""
     picture: Any

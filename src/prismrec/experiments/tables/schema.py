@@ -182,6 +182,8 @@ class Table(BaseModel):
     """Number of seeds, from 0 on."""
     groups: PositiveInt | None = None
     """Show the metrics by this number of groups of users with about as many training items."""
+    item_groups: PositiveInt | None = None
+    """Show the metrics by this number of groups of held-out items, from rare to popular ones."""
     probe: Probe | None = None
     """What is measured besides metrics."""
     reference: Label | None = None
