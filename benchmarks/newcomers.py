@@ -7,9 +7,10 @@
 
 `users` leaves a random fifth of the users out of training and validation. It trains with and without them, embeds them
 from their training items, and compares the recall on their test items. `items` uses the split `cold-items`. Half of the
-test clicks on new items serve to train them for comparison, and the other half is the truth for all. Both write
-ordinary run directories and one JSON line per measurement, and skip what is there. Hyperparameters are those of
-results.json, and so is the number of epochs of `items`, which has no validation split. `--epochs` limits the epochs.
+test clicks on new items serve to train them for comparison, and the other half is the truth for all. It also takes
+ml1m/MODEL if `--data` contains ml1m with the features of `prismrec features`. Both write ordinary run directories and
+one JSON line per measurement, and skip what is there. Hyperparameters are those of results.json, and so is the number
+of epochs of `items`, which has no validation split. `--epochs` limits the epochs.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median, median_low
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +42,8 @@ TUNED = {f"{row['data']}/{row['model']}": row for row in json.loads((HERE / "res
 USERS = [name for name in TUNED if not name.endswith("most-popular")]
 MULTIMODAL = ("VBPR", "ACF", "MMGCN", "GRCN", "MMGCL", "SLMRec", "LATTICE", "MICRO", "BM3", "LUDP", "LGMRec")
 ITEMS = [f"{data}/{model}" for data in ("shop", "tiktok") for model in MULTIMODAL]
-SHOP_SETTINGS: dict[str, object] = {"batch_size": 512}
+BATCHES: dict[str, dict[str, object]] = {"shop": {"batch_size": 512}, "ml1m": {"batch_size": 16384}}
+"""Hyperparameters for data without tuned ones, by the size of the data."""
 
 
 def users(args: argparse.Namespace) -> None:
@@ -82,13 +85,15 @@ def compare_users(trained: Run, without: Run, dataset: Dataset, left_out: np.nda
     newcomers = without.newcomers
     folded = Embeddings(newcomers.embed_users(histories), without.embeddings.items)
     normal = Embeddings(trained.embeddings.users[torch.from_numpy(left_out)], trained.embeddings.items)
+    values = np.stack([recalls(normal, truth, histories), recalls(folded, truth, histories)])  # [2, users]
     one = histories.of_users(np.array([0]))
     thousand = histories.of_users(np.arange(min(1000, len(left_out))))
     own = without.newcomers.embed_users(without.train)
     return {
-        "users": int((truth.user_degrees > 0).sum()),
-        "trained": recall(normal, truth, histories),
-        "folded": recall(folded, truth, histories),
+        "users": values.shape[1],
+        "trained": values[0].mean(),
+        "folded": values[1].mean(),
+        "covariance": np.cov(values).tolist(),
         "epochs": [len(trained.history), len(without.history)],
         "known users, trained": recall(without.embeddings, without.test, without.train),
         "known users, folded": recall(Embeddings(own, without.embeddings.items), without.test, without.train),
@@ -107,7 +112,7 @@ def items(args: argparse.Namespace) -> None:
         source = args.work / "shop" if data == "shop" else args.data / data
         dataset = prismrec.load(source, split=SplitSpec(by="cold-items"))
         cold, warm = cold_and_warm(dataset)
-        config = SHOP_SETTINGS if data == "shop" else tuned(name)
+        config = BATCHES.get(data) or tuned(name)
         folder = args.work / "items" / name
         limit = args.epochs or best_epoch(name)
         new = train(model, cold, config, 0, folder / "cold", limit)
@@ -187,8 +192,23 @@ def train(model: str, dataset: Dataset, config: dict[str, object], seed: int, ou
 
 
 def recall(embeddings: Embeddings, truth: Interactions, seen: Interactions | None = None) -> float:
+    return float(recalls(embeddings, truth, seen).mean())
+
+
+def recalls(embeddings: Embeddings, truth: Interactions, seen: Interactions | None = None) -> np.ndarray:
+    """recall@20 of each user with a ground truth."""
     mask = [] if seen is None else [seen]
-    return evaluate(embeddings, truth, mask=mask, metrics=["recall"], cutoffs=[20])["recall@20"]
+    return evaluate(embeddings, truth, mask=mask, metrics=["recall"], cutoffs=[20]).per_user["recall@20"]
+
+
+def ratio_error(rows: list[dict[str, Any]]) -> float:
+    """The standard error of Σ folded / Σ trained over the users of all rows, by the delta method."""
+    users = np.array([row["users"] for row in rows])
+    trained = users @ np.array([row["trained"] for row in rows])
+    folded = users @ np.array([row["folded"] for row in rows])
+    covariance = np.einsum("n,nij->ij", users, np.array([row["covariance"] for row in rows]))
+    slope = np.array([-folded / trained, 1.0])
+    return float(np.sqrt(slope @ covariance @ slope) / trained)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -229,7 +249,8 @@ def page(_: argparse.Namespace) -> None:
         known = np.mean([row["known users, folded"] for row in rows]) / np.mean(
             [row["known users, trained"] for row in rows]
         )
-        cells = [f"{trained:.4f}", f"{folded:.4f}", f"{100 * folded / trained:.0f} %", f"{100 * known:.0f} %"]
+        ratio = f"{100 * folded / trained:.0f} ± {100 * ratio_error(rows):.0f} %"
+        cells = [f"{trained:.4f}", f"{folded:.4f}", ratio, f"{100 * known:.0f} %"]
         cells_of.append([name, str(len(rows)), *cells, f"{1000 * alone:.0f}", f"{1000 * batch:.2f}"])
     head = ["model", "seeds", "trained", "embedded", "ratio", "known users", "µs alone", "µs in a batch"]
     print(markdown(head, cells_of), "\n")
