@@ -82,13 +82,13 @@ def remove_users(dataset: Dataset, left_out: np.ndarray) -> Dataset:
 def compare_users(trained: Run, without: Run, dataset: Dataset, left_out: np.ndarray) -> dict[str, object]:
     histories = dataset.train.of_users(left_out)
     truth = dataset.test.of_users(left_out)
-    newcomers = without.newcomers
+    newcomers = choose_newcomers(without.embeddings, without.train, without.valid, {})
     folded = Embeddings(newcomers.embed_users(histories), without.embeddings.items)
     normal = Embeddings(trained.embeddings.users[torch.from_numpy(left_out)], trained.embeddings.items)
     values = np.stack([recalls(normal, truth, histories), recalls(folded, truth, histories)])  # [2, users]
     one = histories.of_users(np.array([0]))
     thousand = histories.of_users(np.arange(min(1000, len(left_out))))
-    own = without.newcomers.embed_users(without.train)
+    own = newcomers.embed_users(without.train)
     return {
         "users": values.shape[1],
         "trained": values[0].mean(),

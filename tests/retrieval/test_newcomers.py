@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from prismrec.errors import InputError
-from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers, fit_history_maps, ridge_regressions
+from prismrec.retrieval.newcomers import (
+    HistoryMap,
+    MapSettings,
+    Newcomers,
+    fit_click_maps,
+    fit_history_maps,
+    ridge_regressions,
+)
 from prismrec.types import Embeddings, Interactions
 
 
@@ -52,6 +59,21 @@ def test_ridge_regression_is_the_minimum_of_its_loss() -> None:
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-9)
 
 
+def test_a_click_map_gives_the_ridge_regression_of_the_clicks_on_the_item_vectors() -> None:
+    train = random_histories(9)
+    generator = torch.Generator().manual_seed(10)
+    embeddings = Embeddings(torch.randn(40, 3, generator=generator), torch.randn(15, 3, generator=generator))
+    (fitted,) = fit_click_maps(embeddings, train, [0.3], discount=0.5, power=0.0)
+    clicks = torch.from_numpy(train.csr.toarray()).double() * torch.from_numpy(train.item_degrees).double().pow(-0.5)
+    items = embeddings.items.double()
+    scale = items.square().sum(0).mean()
+    padded = torch.cat([items, (0.3 * scale).sqrt() * torch.eye(3)])  # the penalty as three more items
+    best = torch.linalg.lstsq(padded, torch.cat([clicks.T, torch.zeros(3, 40)])).solution.T  # [40, 3]
+    known = torch.from_numpy(train.user_degrees > 0)
+    factor = embeddings.users[known].norm() / best[known].norm()
+    torch.testing.assert_close(fitted(train), (factor * best).float(), rtol=1e-4, atol=1e-5)
+
+
 def test_inputs_of_zero_predict_zero() -> None:
     (weight,) = ridge_regressions(torch.zeros(5, 2), torch.arange(10.0).view(5, 2), [0.1])
     assert torch.equal(weight, torch.zeros(2, 2))
@@ -60,9 +82,10 @@ def test_inputs_of_zero_predict_zero() -> None:
 def test_tensors_hold_everything() -> None:
     train = random_histories(6)
     items = torch.randn(15, 3, generator=torch.Generator().manual_seed(7))
-    (fitted,) = fit_history_maps(Embeddings(torch.randn(40, 3), items), train, [0.1], discount=0.5, power=0.5)
+    (fitted,) = fit_click_maps(Embeddings(torch.randn(40, 3), items), train, [0.1], discount=0.5, power=0.5)
     newcomers = Newcomers(fitted)
     again = Newcomers.from_tensors(newcomers.tensors())
+    assert again.user_map.settings == MapSettings(0.5, 0.5, 0.1, fits_clicks=True)
     assert torch.equal(again.embed_users(train), newcomers.embed_users(train))
 
 

@@ -75,10 +75,18 @@ def test_without_features_there_is_no_map_of_items() -> None:
     assert choose_newcomers(embeddings, train, valid, {}).item_map is None
 
 
-def test_given_settings_are_not_chosen_again() -> None:
+@pytest.mark.parametrize("fits_clicks", [False, True])
+def test_given_settings_are_not_chosen_again(fits_clicks: bool) -> None:
     embeddings, train, valid, features = world()
-    settings = MapSettings(0.0, 1.0, 0.1)
+    settings = MapSettings(0.0, 1.0, 0.1, fits_clicks)
     assert choose_newcomers(embeddings, train, valid, features, settings).user_map.settings == settings
+
+
+def test_a_map_that_fits_clicks_is_chosen_if_trained_users_do_not_follow_from_their_histories() -> None:
+    embeddings, train, valid, _ = world()
+    noise = torch.randn(embeddings.users.shape, generator=torch.Generator().manual_seed(2))
+    assert not choose_newcomers(embeddings, train, valid, {}).user_map.settings.fits_clicks
+    assert choose_newcomers(Embeddings(noise, embeddings.items), train, valid, {}).user_map.settings.fits_clicks
 
 
 def test_wide_features_are_projected() -> None:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -27,11 +27,13 @@ class MapSettings:
         discount: a click on an item with n users counts n^-discount.
         power: the sum over a history h is divided by |h|^power.
         ridge: the penalty, as in `ridge_regressions`.
+        fits_clicks: whether the map fits the clicks of a user (`fit_click_maps`) instead of the trained vector.
     """
 
     discount: float
     power: float
     ridge: float
+    fits_clicks: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,53 @@ def fit_history_maps(
         discount: as in `MapSettings`.
         power: as in `MapSettings`.
     """
-    degrees = torch.from_numpy(train.item_degrees).to(embeddings.items).clamp(min=1)  # [I]
-    inputs = embeddings.items * degrees.pow(-discount).unsqueeze(1)  # [I, d]
-    lengths = torch.from_numpy(train.user_degrees).to(embeddings.items)  # [U]
-    known = lengths > 0
-    sums = SparseMatrix(train.csr)(inputs)[known]  # [n, d]
-    histories = sums * lengths[known].pow(-power).unsqueeze(1)  # [n, d]
-    weights = ridge_regressions(histories, embeddings.users[known], ridges)
+    items = _discounted(embeddings, train, discount)  # [I, d]
+    histories, vectors = _histories(items, embeddings, train, power)  # [n, d]
     maps = []
-    for ridge, weight in zip(ridges, weights, strict=True):
-        maps.append(HistoryMap(inputs @ weight, weight, MapSettings(discount, power, ridge)))
+    for ridge, weight in zip(ridges, ridge_regressions(histories, vectors, ridges), strict=True):
+        maps.append(HistoryMap(items @ weight, weight, MapSettings(discount, power, ridge)))
     return maps
+
+
+def fit_click_maps(
+    embeddings: Embeddings, train: Interactions, ridges: Sequence[float], *, discount: float, power: float
+) -> list[HistoryMap]:
+    """Linear maps whose vectors score high what the user clicked, as matrix factorisation folds in users.
+
+    With x_i = n_i^-discount for the items of the history and 0 for the others, the vector is that of the ridge
+    regression of x on the item vectors, u = (VᵀV + r s)^-1 Vᵀ x, for each penalty r; s is as in `ridge_regressions`.
+    The vectors of all users are scaled by one factor, so that their mean square length is that of the trained ones.
+
+    Args:
+        embeddings: of the trained users and items.
+        train: their training interactions.
+        ridges: penalties.
+        discount: as in `MapSettings`.
+        power: as in `MapSettings`.
+    """
+    items = _discounted(embeddings, train, discount)  # [I, d]
+    histories, vectors = _histories(items, embeddings, train, power)  # [n, d]
+    known = embeddings.items[torch.from_numpy(train.item_degrees > 0)].double()
+    maps = []
+    for ridge, inverse in zip(ridges, _solve(known.T @ known, torch.eye(known.shape[1]).double(), ridges), strict=True):
+        length = (histories.double() @ inverse).norm().clamp(min=torch.finfo(torch.float64).tiny)
+        weight = (vectors.double().norm() / length * inverse).to(items)
+        maps.append(HistoryMap(items @ weight, weight, MapSettings(discount, power, ridge, fits_clicks=True)))
+    return maps
+
+
+def _discounted(embeddings: Embeddings, train: Interactions, discount: float) -> Tensor:
+    """The item vectors, divided by a power of the number of users `[I, d]`."""
+    degrees = torch.from_numpy(train.item_degrees).to(embeddings.items).clamp(min=1)  # [I]
+    return embeddings.items * degrees.pow(-discount).unsqueeze(1)
+
+
+def _histories(items: Tensor, embeddings: Embeddings, train: Interactions, power: float) -> tuple[Tensor, Tensor]:
+    """The inputs of a map for the users with training items, and their trained vectors; `[n, d]` each."""
+    lengths = torch.from_numpy(train.user_degrees).to(items)  # [U]
+    known = lengths > 0
+    sums = SparseMatrix(train.csr)(items)[known]  # [n, d]
+    return sums * lengths[known].pow(-power).unsqueeze(1), embeddings.users[known]
 
 
 def ridge_regressions(inputs: Tensor, outputs: Tensor, ridges: Sequence[float]) -> list[Tensor]:
@@ -111,15 +149,20 @@ def ridge_regressions(inputs: Tensor, outputs: Tensor, ridges: Sequence[float]) 
         ridges: the penalties r, above 0.
     """
     x = inputs.double()
-    values, vectors = torch.linalg.eigh(x.T @ x)
+    return [weight.to(inputs) for weight in _solve(x.T @ x, x.T @ outputs.double(), ridges)]
+
+
+def _solve(gram: Tensor, right: Tensor, ridges: Sequence[float]) -> list[Tensor]:
+    """(A + r s I)^-1 B for each penalty r, where A `[a, a]` has the mean eigenvalue s, and B is `[a, b]`."""
+    values, vectors = torch.linalg.eigh(gram)
     values = values.clamp(min=0)
-    products = vectors.T @ (x.T @ outputs.double())  # [a, b]
-    weights = []
+    products = vectors.T @ right  # [a, b]
+    solutions = []
     for ridge in ridges:
         scale = values + ridge * values.mean()
         inverse = torch.where(scale > 0, scale, torch.inf).reciprocal()  # inputs of zero predict zero
-        weights.append((vectors @ (inverse.unsqueeze(1) * products)).to(inputs))
-    return weights
+        solutions.append(vectors @ (inverse.unsqueeze(1) * products))
+    return solutions
 
 
 @dataclass(frozen=True)
@@ -141,8 +184,8 @@ class Newcomers:
         Raises:
             KeyError: a tensor is missing.
         """
-        discount, power, ridge = tensors["user_map.settings"].tolist()
-        settings = MapSettings(discount, power, ridge)
+        discount, power, ridge, *fits_clicks = tensors["user_map.settings"].tolist()
+        settings = MapSettings(discount, power, ridge, any(fits_clicks))  # earlier runs have three numbers
         user_map = HistoryMap(tensors["user_map.items"], tensors["user_map.weight"], settings)
         of_items = {name.removeprefix(_ITEM_MAP): part for name, part in tensors.items() if name.startswith(_ITEM_MAP)}
         return cls(user_map, ItemMap.from_tensors(of_items) if of_items else None)
@@ -150,13 +193,12 @@ class Newcomers:
     def tensors(self) -> dict[str, Tensor]:
         """Everything as tensors by name, for a file."""
         user_map = self.user_map
-        settings = user_map.settings
         of_items = {} if self.item_map is None else self.item_map.tensors()
         return {
             **{f"{_ITEM_MAP}{name}": part for name, part in of_items.items()},
             "user_map.items": user_map.items,
             "user_map.weight": user_map.weight,
-            "user_map.settings": torch.tensor([settings.discount, settings.power, settings.ridge]).double(),
+            "user_map.settings": torch.tensor(astuple(user_map.settings), dtype=torch.float64),
         }
 
     @property

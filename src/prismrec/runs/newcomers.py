@@ -7,13 +7,15 @@ import numpy as np
 from torch import Tensor
 
 from prismrec.evaluation import evaluate
-from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers, fit_history_maps
+from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers, fit_click_maps, fit_history_maps
 from prismrec.runs.new_items import choose_item_map
 from prismrec.types import Embeddings, Interactions
 
 _DISCOUNTS = (1.0, 0.5, 0.0)
 _POWERS = (0.5, 1.0)
 _RIDGES = (0.01, 0.1, 0.001)
+_CLICK_DISCOUNTS = (0.0, 0.5)
+_CLICK_RIDGES = (1.0, 10.0, 0.1)
 _SCORES = 2**24
 """About how many scores are computed for each map."""
 _LEAST_USERS = 500
@@ -41,7 +43,7 @@ def choose_newcomers(
 
 
 def _choose(embeddings: Embeddings, train: Interactions, valid: Interactions) -> HistoryMap:
-    """The ridge regression from histories to user vectors whose settings have the best validation recall.
+    """The map from histories to user vectors that has the best validation recall.
 
     Each map embeds users of the training data from their training items alone, as if they were new. The test split is
     not used. Without validation interactions, the choice is the first of the settings.
@@ -73,8 +75,10 @@ def _sample(users: np.ndarray, num_items: int) -> np.ndarray:
 def _candidates(embeddings: Embeddings, train: Interactions) -> Iterator[HistoryMap]:
     for discount, power in product(_DISCOUNTS, _POWERS):
         yield from fit_history_maps(embeddings, train, _RIDGES, discount=discount, power=power)
+    for discount in _CLICK_DISCOUNTS:
+        yield from fit_click_maps(embeddings, train, _CLICK_RIDGES, discount=discount, power=_POWERS[0])
 
 
 def _fit(embeddings: Embeddings, train: Interactions, settings: MapSettings) -> HistoryMap:
-    discount, power, ridge = settings.discount, settings.power, settings.ridge
-    return fit_history_maps(embeddings, train, [ridge], discount=discount, power=power)[0]
+    fit = fit_click_maps if settings.fits_clicks else fit_history_maps
+    return fit(embeddings, train, [settings.ridge], discount=settings.discount, power=settings.power)[0]
