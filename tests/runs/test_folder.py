@@ -2,8 +2,10 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import prismrec
@@ -53,6 +55,16 @@ def test_a_loaded_run_gives_the_same_numbers_without_the_data(run: Run, shop: Da
     assert loaded.manifest == run.manifest
     assert loaded.history == run.history
     assert json.loads((run.folder / "metrics.json").read_text())["test"] == loaded.evaluate("test").to_dict()
+
+
+def test_a_column_of_the_item_table_may_be_called_item(shop: Dataset, tmp_path: Path) -> None:
+    codes = [f"code {number}" for number in range(len(shop.items))]
+    described = replace(shop, catalog=shop.catalog.with_columns(item=pl.Series(codes)))
+    run = prismrec.train("MF-BPR", described, settings=Settings(epochs=1), out=tmp_path / "run")
+    loaded = Run.load(run.folder)
+    assert loaded.catalog["item"].to_list() == codes
+    assert loaded.items.ids.equals(shop.items.ids)
+    assert loaded.recommend(shop.users.id(0), k=1, where="item = 'code 3'", seen=True)["item_item"][0] == "code 3"
 
 
 def test_run_load_reads_the_same_folder(run: Run) -> None:

@@ -72,9 +72,9 @@ def _read(folder: Path) -> RunContents:
         _check_metric(folder, history, manifest.settings.metric)
         item_table = read_table(folder / "items.parquet")
         users = Vocabulary(read_table(folder / "users.parquet")["user"], "user")
-        items = Vocabulary(item_table["item"], "item")
+        items = Vocabulary(item_table.to_series(), "item")
         pairs = _read_pairs(folder / "interactions.parquet")
-        catalog = item_table.drop("item")
+        catalog = item_table[:, 1:]
         return RunContents(
             folder=folder,
             manifest=manifest,
@@ -198,9 +198,9 @@ def write_contents(contents: RunContents, weights: dict[str, Tensor], folder: Pa
     if any(contents.states.values()):
         with replacing(folder / ENCODERS) as path:
             save_file(_named_tensors(contents.states), path)
-    item_table = pl.DataFrame({"item": contents.items.ids})
-    if contents.catalog is not None:
-        item_table = item_table.hstack(contents.catalog.drop("item", strict=False))
+    catalog = pl.DataFrame() if contents.catalog is None else contents.catalog
+    ids_name = "item_id" if "item" in catalog.columns else "item"
+    item_table = pl.DataFrame({ids_name: contents.items.ids}).hstack(catalog.get_columns())
     with replacing(folder / "users.parquet") as path:
         pl.DataFrame({"user": contents.users.ids}).write_parquet(path)
     with replacing(folder / "items.parquet") as path:
