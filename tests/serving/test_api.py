@@ -149,6 +149,8 @@ def test_items_users_and_the_run_are_described(client: TestClient, run: Run) -> 
         ("similar", {"items": ["nothing"]}, ["'nothing'"]),
         ("similar", {"items": ["i00"], "by": "image"}, ["no image features"]),
         ("similar", {"items": ["i00"], "by": "sound"}, ["'sound'"]),
+        ("similar", {"items": ["i00"], "by": ""}, ["by: found ''"]),
+        ("similar", {"items": ["i00"], "by": " popularity"}, ["by: found ' popularity'"]),
         ("explain", {"items": ["i00"]}, ["neither user nor history"]),
         ("new-items", {"features": {"image": [[1.0]]}}, ["modalities"]),
         ("new-items", {"features": {"image": [[1.0]], "text": [[1.0]]}}, ["[n, 5]"]),
@@ -177,6 +179,13 @@ def test_bodies_that_are_not_json_are_refused(client: TestClient, body: bytes) -
     answer = client.post("/api/recommend", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("given", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_of_another_type_is_refused_with_the_type_to_use(client: TestClient, given: str) -> None:
+    body = b'{"users": ["u01"]}'
+    answer = client.post("/api/recommend", content=body, headers={"Content-Type": given})
+    assert_problem(answer, 415, f"Content-Type: found {given}; expected application/json")
 
 
 def test_a_large_body_is_refused_before_it_is_read(client: TestClient) -> None:
@@ -316,7 +325,18 @@ def test_other_origins_may_call_only_if_they_are_named(settings: ServerSettings,
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.png", "/etc/passwd", "images/link.png", "images", "notes.txt", "images/0.png\0", "x" * 5000, ""]
+    "name",
+    [
+        "../secret.png",
+        "/etc/passwd",
+        "images/link.png",
+        "images/loop.png",
+        "images",
+        "notes.txt",
+        "images/0.png\0",
+        "x" * 5000,
+        "",
+    ],
 )
 def test_no_picture_comes_from_outside_the_folder(shop: Path, name: str) -> None:
     from prismrec.serving.pictures import PictureFolder
@@ -324,6 +344,7 @@ def test_no_picture_comes_from_outside_the_folder(shop: Path, name: str) -> None
     link = shop / "images/link.png"
     if not link.is_symlink():
         link.symlink_to(shop.parent / "secret.png")
+        (shop / "images/loop.png").symlink_to("loop.png")
     (shop / "notes.txt").write_text("private")
     assert PictureFolder(shop).find("images/0.png") is not None
     assert PictureFolder(shop).find(name) is None
@@ -357,7 +378,7 @@ def test_every_refusal_is_documented_in_the_openapi_description(client: TestClie
     schema = client.get("/openapi.json").json()
     for path in ("/api/recommend", "/api/similar", "/api/explain", "/api/new-items"):
         operation = schema["paths"][path]["post"]
-        assert set(operation["responses"]) == {"200", "400", "401", "413", "422", "503"}
+        assert set(operation["responses"]) == {"200", "400", "401", "413", "415", "422", "503"}
         name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         assert schema["components"]["schemas"][name]["examples"]
     assert "Problem" in schema["components"]["schemas"]

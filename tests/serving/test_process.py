@@ -98,16 +98,19 @@ def test_runs_are_swapped_under_requests_and_bad_ones_are_refused(tmp_path: Path
         wait_until(lambda: callers.answers > before + 20)
         assert httpx.get(f"{server.url}/ready").json()["run"].startswith("second@")
         assert "other contents" in httpx.get(f"{server.url}/ready").json()["refused"]
+        point(link, link)  # a link to itself
+        wait_until(lambda: len(server.events("swap refused")) == 2 * workers)
+        assert "found no run" in httpx.get(f"{server.url}/ready").json()["refused"]
         point(link, first)
         wait_until(lambda: len(server.events("swapped")) == 2 * workers)
         assert httpx.get(f"{server.url}/ready").json()["refused"] is None
         point(link, other)
-        wait_until(lambda: len(server.events("swap refused")) == 2 * workers)
+        wait_until(lambda: len(server.events("swap refused")) == 3 * workers)
         assert "none of which the run before had" in httpx.get(f"{server.url}/ready").json()["refused"]
         link.unlink()
-        wait_until(lambda: len(server.events("swap refused")) == 3 * workers)
+        wait_until(lambda: len(server.events("swap refused")) == 4 * workers)
         metrics = httpx.get(f"{server.url}/metrics").text
-        assert f'prismrec_swaps_total{{outcome="refused"}} {3 * workers}.0' in metrics
+        assert f'prismrec_swaps_total{{outcome="refused"}} {4 * workers}.0' in metrics
         refused = httpx.get(f"{server.url}/ready").json()["refused"]
         assert "current" in refused
     assert callers.wrong == []

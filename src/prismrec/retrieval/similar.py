@@ -68,9 +68,12 @@ class ItemMatrices:
         if by == MODEL:
             return model_rows(self._embeddings)
         if by not in self.features:
-            stored = ", ".join(repr(name) for name in self.features) or "none"
-            raise ParameterError("by", repr(by), f"'model', or a modality whose features the run has ({stored})")
+            raise self._unknown(by)
         return self.features[by]
+
+    def _unknown(self, by: str) -> ParameterError:
+        stored = ", ".join(repr(name) for name in self.features) or "none"
+        return ParameterError("by", repr(by), f"'model', or a modality whose features the run has ({stored})")
 
     def _make_search(self, by: str) -> Search:
         everything = ExactSearch(self.rows(by))
@@ -85,9 +88,11 @@ class ItemMatrices:
         """The rows of some items as queries, float32 `[n, d]`.
 
         Raises:
-            InputError: an item lacks the modality.
+            InputError: `by` is neither "model" nor a modality with features, or an item lacks the modality.
         """
         check_type("by", by, str, "'model' or a modality")
+        if by != MODEL and by not in self.features:
+            raise self._unknown(by)
         queries = self.rows(by)[torch.from_numpy(items)].float()
         absent = (queries == 0).all(1)
         if absent.any():

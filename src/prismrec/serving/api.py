@@ -26,7 +26,7 @@ from prismrec.serving.problems import documented
 from prismrec.serving.served import ServedRun
 from prismrec.serving.settings import Limits
 
-router = APIRouter(prefix="/api", tags=["retrieval"], responses=documented(400, 401, 413, 422, 503))
+router = APIRouter(prefix="/api", tags=["retrieval"], responses=documented(400, 401, 413, 415, 422, 503))
 
 
 def served_run(request: Request) -> ServedRun:

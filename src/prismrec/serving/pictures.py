@@ -35,7 +35,7 @@ class PictureFolder:
         try:
             path = (self._root / name).resolve(strict=True)
             is_inside = path.is_relative_to(self._root) and path.is_file()
-        except (OSError, ValueError):  # missing, too long, or with a zero byte
+        except (OSError, ValueError, RuntimeError):  # missing, too long, with a zero byte, or a link to itself
             return None
         media_type = _TYPES.get(path.suffix.lower())
         return Picture(path, media_type) if is_inside and media_type else None

@@ -19,6 +19,7 @@ _MEANINGS = {
     401: "The bearer token is missing or wrong.",
     404: "There is no such item, user or picture.",
     413: "The body is larger than the server accepts.",
+    415: "The Content-Type of the body is not JSON.",
     422: "An id is unknown, or a parameter cannot be used.",
     503: "The server has too much to do, or the request took too long. Try again later.",
 }
@@ -86,10 +87,15 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _(_request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), headers=error.headers)
+        is_body = error.status_code == 400  # nested too deep, or not UTF-8
+        detail = "body: found something that cannot be read as JSON; expected JSON" if is_body else str(error.detail)
+        return problem(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _(_request: Request, error: RequestValidationError) -> Response:
+    async def _(request: Request, error: RequestValidationError) -> Response:
+        if isinstance(error.body, bytes):  # FastAPI reads only bodies that say that they are JSON
+            given = request.headers.get("content-type", "no type")
+            return problem(415, f"Content-Type: found {given}; expected application/json")
         first = error.errors()[0]
         place = ".".join([str(part) for part in first["loc"] if part not in ("body", "query")])
         if first["type"] == "json_invalid":

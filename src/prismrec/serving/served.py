@@ -1,5 +1,6 @@
 """A run that is ready to answer: loaded, checked, and with what the page needs."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -65,7 +66,7 @@ def load_served(folder: Path, settings: ServerSettings, before: ServedRun | None
     Raises:
         InputError: the run is incomplete or damaged, fails a test, or has no item of the run before.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))  # Path.resolve raises for a link to itself
     run = Run.load(folder)
     check_run(folder, whole=True)
     _check_continuity(run, before)

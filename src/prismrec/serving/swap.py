@@ -63,10 +63,11 @@ class Current:
         self._state = state
         try:
             served = load_served(Path(state[0]), self._settings, self.served)  # the link may change meanwhile
-        except InputError as error:
-            self.refused = Refused(state[0], str(error))
+        except Exception as error:  # the old run goes on, even after an unforeseen error
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            self.refused = Refused(state[0], reason)
             count_swap("refused")
-            log("swap refused", level="error", run=self.served.name, reason=str(error))
+            log("swap refused", level="error", run=self.served.name, reason=reason)
             return
         before = self.served
         self.served = served
@@ -83,7 +84,7 @@ class Current:
 
 def _look(path: Path) -> _State:
     """What is behind a path: the folder, and size, time and inode of its files."""
-    folder = path.resolve()
+    folder = os.path.realpath(path)  # Path.resolve raises for a link to itself
     files = []
     try:
         for entry in sorted(os.scandir(folder), key=lambda each: each.name):
@@ -92,5 +93,5 @@ def _look(path: Path) -> _State:
             status = entry.stat()
             files.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino))
     except OSError:  # nothing there, or changing at this moment: seen as another state at the next look
-        return (str(folder), ())
-    return (str(folder), tuple(files))
+        return (folder, ())
+    return (folder, tuple(files))
