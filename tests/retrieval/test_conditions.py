@@ -93,12 +93,19 @@ def test_text_from_csv_files_is_compared_as_what_it_holds(condition, rows):
         ("price > 'cheap'", "where: found"),
         ("read_csv('/etc/passwd') = 1", "where: found"),
         ("tags > 3", "where: found"),
+        ("price < 20" + " and price > 1" * 5000, "where: found 5,000 operators; expected at most 300"),
+        ("1" + "&1" * 990 + " > 0", "where: found 990 operators; expected at most 300"),
     ],
 )
 def test_what_is_no_condition_on_the_table_is_refused_in_one_line(condition, message):
     with pytest.raises(ParameterError, match=message) as caught:
         where_mask(TABLE, condition)
     assert "\n" not in str(caught.value)
+
+
+def test_a_condition_may_name_many_values_and_texts_with_signs():
+    values = ", ".join(f"'and-{number}'" for number in range(2000))
+    assert where_mask(TABLE, f"brand in ('x', {values})").tolist() == (TABLE["brand"] == "x").fill_null(False).to_list()
 
 
 @pytest.mark.parametrize("column", ["brand", "price", "in_stock", "day"])
@@ -132,6 +139,8 @@ def test_dates_times_and_iso_text_are_compared_with_a_date(column):
 def test_columns_without_dates_are_refused():
     with pytest.raises(ParameterError, match="newest: found column 'price' of Float64; expected a column of dates"):
         newer_mask(TABLE, "price", datetime.date(2026, 1, 1))
+    with pytest.raises(ParameterError, match=r"newest: found 0001-01-01.*expected a time within the years 1 to 9999"):
+        newer_mask(TABLE, "day", datetime.datetime.fromisoformat("0001-01-01T00:00+14:00"))
     with pytest.raises(ParameterError, match="newest: found column 'brand' with values such as 'x'"):
         newer_mask(TABLE, "brand", datetime.date(2026, 1, 1))
     with pytest.raises(ParameterError, match="newest: found column 'added'"):

@@ -1,6 +1,7 @@
 """Conditions over the item table: which rows satisfy an SQL expression, and what groups and dates they have."""
 
 import datetime
+import re
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,10 @@ from prismrec.types import BoolArray
 ID_COLUMN = "item_id"
 """The column of the item table that holds the ids; it is always text."""
 _RESULT = "__prismrec_condition__"
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_OPERATOR = re.compile(r"\b(?:and|or)\b|[-+*/%&|^]", re.IGNORECASE)
+_MOST_OPERATORS = 300
+"""polars overflows its stack on a chain of some thousands, and takes a minute for a thousand `&`."""
 
 
 def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
@@ -26,8 +31,13 @@ def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
         condition: an SQL expression of polars, such as "price < 20 and in_stock".
 
     Raises:
-        ParameterError: it is no expression, names an unknown column, or is neither true nor false.
+        ParameterError: it is no expression, has too many operators, names an unknown column, or is neither true nor
+            false.
     """
+    operators = len(_OPERATOR.findall(_QUOTED.sub("", condition)))
+    if operators > _MOST_OPERATORS:
+        expected = f"at most {_MOST_OPERATORS}, such as one `in` for many values"
+        raise ParameterError("where", f"{operators:,} operators", expected)
     columns = f"columns of {_listed(table.columns)}"
     known = f"an SQL expression over {columns}"
     try:
@@ -93,9 +103,13 @@ def newer_mask(table: pl.DataFrame, column: str, after: datetime.date) -> BoolAr
         after: a date or a time; a date means its midnight, and times without a zone are in UTC.
 
     Raises:
-        ParameterError: the column is unknown or holds no dates.
+        ParameterError: the column is unknown or holds no dates, or `after` is before the year 1 or after 9999 in UTC.
     """
     values = _column(table, "newest", column)
+    try:
+        earliest = _midnight_or_time(after)
+    except OverflowError as error:
+        raise ParameterError("newest", str(after), "a time within the years 1 to 9999 in UTC") from error
     expected = "a column of dates, times or ISO 8601 text"
     try:
         if values.dtype == pl.String:
@@ -109,7 +123,7 @@ def newer_mask(table: pl.DataFrame, column: str, after: datetime.date) -> BoolAr
     except PolarsError as error:
         found = f"column {column!r} with values such as {values.drop_nulls()[0]!r}"
         raise ParameterError("newest", found, expected) from error
-    return (times > _midnight_or_time(after)).fill_null(False).to_numpy()
+    return (times > earliest).fill_null(False).to_numpy()
 
 
 def _midnight_or_time(after: datetime.date) -> datetime.datetime:
