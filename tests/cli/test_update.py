@@ -22,10 +22,10 @@ def prismrec(*words: object) -> str:
     return result.output
 
 
-def write_items(folder: Path, skus: list[str], price: str = "12") -> None:
+def write_items(folder: Path, skus: list[str], price: str = "12", code: str = "007") -> None:
     (folder / "features").mkdir(parents=True)
     names = [f"item {sku}" for sku in skus]
-    columns = {"sku": skus, "name": names, "price": [price] * len(skus), "code": ["007"] * len(skus)}
+    columns = {"sku": skus, "name": names, "price": [price] * len(skus), "code": [code] * len(skus)}
     pl.DataFrame(columns).write_csv(folder / "items.csv")
     rows = np.random.default_rng(len(skus)).normal(size=(len(skus), 4)).astype(np.float32)
     np.savez(folder / "features/image.npz", ids=np.array(skus), features=rows)
@@ -61,9 +61,18 @@ def test_numbers_of_a_csv_table_are_numbers_and_an_update_keeps_decimals(run: Pa
     write_items(tmp_path / "new", ["s98", "s99"], price="19.90")
     prismrec("update", run, "--items", tmp_path / "new", "--out", tmp_path / "out", "-q")
     assert Run.load(tmp_path / "out").catalog["price"].to_list() == [12.0] * 30 + [19.9] * 2
+    write_items(tmp_path / "code", ["s98"], price="019")
+    with pytest.raises(InputError, match=r"column 'price': found '019'.*expected values of type Int64, as in the run"):
+        prismrec("update", run, "--items", tmp_path / "code", "--out", tmp_path / "no")
     write_items(tmp_path / "odd", ["s98"], price="on request")
     with pytest.raises(InputError, match=r"column 'price'.*expected values of type Int64, as in the run"):
         prismrec("update", run, "--items", tmp_path / "odd", "--out", tmp_path / "no")
+
+
+def test_text_of_the_run_stays_text_in_an_update_of_numbers(run: Path, tmp_path: Path) -> None:
+    write_items(tmp_path / "new", ["s98"], code="1.50")
+    prismrec("update", run, "--items", tmp_path / "new", "--out", tmp_path / "out", "-q")
+    assert Run.load(tmp_path / "out").catalog["code"].to_list() == ["007"] * 30 + ["1.50"]
 
 
 def test_new_tables_are_read_like_those_of_the_run(run: Path, tmp_path: Path) -> None:

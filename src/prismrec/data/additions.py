@@ -16,7 +16,7 @@ from prismrec.data.readers.features import notes_of, read_features, sources_in
 from prismrec.data.readers.interactions import combine_tables
 from prismrec.data.readers.item_files import with_pictures
 from prismrec.data.readers.raw import ColumnNames, RawFeatures, ReadOptions, parse_conditions, several
-from prismrec.data.readers.table import candidates, catalog_of, id_table
+from prismrec.data.readers.table import candidates, id_table
 from prismrec.data.readers.tabular import Table, read_table
 from prismrec.errors import InputError
 from prismrec.provenance import Encoding
@@ -32,7 +32,8 @@ class NewItems:
         source: the folder, for messages.
         items: their ids.
         features: modality → float32 `[n, F_m]`; a row of NaN for an item that lacks the modality.
-        catalog: `item_id`, then the columns of the item table; row i describes item i. None without an item table.
+        catalog: `item_id`, then the columns of the item table, of a text file as text; row i describes item i. None
+            without an item table.
         notes: what was counted and left out while reading.
         encodings: modality → how `prismrec features` made it; modalities of other origin are absent.
     """
@@ -76,7 +77,7 @@ def load_items(folder: Path | str, *, columns: ColumnNames | None = None, like: 
         source=folder,
         items=Vocabulary(ids, "item"),
         features={name: _aligned(modality, ids, name, notes) for name, modality in features.items()},
-        catalog=None if table is None else with_pictures(catalog_of(table), folder, encodings),
+        catalog=None if table is None else with_pictures(table.frame, folder, encodings),
         notes=tuple(notes),
         encodings=encodings,
     )

@@ -15,6 +15,7 @@ from prismrec.data import Dataset
 from prismrec.data.additions import NewItems
 from prismrec.data.ids import number_ids, positions
 from prismrec.data.readers.raw import UnknownItems
+from prismrec.data.readers.table import as_numbers
 from prismrec.errors import InputError, ParameterError, check_choice, check_type
 from prismrec.experiments.continue_training import continue_training
 from prismrec.provenance import refuse_mixture
@@ -137,7 +138,10 @@ def _check_features(run: Run, new: NewItems) -> None:
             )
     missing = [name for name in widths if name not in new.features]
     if missing:
-        raise InputError(new.source, f"no features {missing[0]!r}", f"features of {', '.join(widths)}, as in the run")
+        expected = f"features of {', '.join(widths)}, as in the run"
+        if missing[0] in run.encodings:
+            expected += "; prismrec.content.encode_like(FOLDER, run.encodings) makes them"
+        raise InputError(new.source, f"no features {missing[0]!r}", expected)
 
 
 def _extended(run: Run, new: NewItems) -> pl.DataFrame | None:
@@ -148,15 +152,28 @@ def _extended(run: Run, new: NewItems) -> pl.DataFrame | None:
     columns = []
     for name, dtype in run.catalog.schema.items():
         column = rows[name] if name in rows.columns else pl.Series(name, [None] * len(rows), dtype=pl.Null)
-        has_decimals = column.dtype.is_float() and dtype.is_integer()  # which whole numbers would lose
-        try:
-            columns.append(column.cast(column.dtype if has_decimals else dtype))
-        except pl.exceptions.PolarsError as error:
-            expected = f"values of type {dtype}, as in the run"
-            raise InputError(
-                f"{new.source}, item table, column {name!r}", str(error).split("\n")[0], expected
-            ) from error
+        columns.append(_of_type(column, dtype, f"{new.source}, item table, column {name!r}"))
     return pl.concat([run.catalog, pl.DataFrame(columns)], how="vertical_relaxed")
+
+
+def _of_type(column: pl.Series, dtype: pl.DataType, place: str) -> pl.Series:
+    """Values of new items in the type of the run; numbers with decimals stay such among whole numbers.
+
+    Raises:
+        InputError: a value does not have the type.
+    """
+    expected = f"values of type {dtype}, as in the run"
+    if column.dtype == pl.String and dtype.is_numeric():
+        column = as_numbers(column)
+    if column.dtype == pl.String and dtype.is_numeric():
+        codes = column.filter(column.str.contains(r"^-?0\d"))
+        if len(codes):
+            raise InputError(place, f"{codes[0]!r}, whose zeros a number would lose", expected)
+    has_decimals = column.dtype.is_float() and dtype.is_integer()
+    try:
+        return column.cast(column.dtype if has_decimals else dtype)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(place, str(error).split("\n")[0], expected) from error
 
 
 def _extended_features(run: Run, new: NewItems) -> dict[str, torch.Tensor]:

@@ -136,10 +136,11 @@ def catalog_of(items: Table) -> pl.DataFrame:
     Ids stay text, and so do columns with a number such as `007` or `1e3`, which may be a code.
     """
     is_text = not items.in_memory and items.path.suffix.lower() != ".parquet"
-    return items.frame.with_columns([_as_numbers(column) for column in items.frame if is_text])
+    return items.frame.with_columns([as_numbers(column) for column in items.frame if is_text])
 
 
-def _as_numbers(column: pl.Series) -> pl.Series:
+def as_numbers(column: pl.Series) -> pl.Series:
+    """A column of text as numbers, if all values are numbers and none may be a code."""
     if column.dtype != pl.String or column.name == "item_id" or not column.count():
         return column
     values = column.drop_nulls()
