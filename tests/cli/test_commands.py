@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,9 +127,9 @@ def test_evaluate_divides_held_out_items_into_groups(prismrec: Prismrec, run: Pa
     whole = json.loads(prismrec("evaluate", run, "--item-groups", 3, "--json").stdout)
     assert len(whole["item_groups"]) == 3
     assert all(0 < part["users"] <= whole["users"] for part in whole["item_groups"].values())
-    printed = prismrec("evaluate", run, "--item-groups", 3).stdout
+    printed = prismrec("evaluate", run, "--item-groups", 3, "-k", 5).stdout
     for label, part in whole["item_groups"].items():
-        assert f"items with {label} training users: {part['users']:,} users" in printed
+        assert re.search(rf"{re.escape(label)} +│ +{part['users']} │ {part['recall@5']:.4f} ", printed)
 
 
 def test_recommend_lists_for_one_some_or_all_users(prismrec: Prismrec, run: Path, tmp_path: Path) -> None:

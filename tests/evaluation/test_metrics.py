@@ -162,6 +162,8 @@ def test_an_empty_group_has_no_mean():
 def test_quantile_groups_have_similar_sizes_and_keep_equal_degrees_together():
     spread_out = pairs(np.tri(100, dtype=bool))  # degrees 1..100
     assert np.bincount(UserGroups.by_quantile(spread_out, 4).of_user).tolist() == [25, 25, 25, 25]
+    few_without = pairs(np.tri(100, dtype=bool)[:, 1:].clip(max=1) & (np.arange(99) < 2))  # degrees 0, 1, 2, 2, 2, …
+    assert UserGroups.by_quantile(few_without, 2).labels == ("0-1", "2+")
     alike = pairs(np.eye(10, dtype=bool))
     assert UserGroups.by_quantile(alike, 4).of_user.tolist() == [0] * 10
     assert UserGroups.by_quantile(spread_out, 10**30).of_user.tolist() == list(range(100))

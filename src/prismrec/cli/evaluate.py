@@ -10,7 +10,7 @@ import typer
 
 from prismrec.cli.options import AsJson, print_note
 from prismrec.cli.output import json_ready
-from prismrec.cli.tables import print_metrics
+from prismrec.cli.tables import print_groups, print_metrics
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def evaluate(
         typer.echo(json.dumps(json_ready(answer)))
         return
     print_metrics(f"{finished.manifest.model}, {split}, {evaluation.num_users:,} users", evaluation)
-    for label, each in by_group.items():
-        print_metrics(f"users with {label} training items: {each.num_users:,} users", each.means)
-    for label, each in evaluation.by_item_group.items():
-        print_metrics(f"items with {label} training users: {each.num_users:,} users", each.means)
+    if groups:
+        print_groups("training items of the user", by_group)
+    if item_groups:
+        print_groups("training users of the held-out item", evaluation.by_item_group)
 
 
 def _by_label(groups: Mapping[str, "GroupMeans"]) -> dict[str, dict[str, float]]:

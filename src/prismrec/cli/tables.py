@@ -9,6 +9,8 @@ from prismrec.errors import printable
 if TYPE_CHECKING:
     from rich.table import Column, Table
 
+    from prismrec.evaluation import GroupMeans
+
 _WIDEST = 10**6
 """Columns of text of the widest table in a pipe or a file."""
 
@@ -54,11 +56,31 @@ def print_metrics(title: str, metrics: Mapping[str, float]) -> None:
     """Print metrics as rows and cut-offs as columns, from keys such as "recall@20"."""
     from rich.table import Table
 
-    names = list(dict.fromkeys(key.partition("@")[0] for key in metrics))
-    cutoffs = list(dict.fromkeys(key.partition("@")[2] for key in metrics))
+    names, cutoffs = _names_and_cutoffs(metrics)
     table = Table(literal(title), *[f"@{cutoff}" for cutoff in cutoffs])
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names:
         table.add_row(name, *[f"{metrics[f'{name}@{cutoff}']:.4f}" for cutoff in cutoffs])
     print_table(table)
+
+
+def print_groups(title: str, groups: Mapping[str, "GroupMeans"]) -> None:
+    """Print one table for each cut-off, with groups as rows and metrics as columns."""
+    from rich.table import Table
+
+    names, cutoffs = _names_and_cutoffs(next(iter(groups.values())).means)
+    for cutoff in cutoffs:
+        table = Table(f"{title}, @{cutoff}", "users", *names)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for label, group in groups.items():
+            values = [f"{group.means[f'{name}@{cutoff}']:.4f}" for name in names]
+            table.add_row(label, f"{group.num_users:,}", *values)
+        print_table(table)
+
+
+def _names_and_cutoffs(metrics: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The names and the cut-offs in keys such as "recall@20"."""
+    pairs = [key.split("@") for key in metrics]
+    return list(dict.fromkeys(name for name, _ in pairs)), list(dict.fromkeys(cutoff for _, cutoff in pairs))

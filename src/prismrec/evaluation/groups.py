@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,11 +50,7 @@ class UserGroups:
         Raises:
             ParameterError: `groups` is below 1.
         """
-        _check_number(groups)
-        groups = min(groups, train.num_users)  # more of them give the same edges
-        parts = np.arange(1, groups) / groups
-        edges = np.unique(np.quantile(train.user_degrees, parts, method="higher")) if len(parts) else parts
-        return cls.by_degree(train, [int(edge) for edge in edges if edge > train.user_degrees.min()])
+        return cls.by_degree(train, _even_edges(train.user_degrees, np.ones(train.num_users), groups))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,17 +83,25 @@ class ItemGroups:
         Raises:
             ParameterError: `groups` is below 1.
         """
-        _check_number(groups)
-        degrees = np.sort(train.item_degrees)
-        groups = min(groups, train.num_items)
-        parts = len(train) * np.arange(1, groups) / groups
-        edges = np.unique(degrees[np.searchsorted(np.cumsum(degrees), parts)]) if len(train) else parts[:0]
-        return cls.by_degree(train, [int(edge) for edge in edges if edge > degrees[0]])
+        return cls.by_degree(train, _even_edges(train.item_degrees, train.item_degrees, groups))
 
 
-def _check_number(groups: int) -> None:
+def _even_edges(degrees: Int64Array, weights: npt.NDArray[Any], groups: int) -> list[int]:
+    """The edges between groups of nodes whose sums of weights are as equal as possible.
+
+    Raises:
+        ParameterError: `groups` is below 1.
+    """
     if groups < 1:
         raise ParameterError("groups", str(groups), "1 or more")
+    values, of_node = np.unique(degrees, return_inverse=True)
+    below = np.cumsum(np.bincount(of_node, weights=weights))[:-1]  # weight of the nodes below each value but the first
+    if not len(below):
+        return []
+    groups = min(groups, len(degrees))  # more of them give the same edges
+    parts = weights.sum() * np.arange(1, groups) / groups
+    nearest = np.abs(below[:, None] - parts).argmin(0)
+    return [int(value) for value in values[1:][np.unique(nearest)]]
 
 
 def _by_degree(degrees: Int64Array, edges: Sequence[int]) -> tuple[tuple[str, ...], Int64Array]:
