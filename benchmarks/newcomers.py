@@ -37,6 +37,7 @@ from prismrec.runs import Run
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.types import Embeddings, Interactions, Vocabulary
 
+BASELINES = ("mean of 10 nearest", "ridge")
 HERE = Path(__file__).parent
 TUNED = {f"{row['data']}/{row['model']}": row for row in json.loads((HERE / "results.json").read_text())}
 USERS = [name for name in TUNED if not name.endswith("most-popular")]
@@ -154,13 +155,18 @@ def compare_items(cold: Run, warm: Run, dataset: Dataset) -> dict[str, object]:
         "trained": warm.embeddings.items[torch.from_numpy(new)],
     }
     found: dict[str, object] = {"items": len(new), "map": type(newcomers.item_map.predictor).__name__}
+    among_new = {}
     for name, rows in answers.items():
         run = warm if name == "trained" else cold
         everything = run.embeddings.items.clone()
         everything[torch.from_numpy(new)] = rows
         among = Embeddings(run.embeddings.users, rows)
-        found[f"{name}, among new"] = recall(among, renumbered(cold.test, new))
+        among_new[name] = recalls(among, renumbered(cold.test, new))  # [users]
+        found[f"{name}, among new"] = float(among_new[name].mean())
         found[f"{name}, all"] = recall(Embeddings(run.embeddings.users, everything), cold.test, cold.train)
+    for name in BASELINES:
+        difference = among_new["ours"] - among_new[name]
+        found[f"standard error of the difference to {name}"] = float(difference.std(ddof=1) / len(difference) ** 0.5)
     return found
 
 
@@ -254,12 +260,15 @@ def page(_: argparse.Namespace) -> None:
         cells_of.append([name, str(len(rows)), *cells, f"{1000 * alone:.0f}", f"{1000 * batch:.2f}"])
     head = ["model", "seeds", "trained", "embedded", "ratio", "known users", "µs alone", "µs in a batch"]
     print(markdown(head, cells_of), "\n")
-    kinds = ("ours", "mean of 10 nearest", "ridge", "the model itself", "trained")
-    head = ["model", *[f"{kind}: among new / all" for kind in kinds]]
+    kinds = ("ours", *BASELINES, "the model itself", "trained")
+    head = ["model", *[f"{kind}: among new / all" for kind in kinds], "ours - better baseline, among new"]
     cells_of = []
     for row in measured["items"]:
         cells = [f"{row[f'{kind}, among new']:.3f} / {row[f'{kind}, all']:.3f}" for kind in kinds]
-        cells_of.append([f"{row['data']}/{row['model']}", *cells])
+        better = max(BASELINES, key=lambda name: row[f"{name}, among new"])
+        difference = row["ours, among new"] - row[f"{better}, among new"]
+        error = row[f"standard error of the difference to {better}"]
+        cells_of.append([f"{row['data']}/{row['model']}", *cells, f"{difference:+.3f} ± {error:.3f}"])
     print(markdown(head, cells_of))
 
 
