@@ -259,6 +259,12 @@ def test_training_needs_the_features(run: Run, tmp_path: Path) -> None:
         update(run, tmp_path / "new", epochs=1)
 
 
+def test_a_negative_number_of_epochs_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="epochs: found -1; expected 0 or more"):
+        update(run, tmp_path / "new", epochs=-1)
+    assert not (tmp_path / "new").exists()
+
+
 def test_two_updates_at_once_to_one_folder_are_refused(run: Run, arrivals: Path, tmp_path: Path) -> None:
     out = tmp_path / "new"
     out.mkdir()

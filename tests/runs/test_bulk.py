@@ -1,5 +1,6 @@
 """Lists of all users in parts: complete and in order after kills, in shards and on Ray."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from prismrec.records import Settings
 from prismrec.retrieval import Filters
 from prismrec.runs import Run, bulk
 from prismrec.runs.bulk import BulkRequest, Progress, write_recommendations
+from prismrec.types import Embeddings
 
 USERS, ITEMS = 50, 20
 REQUEST = BulkRequest(k=4)
@@ -213,6 +215,40 @@ def test_one_share_is_done_by_one_process_at_a_time(run: Run, tmp_path: Path) ->
     with lock, pytest.raises(InputError, match="another process at work on share 1/1"):
         write_recommendations(run, out, REQUEST)
     write_recommendations(run, out, REQUEST)
+    assert_same(out, expected(run))
+
+
+@pytest.mark.parametrize("share", [(1, 1), (2, 2)])
+def test_a_refused_or_failed_share_leaves_the_folder_to_the_share_that_has_begun(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: tuple[int, int]
+) -> None:
+    out = tmp_path / "all.parquet"
+    rank = bulk.block_table
+
+    def fail(*_: object) -> pl.DataFrame:
+        raise InputError("disk", "no room", "some")
+
+    def begin_another_share(*arguments: object) -> pl.DataFrame:
+        monkeypatch.setattr(bulk, "block_table", fail)
+        with pytest.raises(InputError, match=r"another process at work|no room"):
+            write_recommendations(run, out, REQUEST, shard=share)
+        monkeypatch.setattr(bulk, "block_table", rank)
+        return rank(*arguments)
+
+    monkeypatch.setattr(bulk, "block_table", begin_another_share)
+    write_recommendations(run, out, REQUEST, shard=(1, share[1]))
+    write_recommendations(run, out, REQUEST, shard=share)
+    assert_same(out, expected(run))
+
+
+def test_parts_belong_to_the_run_that_is_read_also_before_it_has_its_final_place(run: Run, tmp_path: Path) -> None:
+    other = run.save(tmp_path / "other")
+    live = replace(run, embeddings=Embeddings(-run.embeddings.users, run.embeddings.items)).save(tmp_path / "live")
+    shutil.copytree(other.folder, live.folder / ".next")  # as a process leaves it that is killed at the last moment
+    out = tmp_path / "all.parquet"
+    with pytest.raises(StoppedError):
+        write_recommendations(other, out, REQUEST, report=lambda _: next(stop_after(0)))
+    write_recommendations(Run.load(live.folder), out, REQUEST)
     assert_same(out, expected(run))
 
 

@@ -82,7 +82,7 @@ def update(
 
 
 def _check_types(
-    run: object, out: object, items: object, clicks: object, unknown_items: str, epochs: object, dataset: object
+    run: object, out: object, items: object, clicks: object, unknown_items: str, epochs: int, dataset: object
 ) -> None:
     nothing = type(None)
     check_type("run", run, Run, "a run, from prismrec.train or Run.load")
@@ -91,6 +91,8 @@ def _check_types(
     check_type("clicks", clicks, (pl.DataFrame, nothing), "a table, from prismrec.data.load_clicks")
     check_choice("unknown_items", unknown_items, get_args(UnknownItems))
     check_type("epochs", epochs, int, "a whole number")
+    if epochs < 0:
+        raise ParameterError("epochs", str(epochs), "0 or more")
     check_type("dataset", dataset, (Dataset, nothing), "a Dataset, from prismrec.load or prismrec.dataset")
 
 

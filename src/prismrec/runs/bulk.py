@@ -27,6 +27,7 @@ from prismrec.files import read_text, replacing, require_outside, require_replac
 from prismrec.retrieval import Audience, Filters, Unknown
 from prismrec.runs.index import read_record
 from prismrec.runs.run import Run
+from prismrec.runs.staging import METRICS_FILE, current
 from prismrec.runs.tables import lists_table, notes_on_lengths
 from prismrec.types import Vocabulary
 
@@ -103,7 +104,7 @@ def block_table(run: Run, request: BulkRequest, block: int) -> pl.DataFrame:
 
 def write_recommendations(
     run: Run,
-    out: Path,
+    out: Path | str,
     request: BulkRequest,
     *,
     shard: tuple[int, int] = (1, 1),
@@ -141,7 +142,7 @@ def write_recommendations(
     total = sum(_users_in(run, size, block) for block in mine)
     done = resumed = total - sum(_users_in(run, size, block) for block in todo)
     start = time.perf_counter()
-    with _removed_if_useless(parts), _claimed(parts, shard):
+    with _claimed(parts, shard), _removed_if_useless(parts):
         for block, table in _tables(run, request, todo, engine):
             with replacing(_part(parts, block)) as path:
                 table.write_parquet(path)
@@ -174,11 +175,11 @@ def _claimed(parts: Path, shard: tuple[int, int]) -> Iterator[None]:
 
 @contextmanager
 def _removed_if_useless(parts: Path) -> Iterator[None]:
-    """Remove the folder of parts after an error, unless a later attempt can continue from it."""
+    """Remove the folder of parts after an error, unless a later attempt or another share needs it."""
     try:
         yield
     except InputError:
-        if not any(parts.glob("*.parquet")):
+        if not any(parts.glob("*.parquet")) and len([*parts.glob("share-*")]) <= 1:
             shutil.rmtree(parts, ignore_errors=True)
         raise
 
@@ -263,7 +264,7 @@ def _identity(run: Run) -> str:
     if run.folder is not None:  # these metrics contain the checksums of all other files
         record = None if run.exact else read_record(run.folder)
         index = "" if record is None else record.score.file.sha256
-        return hashlib.sha256((run.folder / "metrics.json").read_bytes() + index.encode()).hexdigest()
+        return hashlib.sha256((current(run.folder) / METRICS_FILE).read_bytes() + index.encode()).hexdigest()
     return hashlib.sha256(run.embeddings.users.numpy().data).hexdigest()
 
 

@@ -18,12 +18,12 @@ _TIES = 2
 """Number of users whose lists may differ, because scores round differently on another machine."""
 
 
-def find_problems(folder: Path) -> list[InputError]:
+def find_problems(folder: Path | str) -> list[InputError]:
     """What is wrong with a run; an empty list if nothing is.
 
     The check reads all files, compares them with their checksums and with each other, and computes the metrics again.
     """
-    return list(_problems(folder))
+    return list(_problems(Path(folder)))
 
 
 def _problems(folder: Path) -> Iterator[InputError]:

@@ -1,11 +1,11 @@
 """What the page shows of a run: its metrics, its training curve, and the popularity of what it recommends."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from prismrec.errors import parse_json
 from prismrec.retrieval import Audience
 from prismrec.runs import Run
 
@@ -59,11 +59,13 @@ class Insight:
     sample: int
 
     @classmethod
-    def of(cls, run: Run) -> "Insight":
-        """Read and compute the numbers; takes about as long as a few hundred recommendations."""
-        stored: dict[str, Any] = {}
-        if run.folder is not None:
-            stored = parse_json((run.folder / "metrics.json").read_text(encoding="utf-8"))
+    def of(cls, run: Run, stored: Mapping[str, Any]) -> "Insight":
+        """Compute the numbers; takes about as long as a few hundred recommendations.
+
+        Args:
+            run: the run.
+            stored: the content of its `metrics.json`.
+        """
         manifest = run.manifest
         users = _sample(run)
         return cls(

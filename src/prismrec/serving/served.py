@@ -1,8 +1,10 @@
 """A run that is ready to answer: loaded, checked, and with what the page needs."""
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +14,7 @@ from prismrec.errors import InputError
 from prismrec.retrieval import Retriever
 from prismrec.runs import Run, check_run
 from prismrec.runs.checksums import checksum
+from prismrec.runs.staging import current
 from prismrec.serving.batches import Answerer
 from prismrec.serving.insight import Insight
 from prismrec.serving.pictures import PictureFolder
@@ -36,13 +39,14 @@ class ServedRun:
         users: finds users.
     """
 
-    def __init__(self, run: Run, settings: ServerSettings) -> None:
+    def __init__(self, run: Run, settings: ServerSettings, metrics: Mapping[str, Any]) -> None:
         if run.folder is None:
             raise InputError("run", "no folder", "a saved run")
         self.run = run
+        self._metrics = metrics
         folder = settings.picture_folder(run.manifest.folder)
         self.pictures = None if folder is None else PictureFolder(folder)
-        digest = checksum(run.folder / _ITEM_VECTORS).sha256[:8]
+        digest = checksum(current(run.folder) / _ITEM_VECTORS).sha256[:8]
         self.name = f"{quote(run.folder.resolve().name)}@{digest}"
         self.retriever: Retriever = run.retriever
         self.answerer = Answerer(self.retriever, settings.limits.waiting)
@@ -52,7 +56,7 @@ class ServedRun:
     @cached_property
     def insight(self) -> Insight:
         """Metrics, training curve and popularity, for the page."""
-        return Insight.of(self.run)
+        return Insight.of(self.run, self._metrics)
 
 
 def load_served(folder: Path, settings: ServerSettings, before: ServedRun | None = None) -> ServedRun:
@@ -68,9 +72,9 @@ def load_served(folder: Path, settings: ServerSettings, before: ServedRun | None
     """
     folder = Path(os.path.realpath(folder))  # Path.resolve raises for a link to itself
     run = Run.load(folder)
-    check_run(folder, whole=True)
+    metrics = check_run(folder, whole=True)
     _check_continuity(run, before)
-    served = ServedRun(run, settings)
+    served = ServedRun(run, settings, metrics)
     self_test(served.retriever, run)
     return served
 
