@@ -133,6 +133,14 @@ def test_shards_share_the_work_and_the_last_one_writes_the_file(run: Run, tmp_pa
     assert_same(out, expected(run))
 
 
+def test_a_share_without_users_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    for share in range(1, 10):  # of 7 blocks
+        write_recommendations(run, out, REQUEST, shard=(share, 9))
+    assert_same(out, expected(run))
+    assert names(tmp_path) == ["all.parquet"]
+
+
 def test_another_job_does_not_continue_the_parts(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "all.parquet"
     write_recommendations(run, out, REQUEST, shard=(1, 2))

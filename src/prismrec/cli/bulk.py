@@ -50,7 +50,7 @@ def write_all(
             run, out, request, shard=_parse_shard(shard), engine=engine, assemble=assemble, report=lines.report
         )
     if written is None:
-        message = f"wrote share {shard} to {out}.parts; the process that ends last writes {out}"
+        message = f"share {shard} is done; the process that ends last writes {out}"
     else:
         message = f"wrote {out}: {written.users:,} users, {written.rows:,} rows"
         for note in written.notes:

@@ -136,8 +136,10 @@ def write_recommendations(
     _check(run, request)
     size = block_size(run, request.k)
     blocks = range(-(-len(run.users) // size))
-    parts = _open_parts(run, out, request)
     mine = blocks[shard[0] - 1 :: shard[1]]
+    if not mine:  # more shares than blocks
+        return None
+    parts = _open_parts(run, out, request)
     todo = [block for block in mine if not _part(parts, block).exists()]
     total = sum(_users_in(run, size, block) for block in mine)
     done = resumed = total - sum(_users_in(run, size, block) for block in todo)
