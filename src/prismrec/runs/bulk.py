@@ -97,9 +97,8 @@ def block_table(run: Run, request: BulkRequest, block: int) -> pl.DataFrame:
     size = block_size(run, request.k)
     numbers = np.arange(block * size, min((block + 1) * size, len(run.users)))
     audience = Audience.of_users(numbers, len(run.items))
-    retriever = run.retriever
-    lists = retriever.recommend(audience, request.k, request.filters, seen=request.seen, unknown=request.unknown)
-    return lists_table(lists, run.users.ids_of(numbers), retriever, request.columns)
+    lists = run.retriever.recommend(audience, request.k, request.filters, seen=request.seen, unknown=request.unknown)
+    return lists_table(lists, run.users.ids_of(numbers), run.retriever, request.columns)
 
 
 def write_recommendations(
@@ -141,14 +140,15 @@ def write_recommendations(
         return None
     parts = _open_parts(run, out, request)
     todo = [block for block in mine if not _part(parts, block).exists()]
-    total = sum(_users_in(run, size, block) for block in mine)
-    done = resumed = total - sum(_users_in(run, size, block) for block in todo)
+    users_in = {block: min(size, len(run.users) - block * size) for block in mine}
+    total = sum(users_in.values())
+    done = resumed = total - sum([users_in[block] for block in todo])
     start = time.perf_counter()
     with _claimed(parts, shard), _removed_if_useless(parts):
         for block, table in _tables(run, request, todo, engine):
             with replacing(_part(parts, block)) as path:
                 table.write_parquet(path)
-            done += _users_in(run, size, block)
+            done += users_in[block]
             if report:
                 report(Progress(done, total, resumed, time.perf_counter() - start))
     return _finish(run, request, parts, [_part(parts, block) for block in blocks], out, assemble or _write_parquet)
@@ -205,10 +205,6 @@ def _check(run: Run, request: BulkRequest) -> None:
     audience = Audience.of_users(untrained, len(run.items))
     lists = run.retriever.recommend(audience, request.k, request.filters, seen=request.seen, unknown=request.unknown)
     lists_table(lists, None, run.retriever, request.columns)
-
-
-def _users_in(run: Run, size: int, block: int) -> int:
-    return min(size, len(run.users) - block * size)
 
 
 def _part(parts: Path, block: int) -> Path:
