@@ -130,7 +130,6 @@ def write_recommendations(
             belongs to another job, or a file cannot be written.
     """
     _check_types(out, shard, engine)
-    out = Path(out)
     run = replace(run, users=Vocabulary(run.users.ids, "user"), items=Vocabulary(run.items.ids, "item"))  # as in files
     _check(run, request)
     size = block_size(run, request.k)
@@ -138,7 +137,7 @@ def write_recommendations(
     mine = blocks[shard[0] - 1 :: shard[1]]
     if not mine:  # more shares than blocks
         return None
-    parts = _open_parts(run, out, request)
+    parts = _open_parts(run, Path(out), request)
     todo = [block for block in mine if not _part(parts, block).exists()]
     users_in = {block: min(size, len(run.users) - block * size) for block in mine}
     total = sum(users_in.values())
@@ -151,7 +150,7 @@ def write_recommendations(
             done += users_in[block]
             if report:
                 report(Progress(done, total, resumed, time.perf_counter() - start))
-    return _finish(run, request, parts, [_part(parts, block) for block in blocks], out, assemble or _write_parquet)
+    return _finish(run, request, parts, [_part(parts, block) for block in blocks], assemble or _write_parquet)
 
 
 @contextmanager
@@ -266,9 +265,7 @@ def _identity(run: Run) -> str:
     return hashlib.sha256(run.embeddings.users.numpy().data).hexdigest()
 
 
-def _finish(
-    run: Run, request: BulkRequest, parts: Path, paths: list[Path], out: Path, assemble: Assemble
-) -> Written | None:
+def _finish(run: Run, request: BulkRequest, parts: Path, paths: list[Path], assemble: Assemble) -> Written | None:
     """Assemble the output if all parts are there. One process at a time does this."""
     if not all(path.exists() for path in paths):
         return None
@@ -277,7 +274,7 @@ def _finish(
         with FileLock(lock):
             if not parts.exists():  # another process has just finished
                 return None
-            with replacing(out) as path:
+            with replacing(parts.with_suffix("")) as path:  # without .parts
                 assemble(paths, path)
             written = _summary(run, request, paths)
             shutil.rmtree(parts)
