@@ -198,8 +198,11 @@ def test_popularity_groups_have_similar_numbers_of_interactions_and_keep_equal_d
     alike = pairs(np.eye(10, dtype=bool))
     assert ItemGroups.by_popularity(alike, 4).of_item.tolist() == [0] * 10
     assert ItemGroups.by_popularity(Interactions.from_pairs([], [], 2, 3), 4).labels == ("0+",)
-    with pytest.raises(InputError, match="groups: found 0"):
-        ItemGroups.by_popularity(train, 0)
+    for number, found in [(0, "0"), (True, "an object of type bool"), (2.5, "an object of type float")]:
+        with pytest.raises(InputError, match=f"groups: found {found}"):
+            ItemGroups.by_popularity(train, number)
+        with pytest.raises(InputError, match=f"groups: found {found}"):
+            UserGroups.by_quantile(train, number)
 
 
 @pytest.mark.parametrize("edges", [[], [5]])
@@ -213,6 +216,10 @@ def test_by_group_labels_every_degree(edges):
     ("arguments", "message"),
     [
         ({"metrics": ["recal"]}, "'recal'.*one of recall"),
+        ({"groups": 4}, "groups: found an object of type int; expected groups, such as UserGroups.by_quantile"),
+        ({"item_groups": 4}, "item_groups: found an object of type int; expected groups, such as ItemGroups"),
+        ({"groups": UserGroups(("all",), np.zeros(1, dtype=np.int64))}, "groups of 1 users; expected of"),
+        ({"item_groups": ItemGroups(("all",), np.zeros(1, dtype=np.int64))}, "groups of 1 items; expected of"),
         ({"cutoffs": [0, 5]}, "cutoffs"),
         ({"cutoffs": []}, "cutoffs"),
         ({"truth": Interactions.from_pairs([], [], 60, 200)}, "ground truth"),

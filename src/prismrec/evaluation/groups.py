@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prismrec.errors import InputError, ParameterError
+from prismrec.errors import InputError, ParameterError, check_type
 from prismrec.types import Interactions
 
 Int64Array = npt.NDArray[np.int64]
@@ -90,8 +91,9 @@ def _even_edges(degrees: Int64Array, weights: npt.NDArray[Any], groups: int) -> 
     """The edges between groups of nodes whose sums of weights are as equal as possible.
 
     Raises:
-        ParameterError: `groups` is below 1.
+        ParameterError: `groups` is no whole number or below 1.
     """
+    check_type("groups", groups, Integral, "a whole number, 1 or more")
     if groups < 1:
         raise ParameterError("groups", str(groups), "1 or more")
     values, of_node = np.unique(degrees, return_inverse=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
+from types import NoneType
 
 import numpy as np
 import numpy.typing as npt
@@ -132,10 +133,11 @@ def evaluate(
 
     Raises:
         InputError: a metric is unknown, a cut-off is below 1, the ground truth is empty, pairs have other numbers of
-            users or items than the embeddings, or `rank` refuses the embeddings.
+            users or items than the embeddings, groups are of other data, or `rank` refuses the embeddings.
     """
     check_counts("ground truth", truth, embeddings)
     _check(truth, metrics, cutoffs)
+    _check_groups(truth, groups, item_groups)
     users = np.flatnonzero(truth.user_degrees)
     k = min(max(cutoffs), truth.num_items)
 
@@ -186,6 +188,16 @@ def _check(truth: Interactions, metrics: Sequence[str], cutoffs: Sequence[int]) 
         raise ParameterError("cutoffs", str(list(cutoffs)), f"at least one, each within 1..{LONGEST_LIST}")
     if not len(truth):
         raise InputError("ground truth", "no pairs", "at least one pair")
+
+
+def _check_groups(truth: Interactions, groups: object, item_groups: object) -> None:
+    check_type("groups", groups, (UserGroups, NoneType), "groups, such as UserGroups.by_quantile(run.train, 4)")
+    if isinstance(groups, UserGroups) and len(groups.of_user) != truth.num_users:
+        raise ParameterError("groups", f"groups of {len(groups.of_user):,} users", f"of {truth.num_users:,}")
+    expected = "groups, such as ItemGroups.by_popularity(run.train, 4)"
+    check_type("item_groups", item_groups, (ItemGroups, NoneType), expected)
+    if isinstance(item_groups, ItemGroups) and len(item_groups.of_item) != truth.num_items:
+        raise ParameterError("item_groups", f"groups of {len(item_groups.of_item):,} items", f"of {truth.num_items:,}")
 
 
 def _per_user(
