@@ -216,6 +216,10 @@ def test_unknown_items_of_a_history_are_named_and_ignored(run: Run) -> None:
     with pytest.warns(UserWarning, match="ignored unknown item ids in the histories: 'x', 'y'"):
         found = run.recommend(histories=["x", "i1", "y", "i2"], k=5)
     assert found["item"].to_list() == run.recommend(histories=["i1", "i2"], k=5)["item"].to_list()
+    with pytest.warns(UserWarning, match="ignored unknown item ids in the histories: 'x', 'y'") as caught:
+        reasons = run.explain(None, ["i3"], history=["x", "i1", "y", "i2"])
+    assert caught[0].filename == __file__
+    assert reasons.equals(run.explain(None, ["i3"], history=["i1", "i2"]))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,9 @@ def test_reasons_are_those_of_the_run(client: TestClient, run: Run) -> None:
     assert [each["clicked"] for each in reasons] == expected["clicked"].to_list()
     assert [each["contribution"] for each in reasons] == pytest.approx(expected["contribution"].to_list(), **SCORES)
     assert answer.json()["exact"] is True
+    assert answer.json()["ignored"] == []
+    known = post(client, "explain", history=["i01", "nowhere", "i02"], items=["i07"]).json()
+    assert known == answer.json() | {"ignored": ["nowhere"]}
 
 
 def test_a_new_item_with_the_features_of_an_old_one_is_placed_beside_the_items_that_resemble_it(

@@ -1,6 +1,5 @@
 """A finished run: evaluation and recommendations from its embeddings, without the model."""
 
-import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
@@ -22,7 +21,7 @@ from prismrec.runs.metrics_file import write_metrics
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.runs.owners import Histories, Ids, as_list, find_owners, is_one_id, owners_of
 from prismrec.runs.staging import complete_run, publish
-from prismrec.runs.tables import lists_table, notes_on, reasons_table, users_table
+from prismrec.runs.tables import lists_table, notes_on, notes_on_ignored, reasons_table, users_table, warn_of
 from prismrec.stopping import Ending, find_ending
 
 CUTOFFS = (5, 10, 20, 50)
@@ -291,10 +290,10 @@ class Run(RunContents):
             raise ParameterError("user", "neither a user nor a history", "one of them")
         clicks = None if history is None else [check_list("history", history, "a list of item ids")]
         audience = self.retriever.audience(None if user is None else [user], clicks, "refuse")
+        warn_of(notes_on_ignored(audience.ignored), 2)
         return reasons_table(self.retriever.explain(audience, as_list(items, self.items)), self.items)
 
     def _as_table(self, lists: Lists, owners: pl.Series, single: bool, columns: Sequence[str] | None) -> pl.DataFrame:
         """The table of lists of items, with warnings."""
-        for note in notes_on(lists, owners, popular_by_design=self.manifest.model == "most-popular"):
-            warnings.warn(note, stacklevel=3)
+        warn_of(notes_on(lists, owners, popular_by_design=self.manifest.model == "most-popular"), 3)
         return lists_table(lists, None if single else owners, self.retriever, columns)

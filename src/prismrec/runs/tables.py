@@ -1,6 +1,7 @@
 """Answers as tables with ids, and what a reader of the tables should know."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import polars as pl
@@ -114,11 +115,22 @@ def notes_on(lists: Lists, owners: pl.Series, *, popular_by_design: bool = False
     """
     popular = lists.popular & (not popular_by_design)
     notes = notes_on_lengths(lists.lengths, lists.k, popular, owners)
-    if not lists.ignored:
-        return notes
-    shown = ", ".join([repr(each) for each in lists.ignored[:_SHOWN]])
-    more = f" and {len(lists.ignored) - _SHOWN:,} more" if len(lists.ignored) > _SHOWN else ""
-    return (f"ignored unknown item ids in the histories: {shown}{more}", *notes)
+    return (*notes_on_ignored(lists.ignored), *notes)
+
+
+def notes_on_ignored(ids: Sequence[Hashable]) -> tuple[str, ...]:
+    """A note that names the unknown ids of histories, if there are any."""
+    if not ids:
+        return ()
+    shown = ", ".join([repr(each) for each in ids[:_SHOWN]])
+    more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
+    return (f"ignored unknown item ids in the histories: {shown}{more}",)
+
+
+def warn_of(notes: Sequence[str], level: int) -> None:
+    """Warn of each note, `level` calls above the caller: 1 is the caller itself."""
+    for note in notes:
+        warnings.warn(note, stacklevel=level + 1)
 
 
 def notes_on_lengths(lengths: Int64Array, k: int, popular: BoolArray, owners: pl.Series) -> tuple[str, ...]:

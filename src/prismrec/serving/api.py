@@ -87,14 +87,15 @@ async def explain(body: ExplainBody, request: Request) -> Response:
     users = None if body.user is None else [body.user]
     histories = None if body.history is None else [body.history]
 
+    audience = await served.answerer.ask(lambda: served.retriever.audience(users, histories, "refuse"))
+
     def ask(part: slice) -> tuple[bool, list[Row]]:
-        audience = served.retriever.audience(users, histories, "refuse")
         found = served.retriever.explain(audience, body.items[part])
         return found.exact, reasons(found, served.run.items)
 
     parts = await served.answerer.ask_in_parts(len(body.items), ask)
-    is_exact = parts[0][0]
-    return answer({"run": served.name, "exact": is_exact, "reasons": [row for _, rows in parts for row in rows]})
+    rows = [row for _, rows in parts for row in rows]
+    return answer({"run": served.name, "exact": parts[0][0], "reasons": rows, "ignored": audience.ignored})
 
 
 @router.post("/new-items", response_model=NewItemsAnswer, summary="Place new items by their features")

@@ -203,3 +203,4 @@ class ExplainAnswer(BaseModel):
     run: str
     exact: bool = Field(description="Whether contributions are parts of the score, or an approximation.")
     reasons: list[Reason]
+    ignored: list[str] = Field(description="Unknown item ids in the history.")
