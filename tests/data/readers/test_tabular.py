@@ -61,6 +61,14 @@ def test_a_quotation_mark_is_a_letter_in_atomic_files(tmp_path):
     assert read_table(path, ReadOptions()).frame["title"].to_list() == ['"Bad" seeds', '5" nails']
 
 
+def test_a_quotation_mark_in_a_column_name_is_one_mark(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text('item_id,"size ("")",note\na,"5 """,b\n')
+    frame = read_table(path, ReadOptions()).frame
+    assert frame.columns == ["item_id", 'size (")', "note"]
+    assert frame.row(0) == ("a", '5 "', "b")
+
+
 def test_an_empty_last_field_is_no_short_row(tmp_path):
     path = tmp_path / "items.csv"
     path.write_text('item,title\nx,\ny,"long ' + "text " * 50_000 + '"\n')

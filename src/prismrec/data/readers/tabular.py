@@ -194,6 +194,7 @@ def _read_text(path: Path, options: ReadOptions) -> pl.DataFrame:
             raise error
     _check_header(path, frame.columns, content)
     if not is_atomic(path) and b'"' in content:
+        frame = frame.rename(lambda name: name.replace('""', '"'))  # polars keeps both marks in names
         if _TEXT_AFTER_QUOTE.search(content):
             blank_rows(path, content)  # parses strictly, and refuses the record with its line
         if separator == "\t" and any(_line_breaks(frame)):
