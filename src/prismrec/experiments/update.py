@@ -173,6 +173,8 @@ def _of_type(column: pl.Series, dtype: pl.DataType, place: str) -> pl.Series:
             raise InputError(place, f"{codes[0]!r}, whose zeros a number would lose", expected)
     has_decimals = column.dtype.is_float() and dtype.is_integer()
     try:
+        if column.dtype == pl.String and dtype == pl.Boolean:
+            return column.str.to_lowercase().replace_strict({"true": True, "false": False}, return_dtype=pl.Boolean)
         return column.cast(column.dtype if has_decimals else dtype)
     except pl.exceptions.PolarsError as error:
         raise InputError(place, str(error).split("\n")[0], expected) from error

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PolarsError, SQLInterfaceError
 
 from prismrec.errors import ParameterError
 from prismrec.retrieval.ranking import Int64Array
@@ -16,6 +16,7 @@ ID_COLUMN = "item_id"
 _RESULT = "__prismrec_condition__"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _OPERATOR = re.compile(r"\b(?:and|or)\b|[-+*/%&|^]", re.IGNORECASE)
+_SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 _MOST_OPERATORS = 300
 """polars overflows its stack on a chain of some thousands, and takes a minute for a thousand `&`."""
 
@@ -24,7 +25,8 @@ def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
     """The rows that satisfy a condition, bool `[I]`; false where it is null.
 
     Text that holds numbers, truth values or dates only, as from a CSV file, is compared as such. If the condition is
-    impossible then, for example because it compares with text, it is compared as text.
+    impossible then, for example because it compares numbers with text, it is compared as text. A text in the condition
+    beside a date is a date: "added > '2026-01-31'".
 
     Args:
         table: the item table `[I]`.
@@ -46,16 +48,36 @@ def where_mask(table: pl.DataFrame, condition: str) -> BoolArray:
         if missing:
             raise ParameterError("where", f"column {missing[0]!r} in {condition!r}", columns)
         used = table.select(sorted({*expression.meta.root_names()}) or table.columns[:1])
-        try:
-            result = _evaluated(used.with_columns(typed(column) for column in used), expression)
-        except PolarsError:
-            result = _evaluated(used, expression)
+        result = _evaluated_somehow(used, expression, condition)
     except (PolarsError, UnicodeError) as error:
         reason = str(error).partition("\n")[0]
         raise ParameterError("where", f"{condition!r} ({reason})", known) from error
     if result.dtype != pl.Boolean:
         raise ParameterError("where", f"{condition!r}, which is {result.dtype}", f"{known} that is true or false")
     return result.fill_null(False).to_numpy()
+
+
+def _evaluated_somehow(table: pl.DataFrame, expression: pl.Expr, condition: str) -> pl.Series:
+    """The condition over columns as what they hold; then with texts beside dates as dates; then over text as it is."""
+    as_held = table.with_columns(typed(column) for column in table)
+    try:
+        return _evaluated(as_held, expression)
+    except PolarsError:
+        pass
+    try:
+        return _evaluated_with_dates(as_held, condition)
+    except PolarsError:
+        return _evaluated(table, expression)
+
+
+def _evaluated_with_dates(table: pl.DataFrame, condition: str) -> pl.Series:
+    """The condition as a query: there, polars knows the types of the columns and reads a text beside a date as one."""
+    if _SUBQUERY.search(_QUOTED.sub("", condition)):
+        raise SQLInterfaceError("a subquery")
+    result = table.lazy().sql(f"SELECT ({condition}\n) AS {_RESULT} FROM self").collect()[_RESULT]
+    if len(result) != len(table):
+        raise SQLInterfaceError("an aggregate")
+    return result
 
 
 def _evaluated(table: pl.DataFrame, expression: pl.Expr) -> pl.Series:
