@@ -259,18 +259,6 @@ def test_training_needs_the_features(run: Run, tmp_path: Path) -> None:
         update(run, tmp_path / "new", epochs=1)
 
 
-def test_truth_values_of_a_text_file_extend_a_column_of_truth_values(run: Run, arrivals: Path, tmp_path: Path) -> None:
-    known = replace(run, catalog=run.catalog.with_columns(sold=pl.lit(value=True))).save(tmp_path / "known")
-    items = load_items(arrivals)
-    words = [["true", "False", None][number % 3] for number in range(len(items.items))]
-    new = replace(items, catalog=items.catalog.with_columns(sold=pl.Series(words)))
-    sold = update(known, tmp_path / "new", items=new).catalog["sold"]
-    assert sold[-len(words) :].to_list() == [{"true": True, "False": False, None: None}[word] for word in words]
-    odd = replace(items, catalog=items.catalog.with_columns(sold=pl.lit("maybe")))
-    with pytest.raises(InputError, match=r"column 'sold'.*expected values of type Boolean, as in the run"):
-        update(known, tmp_path / "odd", items=odd)
-
-
 def test_a_negative_number_of_epochs_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="epochs: found -1; expected 0 or more"):
         update(run, tmp_path / "new", epochs=-1)

@@ -15,9 +15,9 @@ from prismrec.data import Dataset
 from prismrec.data.additions import NewItems
 from prismrec.data.ids import number_ids, positions
 from prismrec.data.readers.raw import UnknownItems
-from prismrec.data.readers.table import as_numbers
 from prismrec.errors import InputError, ParameterError, check_choice, check_type
 from prismrec.experiments.continue_training import continue_training
+from prismrec.experiments.extended_catalog import extended_catalog
 from prismrec.provenance import refuse_mixture
 from prismrec.records import best_epoch
 from prismrec.retrieval.features import unit_features
@@ -120,7 +120,7 @@ def _with_items(run: Run, new: NewItems) -> Run:
         train=_resized(run.train, run.train.num_users, total),
         valid=_resized(run.valid, run.valid.num_users, total),
         test=_resized(run.test, run.test.num_users, total),
-        catalog=_extended(run, new),
+        catalog=extended_catalog(run.catalog, new),
         features=_extended_features(run, new),
         stored_newcomers=replace(newcomers, user_map=newcomers.user_map.with_items(vectors, run.train)),
         manifest=_with_note(run, f"{count(len(new.items), 'item')} added", "\0".join(new.items.ids)),
@@ -144,40 +144,6 @@ def _check_features(run: Run, new: NewItems) -> None:
         if missing[0] in run.encodings:
             expected += "; prismrec.content.encode_like(FOLDER, run.encodings) makes them"
         raise InputError(new.source, f"no features {missing[0]!r}", expected)
-
-
-def _extended(run: Run, new: NewItems) -> pl.DataFrame | None:
-    """The catalog with the rows of the new items; columns that only they have are left out."""
-    if run.catalog is None:
-        return None
-    rows = pl.DataFrame({"item_id": new.items.ids}) if new.catalog is None else new.catalog
-    columns = []
-    for name, dtype in run.catalog.schema.items():
-        column = rows[name] if name in rows.columns else pl.Series(name, [None] * len(rows), dtype=pl.Null)
-        columns.append(_of_type(column, dtype, f"{new.source}, item table, column {name!r}"))
-    return pl.concat([run.catalog, pl.DataFrame(columns)], how="vertical_relaxed")
-
-
-def _of_type(column: pl.Series, dtype: pl.DataType, place: str) -> pl.Series:
-    """Values of new items in the type of the run; numbers with decimals stay such among whole numbers.
-
-    Raises:
-        InputError: a value does not have the type.
-    """
-    expected = f"values of type {dtype}, as in the run"
-    if column.dtype == pl.String and dtype.is_numeric():
-        column = as_numbers(column)
-    if column.dtype == pl.String and dtype.is_numeric():
-        codes = column.filter(column.str.contains(r"^-?0\d"))
-        if len(codes):
-            raise InputError(place, f"{codes[0]!r}, whose zeros a number would lose", expected)
-    has_decimals = column.dtype.is_float() and dtype.is_integer()
-    try:
-        if column.dtype == pl.String and dtype == pl.Boolean:
-            return column.str.to_lowercase().replace_strict({"true": True, "false": False}, return_dtype=pl.Boolean)
-        return column.cast(column.dtype if has_decimals else dtype)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(place, str(error).split("\n")[0], expected) from error
 
 
 def _extended_features(run: Run, new: NewItems) -> dict[str, torch.Tensor]:
