@@ -255,10 +255,11 @@ def page(_: argparse.Namespace) -> None:
         known = np.mean([row["known users, folded"] for row in rows]) / np.mean(
             [row["known users, trained"] for row in rows]
         )
-        ratio = f"{100 * folded / trained:.0f} ± {100 * ratio_error(rows):.0f} %"
-        cells = [f"{trained:.4f}", f"{folded:.4f}", ratio, f"{100 * known:.0f} %"]
-        cells_of.append([name, str(len(rows)), *cells, f"{1000 * alone:.0f}", f"{1000 * batch:.2f}"])
-    head = ["model", "seeds", "trained", "embedded", "ratio", "known users", "µs alone", "µs in a batch"]
+        error = f" ± {100 * ratio_error(rows):.0f}" if "covariance" in rows[0] else ""  # earlier rows lack it
+        cells = [f"{trained:.4f}", f"{folded:.4f}", f"{100 * folded / trained:.0f}{error} %", f"{100 * known:.0f} %"]
+        patience = str(rows[0].get("patience", "auto"))
+        cells_of.append([name, str(len(rows)), patience, *cells, f"{1000 * alone:.0f}", f"{1000 * batch:.2f}"])
+    head = ["model", "seeds", "patience", "trained", "embedded", "ratio", "known users", "µs alone", "µs in a batch"]
     print(markdown(head, cells_of), "\n")
     kinds = ("ours", *BASELINES, "the model itself", "trained")
     head = ["model", *[f"{kind}: among new / all" for kind in kinds], "ours - better baseline, among new"]
