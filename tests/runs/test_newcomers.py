@@ -6,7 +6,8 @@ import torch
 
 from prismrec.errors import InputError
 from prismrec.retrieval.item_map import Average, FeatureSpace, ItemMap, Linear, Nearest
-from prismrec.retrieval.newcomers import MapSettings, Newcomers
+from prismrec.retrieval.newcomers import HistoryMap, MapSettings, Newcomers, ridge_regressions
+from prismrec.runs.new_items import choose_item_map
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.types import Embeddings, Interactions
 
@@ -49,6 +50,19 @@ def test_items_are_predicted_from_their_features_in_the_scale_of_trained_ones() 
     assert cosines.mean() > 0.9
     ratio = predicted.norm(dim=1).mean() / expected.norm(dim=1).mean()
     assert 0.7 < ratio < 1.4
+
+
+def test_the_map_of_items_serves_trained_users_even_if_embedded_ones_say_nothing() -> None:
+    embeddings, train, _, features = world()
+    silent = HistoryMap(torch.zeros(ITEMS, WIDTH), torch.zeros(WIDTH, WIDTH), MapSettings(0.0, 1.0, 0.1))
+    found = choose_item_map(embeddings, train, features, silent)
+    assert found is not None
+    x = found.space(features)
+    mean = embeddings.items.mean(0)
+    (smoothest,) = ridge_regressions(x - x.mean(0), embeddings.items - mean, [3.0])  # the first one that is tried
+    cosine = torch.nn.functional.cosine_similarity
+    by_smoothest = (x - x.mean(0)) @ smoothest + mean
+    assert cosine(found(features), embeddings.items).mean() > cosine(by_smoothest, embeddings.items).mean() + 0.01
 
 
 def test_an_item_that_lacks_a_modality_gets_a_finite_vector() -> None:

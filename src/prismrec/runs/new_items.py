@@ -36,9 +36,9 @@ def choose_item_map(
 
     In five rounds, another fifth of the items is hidden. Ridge regressions, means of nearest items, and averages of
     both, made from the others, predict their vectors. The best map ranks the hidden items of each user highest among
-    all hidden ones, by NDCG@20. Users are embedded from their other items here, because their trained vectors know the
-    hidden ones. The scale is the one with which the predicted vectors get as many places in the lists of all items as
-    the trained vectors did.
+    all hidden ones, by the product of two values of NDCG@20: one with trained user vectors, and one with users that are
+    embedded from their other items, because trained vectors know the hidden items. The scale is the one with which the
+    predicted vectors get as many places in the lists of all items as the trained vectors did.
 
     Args:
         embeddings: of the trained users and items.
@@ -71,7 +71,7 @@ class _Round(NamedTuple):
 
     hidden: Numbers  # their numbers
     predicted: list[Tensor]  # their vectors by each predictor
-    scores: list[float]  # NDCG of each predictor
+    scores: list[float]  # of each predictor
 
 
 def _predict_hidden(
@@ -86,19 +86,22 @@ def _predict_hidden(
     shown = np.setdiff1d(known, hidden)
     space = FeatureSpace.of(_rows(features, shown))
     hidden_x = space(_rows(features, hidden))
-    clicks = train.of_users(_users_of(train, hidden))
+    users = _users_of(train, hidden)
+    clicks = train.of_users(users)
     truth = _restricted(clicks, hidden)
-    users = user_map(_without(clicks, hidden))
+    trained = embeddings.users[users]
+    embedded = user_map(_without(clicks, hidden))
     linear, nearest = _predictors(space(_rows(features, shown)), embeddings.items[shown])
     by_linear = [predictor(hidden_x) for predictor in linear]
     by_nearest = [predictor(hidden_x) for predictor in nearest]
     averages = [(first + second) / 2 for first, second in product(by_linear, by_nearest)]
     predicted = [*by_linear, *by_nearest, *averages]
-    scores = []
-    for vectors in predicted:
-        guessed = Embeddings(users, vectors)
-        scores.append(evaluate(guessed, truth, metrics=["ndcg"], cutoffs=[_LENGTH])[f"ndcg@{_LENGTH}"])
+    scores = [_ndcg(trained, vectors, truth) * _ndcg(embedded, vectors, truth) for vectors in predicted]
     return _Round(hidden, predicted, scores)
+
+
+def _ndcg(users: Tensor, items: Tensor, truth: Interactions) -> float:
+    return evaluate(Embeddings(users, items), truth, metrics=["ndcg"], cutoffs=[_LENGTH])[f"ndcg@{_LENGTH}"]
 
 
 def _predictors(x: Tensor, vectors: Tensor) -> tuple[list[Linear], list[Nearest]]:
