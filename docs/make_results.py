@@ -22,7 +22,7 @@ This page has two parts: tables and figures of the papers, and all models on two
 
 DATA is the folder of the data sets ([benchmarks/README.md](../benchmarks/README.md#prepare-the-data)). `tiktok` has
 visual and acoustic features, so all models can use it. For `baby`, we have only the interactions, so its tables contain
-only models that use no features. `books` (Book-Crossing) has the texts that `prismrec features` encoded with its default
+only models that use no features. `books` (Book-Crossing) has texts that `prismrec features` encoded with its default
 encoder. The machine had 2 virtual cores of an Intel Xeon at 2.1 GHz and was busy.
 
 ## Tables and figures of the papers
