@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,6 @@ from prismrec.cli.tables import print_groups, print_metrics
 from prismrec.errors import InputError
 
 if TYPE_CHECKING:
-    from prismrec.evaluation import GroupMeans
     from prismrec.runs import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
@@ -56,9 +54,9 @@ def evaluate(
             **evaluation.to_dict(),
         }
         if groups:
-            answer["groups"] = _by_label(by_group)
+            answer["groups"] = {label: each.to_dict() for label, each in by_group.items()}
         if item_groups:
-            answer["item_groups"] = _by_label(evaluation.by_item_group)
+            answer["item_groups"] = {label: each.to_dict() for label, each in evaluation.by_item_group.items()}
         typer.echo(json.dumps(json_ready(answer)))
         return
     print_metrics(f"{finished.manifest.model}, {split}, {evaluation.num_users:,} users", evaluation)
@@ -66,10 +64,6 @@ def evaluate(
         print_groups("training items of the user", by_group)
     if item_groups:
         print_groups("training users of the held-out item", evaluation.by_item_group)
-
-
-def _by_label(groups: Mapping[str, "GroupMeans"]) -> dict[str, dict[str, float]]:
-    return {label: {"users": each.num_users, **each.means} for label, each in groups.items()}
 
 
 def load(folder: Path, *, exact: bool = False) -> "Run":

@@ -22,6 +22,10 @@ class GroupMeans:
     num_users: int
     means: Mapping[str, float]
 
+    def to_dict(self) -> dict[str, float]:
+        """The number of users as "users", then the means."""
+        return {"users": self.num_users, **self.means}
+
 
 @dataclass(frozen=True, eq=False)
 class UserGroups:

@@ -242,11 +242,7 @@ def _result(
         parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         valid=dict(valid),
         test=evaluation.to_dict(),
-        item_groups={
-            label: {"users": each.num_users, **each.means}
-            for label, each in evaluation.by_item_group.items()
-            if each.num_users
-        },
+        item_groups={label: each.to_dict() for label, each in evaluation.by_item_group.items() if each.num_users},
         measured=dict(measured),
         picture=picture,
         curve=curve_of(history, cell.settings.metric),

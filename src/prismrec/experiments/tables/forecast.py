@@ -128,7 +128,7 @@ def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 
 def _load(group: Sequence[Entry], work: Work, tell: Tell | None, *, measured: bool) -> Load:
-    """What is left of the rows of one model on one data set."""
+    """The finished and unfinished trainings of one model on one data set, with their time and memory."""
     first = group[0]
     found = {cell.key: cell for entry in group for cell in entry.cells}
     results = [work.results[key] for key in found if key in work.results]
