@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -412,6 +413,16 @@ with replacing(Path(sys.argv[1])) as path:
     path.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_two_writers_of_the_same_texts_wait_for_each_other(tmp_path: Path) -> None:
+    def write(value: int) -> None:
+        write_texts(tmp_path, {"a.txt": str(value), "b.txt": str(value)})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(40)))
+    assert read_text(tmp_path / "a.txt") == read_text(tmp_path / "b.txt")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "b.txt"}
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:

@@ -122,11 +122,13 @@ def new_folder(path: Path) -> Iterator[Path]:
 def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
     """Replace the texts of several files of a folder (UTF-8). No file is replaced unless all can be written.
 
+    Waits for a process that replaces files of the folder.
+
     Raises:
-        InputError: a file cannot be written, or another process replaces files of the folder.
+        InputError: a file cannot be written, or another process takes longer than a minute.
     """
     try:
-        with private_folder(folder / "folder") as temporary, file_lock(folder / _LOCK, folder):
+        with private_folder(folder / "folder") as temporary, file_lock(folder / _LOCK, folder, wait=60):
             for name, text in texts.items():
                 (temporary / name).write_text(text, encoding="utf-8")
                 flush(temporary / name)
@@ -138,19 +140,20 @@ def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def file_lock(path: Path, place: Path) -> Iterator[None]:
+def file_lock(path: Path, place: Path, *, wait: float = 0) -> Iterator[None]:
     """Hold a lock inside the block. The system releases it if the process dies; its file is removed at the end.
 
     Args:
         path: the file of the lock.
         place: what the lock protects, for the message.
+        wait: the longest time to wait for another process, in seconds.
 
     Raises:
         InputError: another process holds the lock, or its file cannot be written.
     """
     lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise InputError(place, "another process that writes to it", "one process at a time") from None
     except OSError as error:

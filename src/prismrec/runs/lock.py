@@ -1,6 +1,8 @@
 """One process at a time writes a run."""
 
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +13,9 @@ from prismrec.errors import InputError
 from prismrec.temporary import require_utf8
 
 LOCK_NAME = ".lock"
+_ATTEMPTS = 50
+"""How often to try a folder that another process removes at the same moment."""
+_SECONDS_TO_WAIT = 0.01
 
 
 class BusyError(InputError):
@@ -58,25 +63,44 @@ def locked(folder: Path) -> Iterator[Lock]:
         BusyError: another process holds the lock.
         InputError: the folder cannot be written.
     """
-    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-    try:
-        require_utf8(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_NAME)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise BusyError(folder, "a run that another process is writing", "another folder") from None
-    except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
-        _remove_empty(missing)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(folder, reason, "a folder that can be written") from error
+    lock, made = _acquire(folder)
     held = Lock(folder)
     try:
         yield held
     finally:
         held.remove()  # before the release, so that it is not the file of the next process
         lock.release()
-        _remove_empty(missing)
+        _remove_empty(made)
+
+
+def _acquire(folder: Path) -> tuple[FileLock, list[Path]]:
+    """The lock of a folder, and the folders that were made for it."""
+    for left in reversed(range(_ATTEMPTS)):
+        missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+        try:
+            require_utf8(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / LOCK_NAME)
+            lock.acquire(blocking=False)
+            return lock, missing
+        except Timeout:
+            raise BusyError(folder, "a run that another process is writing", "another folder") from None
+        except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
+            _remove_empty(missing)
+            removed = isinstance(error, FileNotFoundError | FileExistsError) and _is_folder_or_missing(folder)
+            if not (left and removed):
+                reason = getattr(error, "strerror", None) or str(error)
+                raise InputError(folder, reason, "a folder that can be written") from error
+            time.sleep(_SECONDS_TO_WAIT)
+    raise AssertionError
+
+
+def _is_folder_or_missing(folder: Path) -> bool:
+    """False for a file or a link without a target, which stay until somebody removes them."""
+    try:
+        return stat.S_ISDIR(folder.lstat().st_mode)
+    except OSError:
+        return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

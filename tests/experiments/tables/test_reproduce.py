@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from prismrec.experiments.tables.sources import Source, as_source, hide_features
 from prismrec.experiments.tables.work import Progress, Watcher
 from prismrec.experiments.train import make_config, train
 from prismrec.records import Settings
-from prismrec.runs.lock import locked
+from prismrec.runs.lock import BusyError, locked
 from prismrec.training import Callback, EpochEnd
 from prismrec.types import Interactions
 
@@ -193,6 +194,23 @@ def test_two_processes_share_the_cells_of_a_table(shop: Dataset, tmp_path: Path)
     assert {path.suffix for path in (out / "cells").iterdir()} == {""}
     assert len(list(out.glob("cells/*/cell.json"))) == 8
     assert all("8 of 8 trainings done" in end for end in ends)
+
+
+def test_processes_that_meet_at_a_cell_find_its_result_or_try_later(shop: Dataset, tmp_path: Path) -> None:
+    """Each one makes, locks and removes the folder of the unfinished cell, also between the steps of the others."""
+    cell = a_cell(shop)
+    stored = cells.compute(cell, tmp_path)
+
+    def meet(_: int) -> str | None:
+        try:
+            return None if cells.is_running(cell, tmp_path) else cells.compute(cell, tmp_path).key
+        except BusyError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(meet, range(2_000)))
+    assert found == {None, stored.key}
+    assert [path.name for path in tmp_path.iterdir()] == [stored.key]
 
 
 def test_a_cell_of_another_process_is_waited_for(source: Source, tmp_path: Path) -> None:

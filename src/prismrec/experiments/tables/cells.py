@@ -4,8 +4,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -30,7 +30,7 @@ from prismrec.experiments.weights import memory_errors
 from prismrec.files import new_folder, read_text, replacing, write_text
 from prismrec.models import ModelConfig, Recommender
 from prismrec.records import Settings
-from prismrec.runs.lock import BusyError, locked
+from prismrec.runs.lock import LOCK_NAME, BusyError, locked
 from prismrec.stopping import find_ending
 from prismrec.training import Callback, CheckpointFolder, Trained, fit
 
@@ -101,13 +101,19 @@ def find_result(cell: Cell, folder: Path) -> Result | None:
         raise InputError(path, str(error), f"a finished cell; delete {path.parent} to compute it again") from error
 
 
-def claimed(cell: Cell, folder: Path) -> AbstractContextManager[object]:
+@contextmanager
+def claimed(cell: Cell, folder: Path) -> Iterator[None]:
     """Hold the lock of a cell inside the block.
 
     Raises:
         BusyError: another process computes the cell.
+        InputError: the folder cannot be written.
     """
-    return locked(_unfinished(cell, folder))
+    unfinished = _unfinished(cell, folder)
+    with locked(unfinished):
+        yield
+    with suppress(OSError):  # not empty, if the training is to be continued
+        unfinished.rmdir()
 
 
 def store(cell: Cell, folder: Path, files: Mapping[str, bytes]) -> Result:
@@ -170,7 +176,9 @@ def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Res
     with claimed(cell, folder), memory_errors(cell.model):
         # Another process may have finished it before this one got the lock.
         result = find_result(cell, folder) or _compute(cell, folder, unfinished, callbacks)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for path in unfinished.iterdir():
+            if path.name != LOCK_NAME:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     return result
 
 
