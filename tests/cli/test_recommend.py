@@ -233,6 +233,58 @@ def test_tables_of_histories_have_a_title_for_people(tmp_path: Path) -> None:
     assert [line.strip() for line in two.splitlines() if line.startswith("for")] == ["for history 1", "for history 2"]
 
 
+@pytest.fixture(scope="module")
+def odd_ids(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with ids that contain commas, quotes and other marks."""
+    folder = write_data(tmp_path_factory.mktemp("odd") / "d", pl.Series(["x"] * ITEMS))
+    ids = ["a,b", 'q"uote', '"whole"', "sp ace", "line\u2028mark", "i5", "i6", "i7", "i8"]
+    names = {f"i{number}": identifier for number, identifier in enumerate(ids)}
+    clicks = pl.read_csv(folder / "interactions.csv")
+    clicks.with_columns(pl.col("item_id").replace(names)).write_csv(folder / "interactions.csv")
+    extra = {"item_id": ids, "size, cm": range(ITEMS), "price": range(ITEMS)}
+    pl.DataFrame(extra).write_parquet(folder / "items.parquet")
+    return trained(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        ('"a,b",i5', {"a,b", "i5"}),
+        ('q"uote,sp ace', {'q"uote', "sp ace"}),
+        ('"""whole"""', {'"whole"'}),
+        ("line\u2028mark", {"line\u2028mark"}),
+    ],
+)
+def test_a_history_has_ids_with_commas_and_quotes(odd_ids: Path, text: str, left_out: set[str]) -> None:
+    answer = call("recommend", odd_ids, "--history", text, "-k", ITEMS, "--json")
+    listed = {row["item"] for row in json.loads(answer.stdout)["0"]}
+    assert len(listed) == ITEMS - len(left_out)
+    assert not listed & left_out
+    assert "ignored" not in answer.stderr
+
+
+@pytest.mark.parametrize("text", ['"a,b', '"a" b', "i5,,i6", "i5,", "i5\ni6"])
+def test_a_history_that_is_no_list_is_refused(odd_ids: Path, text: str) -> None:
+    refused = call("recommend", odd_ids, "--history", text)
+    assert isinstance(refused.exception, InputError)
+    assert "--history: found" in str(refused.exception)
+    assert '"a,b",c' in str(refused.exception)
+
+
+def test_columns_with_commas_are_chosen(odd_ids: Path) -> None:
+    answer = call("recommend", odd_ids, "--user", "u0", "-k", 1, "--json", "--columns", '"size, cm", price')
+    [row] = json.loads(answer.stdout)["u0"]
+    assert row["size, cm"] == row["price"]
+
+
+def test_candidates_may_have_any_mark_and_a_byte_order_mark(odd_ids: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_bytes("\ufeffa,b\r\nline\u2028mark\n".encode())
+    words = ["recommend", odd_ids, "--user", "u0", "--seen", "--candidates", tmp_path / "ids", "--json"]
+    answer = call(*words)
+    assert answer.exit_code == 0, answer.exception
+    assert {row["item"] for row in json.loads(answer.stdout)["u0"]} == {"a,b", "line\u2028mark"}
+
+
 def test_tables_show_names_like_the_page(tmp_path: Path) -> None:
     folder = write_data(tmp_path / "data", pl.Series(["x"] * ITEMS))
     names = pl.DataFrame({"item_id": [f"i{i}" for i in range(ITEMS)], "Name": [f"mug {i}" for i in range(ITEMS)]})

@@ -107,6 +107,13 @@ def test_the_option_that_the_message_names_exists(run: Path, tmp_path: Path) -> 
     assert Run.load(tmp_path / "out").users.ids[-1] == "newcomer"
 
 
+def test_a_folder_with_a_run_is_refused_without_an_option_that_the_command_lacks(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "today.csv").write_text("user_id,item_id\nnewcomer,s01\n")
+    with pytest.raises(InputError, match=r"something already there: a run.*--overwrite") as refused:
+        prismrec("update", run, "--interactions", tmp_path / "today.csv", "--out", run)
+    assert "resume" not in str(refused.value)
+
+
 def test_unknown_items_are_refused_on_request(run: Path, tmp_path: Path) -> None:
     clicks = write_clicks(tmp_path / "today.csv", [("c1", "gift", "order")])
     words = ["update", run, "--interactions", clicks, "--out", tmp_path / "out", "--unknown-items", "refuse"]

@@ -295,6 +295,28 @@ def test_too_many_waiting_requests_end_with_503(settings: ServerSettings) -> Non
         assert_problem(post(client, "recommend", users=["u01"]), 503, "waiting")
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/page.css", "/health", "/ready", "/metrics", "/api/run", "/api/item?id=i01", "/api/picture?id=i01"]
+)
+def test_head_is_answered_like_get_without_a_body(client: TestClient, path: str) -> None:
+    """Load balancers ask for the state of a server in this way."""
+    full, head = client.get(path), client.head(path)
+    assert head.status_code == full.status_code == 200
+    assert head.content == b""
+    for name in ("content-type", "content-length", "x-prismrec-run", "cache-control"):
+        if path != "/metrics" or name != "content-length":  # the metrics count requests
+            assert head.headers[name] == full.headers[name]
+
+
+def test_head_is_refused_like_get(client: TestClient) -> None:
+    assert [client.head(path).status_code for path in ("/nothing", "/api/item?id=no", "/api/recommend")] == [
+        404,
+        404,
+        405,
+    ]
+    assert client.head("/nothing").content == b""
+
+
 def test_a_token_protects_everything_but_the_page_and_health(settings: ServerSettings) -> None:
     secret = replace(settings, token="correct horse battery")
     with TestClient(create_app(secret), base_url="http://localhost") as client:

@@ -135,6 +135,14 @@ def test_a_signal_stops_the_server_after_the_requests_that_have_begun(tmp_path: 
     assert server.events("stopped")
 
 
+def test_a_connection_answers_on_after_head(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "run")
+    with running(folder, tmp_path / "log") as server, httpx.Client(base_url=server.url) as client:
+        lengths = [int(client.head("/").headers["content-length"]) for _ in range(2)]
+        assert lengths == [len(client.get("/").content)] * 2
+    assert [event["method"] for event in server.events("request") if event["route"] == "/"] == ["HEAD", "HEAD", "GET"]
+
+
 def test_a_hundred_megabytes_are_refused_without_being_kept(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run")
     with running(folder, tmp_path / "log") as server:

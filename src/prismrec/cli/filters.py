@@ -33,8 +33,14 @@ Newest = Annotated[
 Diversity = Annotated[float, typer.Option(help="Re-rank for variety: from 0 (by score) to 1.")]
 Columns = Annotated[
     str | None,
-    typer.Option(help="Columns of the item table to add, separated by commas, or 'all'.", show_default=False),
+    typer.Option(
+        help="Columns of the item table to add, separated by commas, or 'all'. A name with a comma stands in double "
+        "quotes.",
+        show_default=False,
+    ),
 ]
+
+_QUOTED = 'and one with a comma in double quotes, as in CSV: "a,b",c'
 
 
 def parse_filters(
@@ -62,9 +68,26 @@ def parse_filters(
     )
 
 
-def parse_ids(text: str) -> list[str]:
-    """Ids separated by commas; an id that contains a comma is put in double quotes, as in CSV."""
-    return [each for row in csv.reader([text]) for each in row if each]
+def parse_list(option: str, text: str, what: str) -> list[str]:
+    """Values of an option, separated by commas; one that contains a comma stands in double quotes, as in CSV.
+
+    Args:
+        option: the option, for the error.
+        text: what was given; an empty text has no value.
+        what: what the values are, for the error, such as "ids".
+
+    Raises:
+        InputError: a value is empty, or the quotes are not those of CSV.
+    """
+    if not text:
+        return []
+    try:
+        [values] = csv.reader([text], strict=True)
+    except (csv.Error, ValueError) as error:  # ValueError: no line
+        raise InputError(option, repr(text), f"{what} separated by commas, {_QUOTED}") from error
+    if not all(values):
+        raise InputError(option, f"an empty value in {text!r}", f"{what} separated by commas, {_QUOTED}")
+    return values
 
 
 def _is_count(text: str) -> bool:
@@ -75,7 +98,7 @@ def _read_ids(path: Path) -> list[str]:
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait
             raise InputError(path, "no regular file", "a file with an item id on each line")
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line]
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or an impossible path

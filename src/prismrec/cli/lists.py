@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prismrec.cli.filters import parse_list
 from prismrec.cli.options import print_note
 from prismrec.cli.output import csv_ready, json_ready, write_table
 from prismrec.errors import InputError
@@ -49,7 +50,8 @@ def chosen_columns(run: "Run", columns: str | None, *, for_people: bool) -> tupl
         return () if title is None else (title,)
     if columns == "all":
         return tuple(available)
-    return tuple([name.strip() for name in columns.split(",")])
+    names = parse_list("--columns", columns, "columns")
+    return tuple([name if name in available else name.strip() for name in names])
 
 
 def print_notes(run: "Run", lists: "Lists", owners: "pl.Series") -> None:

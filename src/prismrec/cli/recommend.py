@@ -16,7 +16,7 @@ from prismrec.cli.filters import (
     Newest,
     Where,
     parse_filters,
-    parse_ids,
+    parse_list,
 )
 from prismrec.cli.lists import (
     Out,
@@ -41,7 +41,8 @@ Histories = Annotated[
     list[str] | None,
     typer.Option(
         "--history",
-        help="Items that a visitor clicked, separated by commas; or further clicks of --user. May be repeated.",
+        help="Items that a visitor clicked, separated by commas; or further clicks of --user. An id with a comma "
+        "stands in double quotes, as in CSV: '\"a,b\",c'. May be repeated.",
         show_default=False,
     ),
 ]
@@ -100,7 +101,7 @@ def recommend(
 
         write_all(finished, out, request, shard, parse_engine(engine) or "local", raw_csv=raw_csv, quiet=as_json)
         return
-    histories = None if history is None else [parse_ids(each) for each in history]
+    histories = None if history is None else [parse_list("--history", each, "ids") for each in history]
     write_or_print(_table(finished, user, histories, request), out, raw_csv=raw_csv, as_json=as_json, plain=everyone)
 
 

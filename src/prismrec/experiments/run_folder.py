@@ -88,7 +88,7 @@ def check_out(folder: Path, *, resume: bool, overwrite: bool) -> None:
     check_modes(resume=resume, overwrite=overwrite)
     with locked(folder):
         if not resume or not (folder / "config.json").exists():
-            new_run_folder(folder, overwrite=overwrite)
+            new_run_folder(folder, overwrite=overwrite, can_resume=True)
 
 
 def find_new(folder: Path, manifest: Manifest, *, overwrite: bool) -> RunFolder:
@@ -97,7 +97,7 @@ def find_new(folder: Path, manifest: Manifest, *, overwrite: bool) -> RunFolder:
     Raises:
         InputError: the folder holds something else, or a run and `overwrite` is false.
     """
-    return RunFolder(new_run_folder(folder, overwrite=overwrite), manifest, is_new=True)
+    return RunFolder(new_run_folder(folder, overwrite=overwrite, can_resume=True), manifest, is_new=True)
 
 
 def find_resumed(folder: Path, manifest: Manifest) -> RunFolder | None:

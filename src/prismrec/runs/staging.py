@@ -24,12 +24,13 @@ INDEX = "index"
 """The folder of the index, which belongs to the embeddings of one run."""
 
 
-def new_run_folder(folder: Path, *, overwrite: bool) -> Path:
+def new_run_folder(folder: Path, *, overwrite: bool, can_resume: bool = False) -> Path:
     """Where to write a new run: the run directory if it is empty, else its subfolder `.next`.
 
     Args:
         folder: the run directory, which this process has locked.
         overwrite: whether the new run may replace a run in `folder`.
+        can_resume: whether the caller could also continue a run, which the error then says.
 
     Raises:
         InputError: the folder holds something else, or a run and `overwrite` is false.
@@ -42,7 +43,9 @@ def new_run_folder(folder: Path, *, overwrite: bool) -> Path:
     if "config.json" not in names:
         raise InputError(folder, f"something already there that is not a run: {names[0]!r}", "a new or empty folder")
     if not overwrite:
-        expected = "a new folder, or overwrite (--overwrite) to replace this run, or resume (--resume) to continue it"
+        expected = "a new folder, or overwrite (--overwrite) to replace this run"
+        if can_resume:
+            expected += ", or resume (--resume) to continue it"
         raise InputError(folder, "something already there: a run", expected)
     return folder / NEXT
 

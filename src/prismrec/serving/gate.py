@@ -30,11 +30,14 @@ class Gate:
         self._current = current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request."""
+        """Pass one request; HEAD is answered like GET, without the body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         served = self._current.served
+        method = scope["method"]
+        is_head = method == "HEAD"
+        scope = {**scope, "method": "GET" if is_head else method}
         scope.setdefault("state", {})["served"] = served
         start = time.perf_counter()
         status = 0
@@ -44,6 +47,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _complete(MutableHeaders(scope=message), served.name)
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         async def answer(message: Message) -> None:
@@ -69,7 +74,7 @@ class Gate:
             count_request(route, status, seconds)
             milliseconds = round(1000 * seconds, 2)
             if self._settings.log_requests:
-                log("request", method=scope["method"], route=route, status=status, ms=milliseconds, run=served.name)
+                log("request", method=method, route=route, status=status, ms=milliseconds, run=served.name)
 
     def _check(self, headers: Mapping[str, str], path: str) -> None:
         """Refuse foreign hosts, wrong tokens and large bodies.
