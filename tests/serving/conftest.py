@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,9 @@ from prismrec.runs import Manifest, Run
 from prismrec.runs.newcomers import choose_newcomers
 from prismrec.serving import Limits, ServerSettings, create_app
 from prismrec.types import Embeddings, Interactions, Vocabulary
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 USERS, ITEMS, WIDTH = 60, 40, 8
 PNG = bytes.fromhex(
@@ -108,3 +112,15 @@ def run(run_folder: Path) -> Run:
 def client(settings: ServerSettings) -> Iterator[TestClient]:
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    from serving.pages import CHROMIUM
+
+    with sync_playwright() as drivers:
+        browser = drivers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

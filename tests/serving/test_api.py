@@ -86,6 +86,14 @@ def test_reasons_are_those_of_the_run(client: TestClient, run: Run) -> None:
     assert known == answer.json() | {"ignored": ["nowhere"]}
 
 
+def test_the_strongest_reasons_of_each_item_are_all_that_are_sent_on_request(client: TestClient) -> None:
+    asked = {"history": ["i01", "i02", "i30"], "items": ["i10", "i11", "i10"]}
+    every = post(client, "explain", **asked).json()["reasons"]
+    first = post(client, "explain", **asked, k=2).json()["reasons"]
+    assert first == [each for number, each in enumerate(every) if number % 3 < 2]
+    assert len(post(client, "explain", **asked, k=9).json()["reasons"]) == len(every) == 9
+
+
 def test_a_new_item_with_the_features_of_an_old_one_is_placed_beside_the_items_that_resemble_it(
     client: TestClient, run: Run
 ) -> None:

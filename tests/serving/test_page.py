@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,64 +12,23 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright's Python package is not installed")
 
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from prismrec.data import load
 from prismrec.demo import ShopConfig, write_shop
 from prismrec.experiments.train import train
 from prismrec.records import Settings
 from serving.conftest import save_run
+from serving.pages import File, Visit, needs_chromium
 from serving.processes import Server, running
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def server(run_folder: Path, shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(run_folder, tmp_path_factory.mktemp("log") / "log", "--data", str(shop)) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as drivers:
-        browser = drivers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page with what went wrong on it."""
-
-    def __init__(self, browser: Browser, server: Server, **options: object) -> None:
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.wrong: list[str] = []
-        self._server = server
-        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
-        self.context.route("**/*", self._only_here)
-
-    def _only_here(self, route: Route) -> None:
-        if not route.request.url.startswith((self._server.url, "data:", "blob:")):
-            self.wrong.append(f"a request to {route.request.url}")
-        route.continue_()
-
-    def open(self, view: str = "") -> Page:
-        self.page.goto(f"{self._server.url}/#/{view}")
-        expect(self.page.locator("h1")).to_be_visible(timeout=20_000)
-        return self.page
-
-    def __enter__(self) -> "Visit":
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.context.close()
-        if kind is None:
-            assert self.wrong == []
 
 
 def test_search_finds_an_item_whose_page_shows_similar_items_by_each_modality(browser: Browser, server: Server) -> None:
@@ -218,30 +175,6 @@ def test_a_hundred_thousand_items_take_no_longer_than_a_person_waits(browser: Br
             expect(page.locator("#now .ranked li")).to_have_count(10)
         assert page.evaluate("document.querySelectorAll('*').length") < 2000
     assert max(seconds.values()) < 10, seconds  # 0.2 to 1.5 s beside other work
-
-
-class File:
-    """The page in one file, in a browser without a network."""
-
-    def __init__(self, browser: Browser, run_folder: Path, out: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "prismrec", "page", str(run_folder), "--out", str(out), *options]
-        subprocess.run(command, check=True, capture_output=True)
-        self.context = browser.new_context(offline=True)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.wrong: list[str] = []
-        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: request.url.startswith("http") and self.wrong.append(request.url))
-        self.page.goto(out.as_uri())
-
-    def __enter__(self) -> Page:
-        return self.page
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.context.close()
-        if kind is None:
-            assert self.wrong == []
 
 
 def test_the_page_in_one_file_works_without_a_server(

@@ -45,9 +45,12 @@ def ranked_lists(lists: Lists, retriever: Retriever, columns: Sequence[str]) -> 
     return answers
 
 
-def reasons(found: Reasons, items: Vocabulary) -> list[Row]:
-    """Reasons, as `Reason` describes them."""
-    table = reasons_table(found, items)
+def reasons(found: Reasons, items: Vocabulary, k: int | None) -> list[Row]:
+    """Reasons, as `Reason` describes them: the k largest contributions to each item, or all."""
+    length = len(found.history)
+    table = reasons_table(found, items)  # a block of `length` rows for each item
+    if k is not None:
+        table = table[np.flatnonzero(np.arange(len(table)) % length < k)]
     modalities = list(found.cosines)
     rows = []
     for row in table.iter_rows(named=True):

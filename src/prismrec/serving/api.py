@@ -91,7 +91,7 @@ async def explain(body: ExplainBody, request: Request) -> Response:
 
     def ask(part: slice) -> tuple[bool, list[Row]]:
         found = served.retriever.explain(audience, body.items[part])
-        return found.exact, reasons(found, served.run.items)
+        return found.exact, reasons(found, served.run.items, body.k)
 
     parts = await served.answerer.ask_in_parts(len(body.items), ask)
     rows = [row for _, rows in parts for row in rows]

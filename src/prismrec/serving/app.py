@@ -15,15 +15,15 @@ from prismrec.serving import api, views
 from prismrec.serving.gate import RUN_HEADER, Gate
 from prismrec.serving.logs import log, metrics_text
 from prismrec.serving.problems import Problem, documented, install_handlers
-from prismrec.serving.settings import ServerSettings
+from prismrec.serving.settings import SCRIPTS, ServerSettings
 from prismrec.serving.swap import Current
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE_FILES = {"/": ("page.html", "text/html"), "/page.js": ("page.js", "text/javascript")}
-_PAGE_FILES |= {"/page.css": ("page.css", "text/css")}
+_PAGE_FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css")}
+_PAGE_FILES |= {f"/{name}": (name, "text/javascript") for name in SCRIPTS}
 
 
 def create_app(settings: ServerSettings) -> FastAPI:

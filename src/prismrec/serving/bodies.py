@@ -9,7 +9,7 @@ from prismrec.retrieval import MODEL, Filters, Unknown
 
 Id = Annotated[str, Field(max_length=1000)]
 Ids = Annotated[list[Id], Field(min_length=1)]
-Length = Annotated[int, Field(ge=1, le=2**31 - 1, description="Items per list; the server may allow fewer.")]
+Length = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Row = dict[str, Any]
 
 
@@ -72,7 +72,7 @@ class RecommendBody(FilterBody):
     histories: Annotated[list[list[Id]], Field(min_length=1)] | None = None
     """The item ids that each visitor clicked; with users, further clicks of each."""
     k: Length = 10
-    """Items per list."""
+    """Items per list; the server may allow fewer."""
     seen: bool = False
     """Whether a list may hold items of the history."""
     unknown: Unknown | None = None
@@ -104,7 +104,7 @@ class SimilarBody(FilterBody):
     by: str = MODEL
     """"model" for what the model learned, or a modality for its features."""
     k: Length = 10
-    """Items per list."""
+    """Items per list; the server may allow fewer."""
     columns: list[str] = []
     """Columns of the item table to add."""
 
@@ -124,6 +124,8 @@ class ExplainBody(_Body):
     """Items that the visitor clicked; with a user, further clicks."""
     items: Ids
     """The recommended items."""
+    k: Length | None = None
+    """Reasons per item, the largest contributions first; without it, one for each item of the history."""
 
     @model_validator(mode="after")
     def _names_someone(self) -> "ExplainBody":
@@ -142,7 +144,7 @@ class NewItemsBody(FilterBody):
     users: list[Id] = []
     """Users to score the new items for."""
     k: Length = 10
-    """Similar items per new item."""
+    """Similar items per new item; the server may allow fewer."""
     columns: list[str] = []
     """Columns of the item table to add."""
 

@@ -11,11 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prismrec.serving.logs import count_request, log, log_error
 from prismrec.serving.problems import RefusalError, problem
-from prismrec.serving.settings import ServerSettings
+from prismrec.serving.settings import SCRIPTS, ServerSettings
 from prismrec.serving.swap import Current
 
 RUN_HEADER = "X-Prismrec-Run"
-_OPEN_PATHS = {"/", "/page.js", "/page.css", "/health", "/ready"}
+_OPEN_PATHS = {"/", "/page.css", *[f"/{name}" for name in SCRIPTS], "/health", "/ready"}
 """Paths without a token: they show nothing of the run."""
 _LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}

@@ -20,13 +20,14 @@ from prismrec.errors import InputError, parse_json
 from prismrec.runs import Run
 from prismrec.serving.app import create_app
 from prismrec.serving.offline_set import offline_set
-from prismrec.serving.settings import ServerSettings
+from prismrec.serving.settings import SCRIPTS, ServerSettings
 
 Body = dict[str, Any]
 
 _SIMILAR = 12
 """Similar items per row, as the page asks for."""
 _LISTED = 10
+_REASONS = 2
 _LARGEST_PICTURE = 200_000
 """Bytes. Larger pictures are left out."""
 
@@ -46,7 +47,7 @@ def offline_page(settings: ServerSettings, num_users: int, num_items: int) -> st
     users, items = asyncio.run(recorder.record(num_users, num_items))
     content = {"answers": recorder.answers, "set": offline_set(Run.load(settings.run), items, users)}
     folder = files("prismrec.serving") / "page"
-    scripts = [(folder / name).read_text(encoding="utf-8") for name in ("offline.js", "page.js")]
+    scripts = [(folder / name).read_text(encoding="utf-8") for name in ("offline.js", *SCRIPTS)]
     style = (folder / "page.css").read_text(encoding="utf-8")
     page = (folder / "page.html").read_text(encoding="utf-8")
     policy = (
@@ -55,7 +56,8 @@ def offline_page(settings: ServerSettings, num_users: int, num_items: int) -> st
     )
     data = json.dumps(content).replace("<", "\\u003c")  # no text can end the element
     page = page.replace('<link rel="stylesheet" href="page.css">', f"<style>{style}</style>")
-    page = page.replace('<script src="page.js" defer></script>', "")
+    for name in SCRIPTS:
+        page = page.replace(f'<script src="{name}" defer></script>\n', "")
     page = page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{policy}">')
     embedded = f'<script type="application/json" id="offline">{data}</script>'
     embedded += "".join([f"\n<script>{script}</script>" for script in scripts])
@@ -67,11 +69,16 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def _query(parameters: dict[str, Any]) -> str:
+    """Parameters as URLSearchParams writes them in browsers."""
+    return urlencode(parameters, safe="*").replace("~", "%7E")
+
+
 class _Recorder:
     """Asks the app what the page will ask, and keeps the answers by request.
 
     Attributes:
-        answers: URL, or URL and body, as page.js writes them → answer.
+        answers: URL, or URL and body, as page/ask.js writes them → answer.
     """
 
     def __init__(self, app: FastAPI) -> None:
@@ -110,7 +117,7 @@ class _Recorder:
         lists = await self._post("recommend", {"users": [user], "k": _LISTED, "columns": columns})
         listed = [each["item"] for each in lists["lists"][0]["items"]]
         if listed and described["trained"]:
-            await self._post("explain", {"user": user, "items": listed})
+            await self._post("explain", {"user": user, "items": listed, "k": _REASONS})
         return [each["item"] for each in described["history"]] + listed
 
     async def _record_item(self, item: str, columns: list[str]) -> list[str]:
@@ -126,13 +133,13 @@ class _Recorder:
         """The pictures of items as data URLs."""
         pictures = {}
         for item in items:
-            status, media_type, content = await self._ask(f"/api/picture?{urlencode({'id': item})}", None)
+            status, media_type, content = await self._ask(f"/api/picture?{_query({'id': item})}", None)
             if status == 200 and len(content) <= _LARGEST_PICTURE:
                 pictures[item] = f"data:{media_type};base64,{base64.b64encode(content).decode()}"
         return pictures
 
     async def _get(self, path: str, query: dict[str, Any], *, keep: bool = True) -> Body:
-        url = f"api/{path}" + (f"?{urlencode(query)}" if query else "")
+        url = f"api/{path}" + (f"?{_query(query)}" if query else "")
         return await self._answer(url, None, url if keep else None)
 
     async def _post(self, path: str, body: Body) -> Body:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SCRIPTS = ("elements.js", "ask.js", "items.js", "views.js", "run.js", "search.js", "page.js")
+"""The scripts of the page, in the order in which browsers run them."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -248,7 +248,7 @@ const offlineAnswer = (() => {
         const contribution = factor * dot(set.vectors[target], set.maps[clicked]);
         return { item: set.items[target].item, clicked: set.items[clicked].item, contribution, share: score > 0 ? contribution / score : null, alike: null, cosines: {} };
       });
-      return rows.sort((a, b) => b.contribution - a.contribution);
+      return rows.sort((a, b) => b.contribution - a.contribution).slice(0, body.k);
     });
     return { exact: !user, reasons };
   }
