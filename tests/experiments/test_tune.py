@@ -26,7 +26,7 @@ from prismrec.errors import InputError, ParameterError
 from prismrec.experiments.config_file import read_config_file
 from prismrec.experiments.search import TuneProgress
 from prismrec.experiments.trial import Trial
-from prismrec.experiments.tune import TuneResult, make_search, tune
+from prismrec.experiments.tune import TuneResult, make_search, run_search, tune
 from prismrec.records import Settings
 from prismrec.testing.toys import grouped_taste
 from prismrec.types import Interactions, Vocabulary
@@ -180,14 +180,22 @@ def test_a_trial_whose_workers_on_a_cluster_are_lost_three_times_has_failed(tmp_
 
 
 def test_two_processes_share_a_search_and_repeat_nothing(whole: TuneResult, tmp_path: Path) -> None:
+    """The first trial of each waits until the other process has begun one, however late it starts."""
     folder = tmp_path / "shared"
-    other = fork(lambda: search(folder))
-    result = search(folder)
+
+    def workers() -> set[str]:
+        return {trial.user_attrs["worker"] for trial in study(folder).trials if "worker" in trial.user_attrs}
+
+    def wait_for_both(progress: TuneProgress) -> None:
+        while progress.epoch is not None and len(workers()) < 2:
+            time.sleep(0.05)
+
+    other = fork(lambda: search(folder, report=wait_for_both))
+    result = search(folder, report=wait_for_both)
     assert exit_code(other) == 0
     assert values(result) == values(whole)  # it waits for the last trials of the other
-    finished = study(folder).trials
-    assert len(finished) == len(EVERYTHING)
-    assert len({trial.user_attrs["worker"] for trial in finished}) == 2
+    assert len(study(folder).trials) == len(EVERYTHING)
+    assert len(workers()) == 2
 
 
 def test_a_process_takes_over_the_trial_of_one_that_is_killed_meanwhile(whole: TuneResult, tmp_path: Path) -> None:
@@ -198,6 +206,45 @@ def test_a_process_takes_over_the_trial_of_one_that_is_killed_meanwhile(whole: T
     fork(lambda: (time.sleep(1), os.kill(other, signal.SIGKILL)))  # while this process waits for it
     assert values(search(folder)) == values(whole)
     assert exit_code(other) == -signal.SIGKILL
+
+
+def test_of_equal_trials_the_same_one_is_chosen_whichever_was_first(tmp_path: Path) -> None:
+    """All combinations have the same value: the model has no weights. The second search gives the first trial back."""
+    space = {"batch_size": [64, 128, 256]}
+    made = make_search("most-popular", make_dataset(), space, tmp_path / "b", settings=SETTINGS)
+    expected = tune("most-popular", make_dataset(), space, settings=SETTINGS, folder=tmp_path / "a")
+    assert len({trial.value for trial in expected.trials}) == 1
+    (tmp_path / "b").mkdir()
+    with made.open() as slow, made.open() as fast:
+        first = slow.claim()
+        second = fast.claim()
+        fast.finish(second.number, made.runner(second.point))
+        slow.release(first.number)
+    result = run_search(made)
+    assert result.settings == expected.settings
+    assert result.trials[0].settings == second.point != first.point == result.settings
+
+
+def test_a_line_that_a_process_began_before_it_was_killed_does_not_harm_the_others(
+    whole: TuneResult, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+
+    def begin_a_line(progress: TuneProgress) -> None:
+        if progress.epoch is not None:
+            with (folder / "journal.log").open("ab") as file:
+                file.write(b'{"op_code": 5, "worker_')
+
+    assert values(search(folder, report=begin_a_line)) == values(whole)
+
+
+def test_the_lock_of_a_process_that_was_killed_between_two_trials_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    search(folder, trials=1)
+    (folder / "workers").mkdir()
+    (folder / "workers" / "0123.lock").touch()  # as it leaves it
+    search(folder)
+    assert not (folder / "workers").exists()
 
 
 def test_helpers_work_on_the_same_search(whole: TuneResult, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from types import TracebackType
 from typing import Literal, NamedTuple
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from prismrec.errors import InputError, parse_json
-from prismrec.experiments.journal_file import open_study, quiet
+from prismrec.experiments.journal_file import drop_partial_line, is_held, open_study, quiet
 from prismrec.experiments.space import Choices, Point, Range, Space
 from prismrec.experiments.trial import Outcome, State, Trial
 from prismrec.runs.lock import LOCK_NAME
@@ -101,7 +101,8 @@ class Journal:
             self.release(number)
         self._alive.release()
         with suppress(InputError), self._exclusive():  # other processes may use the folder
-            Path(self._alive.lock_file).unlink(missing_ok=True)
+            for path in self._workers.iterdir():
+                is_held(path)  # removes those of this process and of killed ones
             self._workers.rmdir()
 
     @contextmanager
@@ -113,6 +114,7 @@ class Journal:
         """
         try:
             with self._lock:
+                drop_partial_line(self.path)  # of a process that was killed meanwhile
                 yield
         except OSError as error:
             raise InputError(self.path, error.strerror or str(error), "a file that can be written") from error
@@ -172,6 +174,10 @@ class Journal:
                 trials[key] = _as_trial(trial)
         return tuple(sorted(trials.values(), key=lambda trial: trial.number))
 
+    def place(self, trial: Trial) -> tuple[bool, int]:
+        """What orders the trials. If all combinations are tried, it does not depend on the processes that do it."""
+        return self._place(trial.settings) if self._is_complete else (False, trial.number)
+
     def _check_identity(self, identity: Mapping[str, object]) -> None:
         """Refuse to continue another search; keep the identity of a new one."""
         earlier = self._study.user_attrs.get("search")
@@ -191,14 +197,7 @@ class Journal:
         worker = trial.user_attrs.get("worker")
         if worker in (None, self._worker):
             return trial.number in self._claimed
-        lock = FileLock(self._workers / f"{worker}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return True
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-        return False
+        return is_held(self._workers / f"{worker}.lock")
 
     def _interrupted(self, tried: set[str]) -> Point | None:
         """The first trial that was interrupted and did not run again."""
@@ -210,9 +209,12 @@ class Journal:
 
     def _next(self, tried: set[str]) -> Point:
         """The first combination that was not tried: that of the defaults, then the others in random order."""
-        rest = sorted(self._space.points(), key=lambda point: _hash(self._seed, _key(point)))
-        points = [self._first, *rest] if self._first is not None else rest
+        points = sorted(self._space.points(), key=self._place)
         return next(point for point in points if _key(point) not in tried)
+
+    def _place(self, point: Mapping[str, object]) -> tuple[bool, int]:
+        """What orders the combinations of a space that is tried completely."""
+        return point != self._first, _hash(self._seed, _key(point))
 
     def _draw(self, tried: set[str]) -> Claim:
         """Run what Optuna draws, given the trials so far; another combination if it has been tried."""

@@ -1,12 +1,13 @@
 """The file of a journal, opened by Optuna so that a killed process neither blocks nor damages it."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -27,7 +28,6 @@ def open_study(path: Path, lock: FileLock) -> optuna.Study:
         InputError: the file cannot be read or written, or is no journal.
     """
     try:
-        _drop_partial_line(path)
         backend = JournalFileBackend(str(path), lock_obj=_HeldLock(path, lock))
         with quiet():
             return optuna.create_study(
@@ -69,19 +69,36 @@ class _HeldLock(JournalFileOpenLock):
         self._lock.release()
 
 
-def _drop_partial_line(path: Path) -> None:
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock of a file. The file of a process that was killed is removed."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    path.unlink(missing_ok=True)
+    lock.release()
+    return False
+
+
+def drop_partial_line(path: Path) -> None:
     """Remove an incomplete last line, which a killed process left.
 
     Raises:
-        ValueError: the file ends with something that is no beginning of a line.
+        OSError: the file cannot be read or written.
+        InputError: the file ends with something that is no beginning of a line.
     """
     if not path.exists():
         return
     require_regular(path)
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        if file.read(1) in (b"", b"\n"):
+            return
+        file.seek(0)
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
         if not content[whole:].startswith(b"{"):
-            raise ValueError("the last line is no JSON object")
-        with path.open("r+b") as file:
-            file.truncate(whole)
+            raise InputError(path, "a last line that is no JSON object", "the journal of a search")
+        file.truncate(whole)

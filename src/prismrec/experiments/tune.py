@@ -23,6 +23,7 @@ from prismrec.runs.lock import LOCK_NAME
 from prismrec.temporary import require_utf8
 
 if TYPE_CHECKING:
+    from prismrec.experiments.journal import Journal
     from prismrec.experiments.search import Report, Search
 
 Engine = Literal["ray"]
@@ -123,7 +124,7 @@ def run_search(
             search.run_on_ray(journal, workers, report)
         else:
             search.run(journal, workers or 1, report)
-        result = _result(search, journal.path, journal.trials())
+        result = _result(search, journal, journal.trials())
     _write_best(search, result)
     return result
 
@@ -147,7 +148,7 @@ def stored_result(search: "Search") -> tuple[TuneResult | None, int]:
     ended = [trial for trial in journal.trials() if trial.state != "running"]
     if not ended:
         return None, search.size
-    return _result(search, journal.path, ended), max(search.size - len(ended), 0)
+    return _result(search, journal, ended), max(search.size - len(ended), 0)
 
 
 def make_search(
@@ -243,8 +244,8 @@ def _settings(settings: Settings | None, metric: str | None, seed: int | None) -
     return Settings(**{**(settings or Settings()).model_dump(exclude_unset=True), **given})
 
 
-def _result(search: "Search", journal: Path, trials: Sequence[Trial]) -> TuneResult:
-    """The best trial; of several, the first.
+def _result(search: "Search", journal: "Journal", trials: Sequence[Trial]) -> TuneResult:
+    """The best trial; of several, the first in the order of the search.
 
     Raises:
         InputError: no trial has a result.
@@ -256,10 +257,11 @@ def _result(search: "Search", journal: Path, trials: Sequence[Trial]) -> TuneRes
         raise InputError(search.folder, found, "one or more with a result")
     if not done:
         raise ParameterError("time_limit", "a time in which no trial ended", "a longer time; the search continues")
-    best = max(done, key=lambda trial: (trial.value, -trial.number))
+    highest = max(trial.value for trial in done if trial.value is not None)
+    best = min([trial for trial in done if trial.value == highest], key=journal.place)
     assert best.value is not None and best.epochs is not None
     config = {**search.runner.config, **best.settings}
-    return TuneResult(dict(best.settings), config, best.epochs, best.value, tuple(trials), journal)
+    return TuneResult(dict(best.settings), config, best.epochs, best.value, tuple(trials), journal.path)
 
 
 def _write_best(search: "Search", result: TuneResult) -> None:
