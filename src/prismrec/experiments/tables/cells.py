@@ -176,10 +176,26 @@ def compute(cell: Cell, folder: Path, callbacks: Sequence[Callback] = ()) -> Res
     with claimed(cell, folder), memory_errors(cell.model):
         # Another process may have finished it before this one got the lock.
         result = find_result(cell, folder) or _compute(cell, folder, unfinished, callbacks)
-        for path in unfinished.iterdir():
-            if path.name != LOCK_NAME:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _clear(unfinished)
     return result
+
+
+def remove_rest(cell: Cell, folder: Path) -> None:
+    """Remove the checkpoint of a finished cell, which a process leaves that is killed when it has stored the result."""
+    unfinished = _unfinished(cell, folder)
+    if unfinished.exists():
+        with suppress(InputError), claimed(cell, folder):  # another process removes it, or it cannot be written
+            _clear(unfinished)
+
+
+def _clear(unfinished: Path) -> None:
+    """Remove everything but the lock; what cannot be removed stays."""
+    with suppress(OSError):
+        for path in unfinished.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK_NAME:
+                path.unlink()
 
 
 def _compute(cell: Cell, folder: Path, unfinished: Path, callbacks: Sequence[Callback]) -> Result:

@@ -87,6 +87,7 @@ class Work:
                 self.pending[cell.key] = cell
             else:
                 self.results[cell.key] = found
+                cells.remove_rest(cell, self.folder)
 
     def run(self) -> None:
         """Train what is pending. Ctrl-C ends the work; other errors end a cell.
