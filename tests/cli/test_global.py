@@ -54,6 +54,19 @@ def test_completion_does_not_load_pytorch() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_before_the_command_begins_shows_no_traceback(number: str) -> None:
+    program = f"""
+import os, signal, sys
+import prismrec.cli
+sys.argv = ["prismrec", "models"]
+prismrec.cli.app.__class__ = type("Slow", (), {{"__call__": lambda self: os.kill(os.getpid(), signal.{number})}})
+prismrec.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.parametrize("words", [("check", "{long}"), ("train", "most-popular", ".", "--out", "{long}")])
 def test_a_name_that_is_too_long_ends_in_one_line(words: tuple[str, ...]) -> None:
     done = run(*[word.replace("{long}", "n" * 5000) for word in words])

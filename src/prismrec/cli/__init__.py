@@ -82,12 +82,14 @@ def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
 def main() -> None:
     """Run the command line; bad input ends with one line on standard error and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as on Ctrl-C
-    retain_freed_memory()
-    request_large_pages()
-    warnings.formatwarning = _format_warning
-    sys.path.append("")  # models and encoders, module:Class, may be in the current folder
     try:
+        retain_freed_memory()
+        request_large_pages()
+        warnings.formatwarning = _format_warning
+        sys.path.append("")  # models and encoders, module:Class, may be in the current folder
         app()
+    except KeyboardInterrupt:  # before the command begins; later, typer ends it
+        sys.exit(130)
     except InputError as error:
         print(f"prismrec: {describe_error(error)}", file=sys.stderr)
         sys.exit(2)
