@@ -71,6 +71,9 @@ def test_a_table_of_ones_own_is_a_file(tmp_path: Path) -> None:
     assert [row.label for row in read_table(str(tmp_path / "mine.yaml")).rows] == ["A", "B"]
 
 
+SWEEP = "{model: LightGCN, parameter: layers, title: Layers"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -96,6 +99,15 @@ def test_a_table_of_ones_own_is_a_file(tmp_path: Path) -> None:
         ("rows:", "spaces: {VBPRR: {regulariser: [0.1]}}\nrows:", "found 'VBPRR'"),
         ("rows:", "spaces: {LightGCN: {layers: [1]}}\nrows:", "spaces, LightGCN: found no row of this model"),
         ("rows:", "spaces: {VBPR: {regularizer: [0.1]}}\nrows:", "regularizer"),
+        ("[recall@20]", "[]", "metrics: found none; expected one or more"),
+        ("[recall@20]", "[recall@20, recall@20]", "metrics: found 'recall@20' twice"),
+        ("name: mine", "name: My table", "name: found 'My table'; expected lower-case letters, digits and hyphens"),
+        ("label: A", "label: ' A'", "row 1, label: found ' A'; expected a text in one line"),
+        ("rows:", "claims: [{says: so, better: [A], worse: [A]}]\nrows:", "claim 1, better: found 'A' in worse too"),
+        ("rows:", "claims: [{says: so, better: []}]\nrows:", "claim 1, better: found none; expected one or more"),
+        ("rows:", "claims: [{says: so, better: [A], worse: B}]\nrows:", "expected a list or 'others'"),
+        ("rows:", f"sweeps: [{SWEEP}, values: []}}]\nrows:", "sweep 1, values: found none; expected one or more"),
+        ("rows:", f"sweeps: [{SWEEP}, values: [x]}}]\nrows:", "sweep 1, config.layers: found 'x'"),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_name_and_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:

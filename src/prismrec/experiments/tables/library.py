@@ -20,6 +20,8 @@ _PAPERS = "papers.yaml"
 _SETTINGS = "settings.yaml"
 _TYPE = re.compile(r"^(constrained-|literal\[|tuple\[|int$|float$|str$|function-)")
 """How pydantic names the types that a value may have, in the place of an error."""
+_LABEL = "a text in one line, without spaces at its ends"
+_NAME = "lower-case letters, digits and hyphens, such as my-table"
 
 
 class KnownSettings(BaseModel):
@@ -120,8 +122,12 @@ def _describe(path: Path, error: ValidationError) -> InputError:
         return InputError(where, "no such key", f"one of {', '.join(_keys(first['loc']))}")
     if first["type"] == "missing":
         return InputError(where, "nothing", "a value")
+    if first["type"] == "string_pattern_mismatch":
+        return InputError(where, repr(first["input"]), _NAME if first["loc"] == ("name",) else _LABEL)
+    if first["type"] == "too_short":
+        return InputError(where, "none", "one or more")
     alternatives = [wanted(each) for each in errors if _place(each["loc"]) == _place(first["loc"])]
-    expected = " or ".join(dict.fromkeys(alternatives))
+    expected = " or ".join(dict.fromkeys(alternatives)).replace("a valid tuple", "a list")
     return InputError(where, repr(first["input"]), expected)
 
 

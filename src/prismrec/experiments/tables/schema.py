@@ -123,10 +123,16 @@ class Sweep(BaseModel):
     """The hyperparameter."""
     title: str
     """The title of its panel."""
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = Field(min_length=1)
     """Its values."""
     config: dict[str, Any] = {}
     """Other hyperparameters of all rows."""
+
+    @model_validator(mode="after")
+    def _names_what_exists(self) -> "Sweep":
+        for value in self.values:
+            make_config(self.model, {**self.config, self.parameter: value})
+        return self
 
     def rows(self) -> list[Row]:
         """One row per value."""
@@ -149,10 +155,17 @@ class Claim(BaseModel):
 
     says: str
     """The claim, in a sentence."""
-    better: tuple[Label, ...]
+    better: tuple[Label, ...] = Field(min_length=1)
     """Labels of the better rows."""
     worse: tuple[Label, ...] | Literal["others"] = "others"
     """Labels of the worse rows; "others" for all that are not better."""
+
+    @model_validator(mode="after")
+    def _names_two_sides(self) -> "Claim":
+        both = set(self.better) & set(self.worse if self.worse != "others" else ())
+        if both:
+            raise ParameterError("better", f"{min(both)!r} in worse too", "other rows in worse")
+        return self
 
 
 class Table(BaseModel):
@@ -170,7 +183,7 @@ class Table(BaseModel):
     """Its number in the paper."""
     display: Display = "table"
     """How the report draws it."""
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...] = Field(min_length=1)
     """The metrics of the table, some of which may be numbers of a probe."""
     choose: str = "recall@20"
     """The validation metric that chooses epochs and settings."""
@@ -231,6 +244,9 @@ class Table(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> "Table":
         parse_metric(self.choose)
+        twice = [metric for metric in self.metrics if self.metrics.count(metric) > 1]
+        if twice:
+            raise ParameterError("metrics", f"{twice[0]!r} twice", "distinct metrics")
         for metric in self.ranking_metrics:
             parse_metric(metric)
         others = set(self.metrics) - set(self.ranking_metrics)
