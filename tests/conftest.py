@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from prismrec.ops import kernels_available, without_kernels
 from prismrec.testing import default_dtype
@@ -16,8 +16,8 @@ from prismrec.testing import default_dtype
 # Tests run in one process per core, so more threads in each process would only compete.
 torch.set_num_threads(1)
 
-# An example may take long on a busy machine; hypothesis would call that a failure.
-settings.register_profile("any-speed", settings.default, deadline=None)
+# Examples may take long on a busy machine; hypothesis would call that a failure.
+settings.register_profile("any-speed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")
 
 

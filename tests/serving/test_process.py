@@ -73,6 +73,13 @@ def wait_until(condition, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def answering(server: Server, route: str, *, ask: bool = False) -> Counter[object]:
+    """The numbers of answers of each worker to requests of a route, after one more if `ask`."""
+    if ask:
+        httpx.get(f"{server.url}{route}", timeout=60)
+    return Counter(line["pid"] for line in server.events("request") if line["route"] == route)
+
+
 def test_runs_are_swapped_under_requests_and_bad_ones_are_refused(tmp_path: Path) -> None:
     workers = 2
     first = save_run(tmp_path / "first", seed=1)
@@ -126,7 +133,8 @@ def test_a_signal_stops_the_server_after_the_requests_that_have_begun(tmp_path: 
             body = b'{"users": ["u03"], "k": 3}'
             head = f"POST /api/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
             connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n")
-            time.sleep(0.5)  # the request has begun, but its body has not come
+            for _ in range(3):  # after the answers to later requests, this one has begun; its body has not come
+                assert httpx.get(f"{server.url}/ready", timeout=60).status_code == 200
             server.process.send_signal(number)
             time.sleep(0.5)
             connection.sendall(body)
@@ -181,8 +189,7 @@ def test_a_taken_address_is_refused(run_folder: Path) -> None:
 def test_workers_share_the_connections_and_refuse_a_second_server(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "run")
     with running(folder, tmp_path / "log", "--workers", "2") as server, contextlib.ExitStack() as stack:
-        wait_until(lambda: len(server.events("loaded")) == 2)
-        time.sleep(1)  # from loading to listening
+        wait_until(lambda: len(answering(server, "/ready", ask=True)) == 2)  # both listen
         port = int(server.url.rpartition(":")[2])
         address = ("127.0.0.1", port)
         workers = [int(str(line["pid"])) for line in server.events("loaded")]
@@ -196,12 +203,12 @@ def test_workers_share_the_connections_and_refuse_a_second_server(tmp_path: Path
             connection.sendall(b"GET /api/run HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for connection in connections:
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        answering = Counter(line["pid"] for line in server.events("request") if line["route"] == "/api/run")
+        answers = answering(server, "/api/run")
         with pytest.raises(InputError, match="free address"):
             serve(ServerSettings(folder, port=port, workers=2))
-    assert len(answering) == 2
+    assert len(answers) == 2
     if sys.platform == "linux":
-        assert min(answering.values()) >= 4
+        assert min(answers.values()) >= 4
 
 
 @pytest.mark.parametrize(
