@@ -84,6 +84,22 @@ def test_latex_escapes_what_latex_would_read(source: Source, tmp_path: Path) -> 
     assert text.count(r"\toprule") == text.count(r"\end{tabular}") == 1
 
 
+def test_characters_that_markdown_or_latex_reads_otherwise_are_escaped(outcome: Outcome) -> None:
+    label = r"a < b | <i> *c* \e"
+    named = outcome.model_copy(update={"rows": (outcome.rows[0].model_copy(update={"label": label}),)})
+    assert r"| a \< b \| \<i> \*c\* \\e |" in markdown(named)
+    assert r"a \textless{} b \textbar{} \textless{}i\textgreater{}" in latex(named)
+
+
+def test_long_labels_leave_room_in_figures_and_dollar_signs_begin_no_formula(outcome: Outcome) -> None:
+    label = r"from $5 to $\nothing in a label of eighty characters, as those of compared runs"
+    rows = [outcome.rows[0].model_copy(update={"label": label, "panel": label}), *outcome.rows[1:]]
+    page = Page()
+    page.feed(render_report(outcome.model_copy(update={"rows": tuple(rows)})))
+    assert label in page.text  # the tables
+    assert r"from $5 to $\nothing in a label of" in page.text.replace(label, "")  # the first line in a figure
+
+
 class Page(HTMLParser):
     """Collects what a page loads, and its text."""
 

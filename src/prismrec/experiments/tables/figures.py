@@ -95,7 +95,7 @@ def _dots(outcome: Outcome, rows: Sequence[RowOutcome]) -> "Figure":
     """One line per row: ours with its spread, and the published value on the same data."""
     metric = outcome.decisive
     shown = [row for row in rows if metric in row.metrics][::-1]
-    figure = _figure(5.6, 0.6 + 0.26 * len(shown))
+    figure = _figure(5.6, 0.6 + 0.26 * sum(1 + row.label.count("\n") / 2 for row in shown))
     axes = figure.subplots()
     axes.grid(visible=True, axis="x")
     for y, row in enumerate(shown):

@@ -1,5 +1,6 @@
 """The report of a table: one HTML page without links to other files."""
 
+import textwrap
 from importlib.resources import files
 
 from prismrec.errors import InputError
@@ -49,10 +50,21 @@ def render_report(outcome: Outcome) -> str:
         results=result_grids(outcome),
         groups=group_grids(outcome),
         claims=claims_grid(outcome),
-        figures=draw_figures(outcome),
+        figures=draw_figures(_with_drawn_labels(outcome)),
         elsewhere=[*others_grid(outcome), *elsewhere_grid(outcome)],
         protocols=published_protocols(outcome),
         absent=absent_grid(outcome),
         tests=test_grid(outcome),
         details=[*settings_grid(outcome), *cell_grid(outcome)],
     )
+
+
+def _with_drawn_labels(outcome: Outcome) -> Outcome:
+    """The results with labels for figures: in short lines, and without dollar signs, which would begin formulas."""
+
+    def drawn(label: str) -> str:
+        return "\n".join(textwrap.wrap(label, 36)).replace("$", r"\$")
+
+    changes = [{"label": drawn(row.label), "panel": row.panel and drawn(row.panel)} for row in outcome.rows]
+    rows = [row.model_copy(update=change) for row, change in zip(outcome.rows, changes, strict=True)]
+    return outcome.model_copy(update={"rows": tuple(rows)})

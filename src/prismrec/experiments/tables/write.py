@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from prismrec.errors import InputError
@@ -27,6 +28,9 @@ _LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\^{}",
     "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }
 _LATEX |= {
     "±": r"$\pm$",
@@ -105,7 +109,7 @@ def markdown_grid(grid: Grid) -> str:
 
 def _markdown_cell(cell: str, is_best: bool) -> str:
     """The text with its star after the bold part."""
-    text = cell.removesuffix("*").replace("|", r"\|")
+    text = re.sub(r"([\\|<*])", r"\\\1", cell.removesuffix("*"))
     star = r"\*" if cell.endswith("*") else ""
     return (f"**{text}**" if is_best else text) + star
 
