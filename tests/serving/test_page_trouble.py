@@ -176,6 +176,25 @@ def test_labels_of_many_bins_do_not_overlap(browser: Browser, server: Server) ->
         assert overlaps == []
 
 
+def test_a_small_share_is_not_none(browser: Browser, server: Server) -> None:
+    with Visit(browser, server) as visit:
+        page = visit.open()
+        shares = page.evaluate("[0, 0.0004, 0.006, 0.126].map(percent)")
+        assert shares == ["0\u00a0%", "under 1\u00a0%", "1\u00a0%", "13\u00a0%"]
+
+
+def test_a_run_without_hyperparameters_shows_its_chart_at_the_usual_size(browser: Browser, bare_server: Server) -> None:
+    with Visit(browser, bare_server, viewport={"width": 1180, "height": 700}) as visit:
+        page = visit.open("run")
+        before = page.locator("figure").last.bounding_box()
+        page.evaluate("state.run.curve = []; state.run.config = {}; show()")
+        expect(page.locator("figure")).to_have_count(1)
+        after = page.locator("figure").bounding_box()
+        assert before is not None and after is not None
+        assert after["width"] == before["width"]
+        expect(page.get_by_text("Hyperparameters")).to_have_count(0)
+
+
 # ---- Errors and slow answers ----
 
 

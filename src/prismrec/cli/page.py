@@ -24,10 +24,14 @@ def page(
     except ModuleNotFoundError as error:
         remedy = "FastAPI, uvicorn and prometheus-client: pip install fastapi uvicorn prometheus-client"
         raise InputError("prismrec page", str(error), remedy) from error
+    from prismrec.cli.progress import PageLines
     from prismrec.files import folder_exists, require_outside, write_text
 
     if data is not None and not folder_exists(data):
         raise InputError("--data", str(data), "the folder of the data set")
     require_outside(run, out)
-    write_text(out, offline_page(ServerSettings(run, data=data, log_requests=False), users, items))
+    settings = ServerSettings(run, data=data, log_requests=False)
+    with PageLines() as lines:
+        html = offline_page(settings, users, items, lines.report)
+    write_text(out, html)
     typer.echo(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB).")

@@ -230,3 +230,14 @@ class PictureLines(_Line):
     def report(self, done: int, total: int) -> None:
         """Show how many pictures were asked for."""
         self._show(f"{done:,} of {total:,} pictures")
+
+
+class PageLines(_Line):
+    """Reports how many items a page in one file describes."""
+
+    def __init__(self) -> None:
+        super().__init__("page")
+
+    def report(self, done: int, total: int) -> None:
+        """Show how far the work is."""
+        self._show(f"{done:,} of {total:,} items")

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +23,8 @@ from prismrec.serving.offline_set import offline_set
 from prismrec.serving.settings import SCRIPTS, ServerSettings
 
 Body = dict[str, Any]
+Report = Callable[[int, int], None]
+"""Takes the number of items that are done, and of all."""
 
 _SIMILAR = 12
 """Similar items per row, as the page asks for."""
@@ -32,18 +34,21 @@ _LARGEST_PICTURE = 200_000
 """Bytes. Larger pictures are left out."""
 
 
-def offline_page(settings: ServerSettings, num_users: int, num_items: int) -> str:
+def offline_page(
+    settings: ServerSettings, num_users: int, num_items: int, report: Report = lambda _done, _total: None
+) -> str:
     """The page with the answers of the API for the most active users and the most popular items, as HTML.
 
     Args:
         settings: the run, and the folder of its pictures.
         num_users: users to include.
         num_items: items to include beside those in histories and lists.
+        report: called after each item.
 
     Raises:
         InputError: the run cannot be served.
     """
-    recorder = _Recorder(create_app(settings))
+    recorder = _Recorder(create_app(settings), report)
     users, items = asyncio.run(recorder.record(num_users, num_items))
     content = {"answers": recorder.answers, "set": offline_set(Run.load(settings.run), items, users)}
     folder = files("prismrec.serving") / "page"
@@ -81,8 +86,9 @@ class _Recorder:
         answers: URL, or URL and body, as page/ask.js writes them → answer.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, report: Report) -> None:
         self._app = app
+        self._report = report
         self.answers: dict[str, Any] = {}
 
     async def record(self, num_users: int, num_items: int) -> tuple[list[str], list[str]]:
@@ -105,8 +111,9 @@ class _Recorder:
         for user in users:
             items |= dict.fromkeys(await self._record_user(user, columns))
         shown = dict(items)
-        for item in items:
+        for done, item in enumerate(items, 1):
             shown |= dict.fromkeys(await self._record_item(item, columns))
+            self._report(done, len(items))
         run["pictures"] = await self._pictures(shown) if run["image"] else {}
         self.answers["api/run"] = run
         return users, list(shown)

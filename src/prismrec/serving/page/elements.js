@@ -50,7 +50,7 @@ function longText(text) {
 // ---- Words ----
 
 const plural = (count, one) => `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
-const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+const percent = (share) => (share > 0 && share < 0.005 ? "under 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`);
 const rounded = (value) => (Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6))));
 
 // A value of the item table.

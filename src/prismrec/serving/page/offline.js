@@ -19,7 +19,12 @@ const offlineAnswer = (() => {
     set.ready = true;
   }
 
-  const dot = (a, b) => a.reduce((sum, value, place) => sum + value * b[place], 0);
+  function dot(a, b) {
+    let sum = 0;
+    for (let place = 0; place < a.length; place++) sum += a[place] * b[place];
+    return sum;
+  }
+
   const numbersOf = (set, ids) => ids.filter((id) => set.byItem.has(id)).map((id) => set.byItem.get(id));
   const notHere = (what) => new Error(`This file holds a fixed set of users and items, and not ${what}.`);
 
@@ -35,18 +40,21 @@ const offlineAnswer = (() => {
 
   const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
+  const searched = (text) => ` ${fold(text).replace(/\s+/g, " ")}`;
+
   function found(texts, weights, query) {
     const words = fold(query).split(/\s+/).filter(Boolean);
-    const rows = texts.map((text, row) => ({ row, text: ` ${fold(text).replace(/\s+/g, " ")}` }));
+    const rows = texts.map((text, row) => ({ row, text }));
     return rows.filter(({ text }) => words.every((word) => text.includes(word)))
       .map(({ row, text }) => ({ row, begins: words.every((word) => text.includes(` ${word}`)), weight: weights[row] }))
       .sort((a, b) => b.begins - a.begins || b.weight - a.weight || a.row - b.row).map(({ row }) => row);
   }
 
   function search(set, title, { q, kind = "both", limit = 10 }) {
-    const texts = set.items.map((each) => `${(title && each.fields[title]) || ""} ${each.item}`);
-    const items = kind === "users" ? [] : found(texts, set.items.map((each) => each.clicks), q);
-    const users = kind === "items" ? [] : found(set.users.map((each) => each.user), set.users.map((each) => each.clicks), q);
+    set.itemTexts ??= set.items.map((each) => searched(`${(title && each.fields[title]) || ""} ${each.item}`));
+    set.userTexts ??= set.users.map((each) => searched(each.user));
+    const items = kind === "users" ? [] : found(set.itemTexts, set.items.map((each) => each.clicks), q);
+    const users = kind === "items" ? [] : found(set.userTexts, set.users.map((each) => each.clicks), q);
     return {
       items: items.slice(0, limit).map((row) => ({ item: set.items[row].item, fields: set.items[row].fields })),
       users: users.slice(0, limit).map((row) => ({ user: set.users[row].user, clicks: set.users[row].clicks })),

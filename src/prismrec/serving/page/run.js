@@ -5,12 +5,12 @@ async function runView() {
   const { facts, metrics, config, curve, curve_metric: metric, popularity, best_epoch: best, sample } = state.run;
   const tables = Object.entries(metrics).map(([split, values]) => metricTable(split, values));
   const value = (name, given) => (given === null ? "none" : typeof given === "number" && name !== "seed" ? Number(rounded(given)).toLocaleString("en", { maximumSignificantDigits: 15 }) : String(given));
-  const list = (entries) => h("dl", { class: "facts" }, entries.map(([name, given]) => [h("dt", {}, name), h("dd", {}, value(name, given))]));
+  const list = (entries) => h("dl", { class: "facts" }, entries.filter(([, given]) => given !== "").map(([name, given]) => [h("dt", {}, name), h("dd", {}, value(name, given))]));
   const measured = tables.length ? section("Metrics", "over all items", h("div", { class: "charts" }, tables))
     : section("Metrics", null, empty("None: no interactions were held out to measure this run."));
   return [heading("The run"), h("p", { class: "lead" }, `${facts.model}, trained on ${facts.data}.`),
     h("div", { class: "charts" }, curve.length ? curveChart(curve, metric, best) : null, popularityChart(popularity, sample)), measured,
-    h("div", { class: "charts" }, section("Data", null, list(Object.entries(facts))), section("Hyperparameters", null, list(Object.entries(config))))];
+    h("div", { class: "charts" }, section("Data", null, list(Object.entries(facts))), Object.keys(config).length ? section("Hyperparameters", null, list(Object.entries(config))) : null)];
 }
 
 function metricTable(split, values) {
