@@ -72,6 +72,7 @@ function start() {
 history.scrollRestoration = "manual";
 window.addEventListener("hashchange", (event) => {
   positions.set(new URL(event.oldURL).hash, window.scrollY);
+  fixed = null;
   show();
 });
 document.addEventListener("click", (event) => {
