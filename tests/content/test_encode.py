@@ -359,11 +359,13 @@ def kill_while_encoding(folder: Path, kills: int, longest: float) -> int:
 
 def test_an_encoding_that_is_killed_at_random_gives_the_same_bytes(new_folder):
     whole = new_folder("whole", 203)
-    killed = new_folder("killed", 203)
     start = time.monotonic()
     _encode_slowly(whole)
-    hits = kill_while_encoding(killed, 6, (time.monotonic() - start) / 3)
-    assert hits >= 3
+    longest = (time.monotonic() - start) / 3
+    killed = new_folder("killed", 203)
+    while kill_while_encoding(killed, 6, longest) < 3:  # it ended before, because the machine has become less busy
+        longest /= 2
+        killed = new_folder(f"killed {longest}", 203)
     _encode_slowly(killed)
     assert files_of(killed) == files_of(whole)
 

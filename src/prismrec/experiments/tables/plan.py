@@ -166,8 +166,9 @@ def make_entry(table: Table, row: Row, source: Source, options: Options, choose:
     """
     dataset = source.dataset
     kind = find_model(row.model)
-    if not len(dataset.test):
-        return Entry(row, source, reason=f"{source.name} has no test interactions")
+    for name, split in (("validation", dataset.valid), ("test", dataset.test)):
+        if not len(split):
+            return Entry(row, source, reason=f"{source.name} has no {name} interactions")
     if row.modality is not None:
         modality = match_modality(row.modality, list(dataset.features))
         if modality is None:
