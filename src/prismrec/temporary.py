@@ -39,7 +39,7 @@ def private_folder(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be made, or the path is not UTF-8.
     """
     require_utf8(path)
-    _remove_stale(path.parent)
+    remove_stale(path.parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent.absolute()))
     descriptor = _lock_folder(folder)
     try:
@@ -50,7 +50,7 @@ def private_folder(path: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _remove_stale(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove the temporary folders of killed processes."""
     oldest = time.time() - _STALE_SECONDS  # a younger one may belong to a process that is about to lock it
     with suppress(OSError), os.scandir(folder.absolute()) as entries:

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import shutil
 import signal
 import subprocess
@@ -169,8 +170,11 @@ def test_the_checkpoint_of_a_finished_cell_is_removed(source: Source, tmp_path: 
     (rest / "checkpoint").mkdir(parents=True)
     for name in ("checkpoint/state.safetensors", "seconds", ".lock"):
         (rest / name).touch()
+    begun = tmp_path / "cells" / ".prismrec-begun"  # a result that another one was writing
+    begun.mkdir()
+    os.utime(begun, (0, 0))
     run(table(), source, tmp_path, only=("MF",), finished_only=True)
-    assert not rest.exists()
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == [row.cells[0].key]
 
 
 def test_a_killed_table_keeps_its_finished_cells(shop: Dataset, tmp_path: Path) -> None:

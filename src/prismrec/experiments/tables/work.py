@@ -13,6 +13,7 @@ from prismrec.experiments.tables.plan import Entry, describe_error
 from prismrec.experiments.tables.result import Result
 from prismrec.records import Settings
 from prismrec.runs.lock import BusyError
+from prismrec.temporary import remove_stale
 from prismrec.training import Callback
 
 _SECONDS_TO_WAIT = 1.0
@@ -75,6 +76,7 @@ class Work:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Add cells by seed, so that all rows have their first seed before one has its second."""
+        remove_stale(self.folder)
         several = len({entry.source.name for entry in entries}) > 1
         pairs = [(cell, entry) for entry in entries for cell in entry.cells]
         for cell, entry in sorted(pairs, key=lambda pair: pair[0].settings.seed):
