@@ -38,7 +38,7 @@ def test_a_folder_that_is_no_demo_is_never_replaced(tmp_path: Path) -> None:
 
 def test_off_a_terminal_it_prints_one_line_per_model(tmp_path: Path) -> None:
     lines = [line for line in demo(tmp_path / "demo").stderr.splitlines() if "epoch" in line]
-    assert len(lines) == 4  # most-popular is not trained
+    assert len(lines) == 5  # most-popular is not trained
 
 
 def script(folder: Path) -> Path:

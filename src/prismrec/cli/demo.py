@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prismrec.provenance import ContentKind
     from prismrec.runs import Run
 
-_MODELS = ("most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
+_MODELS = ("Prism", "most-popular", "MF-BPR", "LightGCN", "VBPR", "LGMRec")
 _PATIENCE = 20
 """A short demo: `auto` takes more than twice as many epochs, for a recall up to 3 % higher."""
 _ENCODERS: "dict[ContentKind, str | Encoder]" = {"text": "tfidf", "image": "histograms"}
@@ -34,7 +34,7 @@ def demo(
     interactions: Annotated[int, typer.Option(help="Purchases to draw.", min=1)] = 25_000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
-    """Write a small synthetic shop as files, encode its pictures and texts, train five models, and recommend."""
+    """Write a small synthetic shop as files, encode its pictures and texts, train six models, and recommend."""
     from rich.console import Console
     from rich.table import Table
 
