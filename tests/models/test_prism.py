@@ -9,6 +9,7 @@ from prismrec.evaluation import evaluate
 from prismrec.graph import content_graph, explaining_factors
 from prismrec.models.prism import FACTOR_LENGTH, Prism
 from prismrec.models.spectral import Spectral
+from prismrec.nn.user_fit import fit_users
 from prismrec.records import Settings
 from prismrec.testing import (
     ISOLATED_ITEM,
@@ -32,7 +33,7 @@ class TestPrism(RecommenderContract):
 
 
 def build(modalities: int = 2, **settings: object) -> Prism:
-    values = {"embedding_size": 6, "neighbours": 4, "batch_size": 8, "id_dropout": 0.0}
+    values = {"embedding_size": 6, "neighbours": 4, "batch_size": 8, "id_dropout": 0.0, "user_scale": 0.0}
     return Prism(toy_interactions(), toy_features(modalities), Prism.Config.model_validate(values | settings))
 
 
@@ -240,6 +241,32 @@ def test_a_given_weight_of_the_spectral_part_is_kept() -> None:
     model = build(spectral_weight=0.4)
     model.refine(lambda embeddings: pytest.fail("nothing to choose"))
     assert "spectral_weight" not in model.chosen
+
+
+def test_fitted_users_explain_their_histories_by_the_scaled_items(float64: None) -> None:
+    model = build(user_scale=3.0, popularity_weight=0.5, spectral_weight=0.0)
+    embeddings = model.embed()
+    assert embeddings.users.shape == (NUM_USERS, 6 + 1 + 6)
+    items = F.normalize(encoded(model)[1])
+    R = dense(toy_interactions())
+    offset = 0.5 * torch.log(R.sum(0) + 1)
+    expected = fit_users(3 * items, offset, R.sum(1), lambda x: R @ x)
+    torch.testing.assert_close(embeddings.users @ embeddings.items.T, expected.users @ expected.items.T)
+
+
+def test_users_are_fitted_only_if_validation_prefers_it() -> None:
+    model = build(user_scale=None)
+    assert model.chosen["user_scale"] == 2.0  # without validation
+    model.select(lambda embeddings: 0.0)
+    assert model.embed().users.shape[1] == 6 + model.chosen["rank"]
+    for fitted in (4.0, 0.0):
+        model.refine(lambda embeddings, wanted=fitted: float(model.user_fit[0] == wanted))  # type: ignore[misc]
+        assert model.chosen["user_scale"] == fitted
+    model.refine(lambda embeddings: float(model.user_fit.tolist() == [2.0, 1.0]))
+    assert (model.chosen["user_scale"], model.chosen["popularity_weight"]) == (2.0, 1.0)
+    twin = build(user_scale=None)
+    twin.load_state_dict(model.state_dict())
+    torch.testing.assert_close(twin.embed().users, model.embed().users)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

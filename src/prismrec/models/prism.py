@@ -4,7 +4,7 @@ Related: LightGCN (He et al., SIGIR 2020), FREEDOM (Zhou and Shen, ACM MM 2023),
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Annotated, Literal
 
@@ -14,16 +14,26 @@ from torch import Tensor, nn
 
 from prismrec.graph import BipartiteGraph
 from prismrec.models.base import BatchSize, Grid, Layers, PositiveCount, Recommender, Temperature
-from prismrec.models.spectral import Spectral, SpectralConfig
+from prismrec.models.spectral import MIN_GAIN, Spectral, SpectralConfig, pays
 from prismrec.nn import half_squares, xavier_table
+from prismrec.nn.user_fit import fit_users
 from prismrec.ops import dropout, info_nce, take_rows, unit_rows
 from prismrec.ops.eigen import largest_eigenpairs
 from prismrec.types import Embeddings, Interactions, Triplets
+
+Score = Callable[[Embeddings], float]
+Fit = tuple[float, float]
+"""The constants s_u and p of fitted users."""
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 """Values of w to try."""
 DEFAULT_WEIGHT = 0.2
 """The weight w while the model is trained, and without validation."""
+FITS = ((2.0, 0.5), (1.0, 0.5), (4.0, 0.5), (2.0, 0.0), (2.0, 1.0))
+"""Values of (s_u, p) to try; the first one is the default without validation."""
+NO_FIT = (0.0, 0.0)
+WEIGHT_OF_FITTED = 0.1
+"""The weight w while s_u and p are chosen."""
 FACTOR_LENGTH = 5.0
 """Root mean square length of the rows of s Y. It sets how fast W learns."""
 
@@ -55,6 +65,11 @@ class PrismConfig(SpectralConfig):
     """Standard deviation of the ID tables at the start, relative to Xavier's."""
     spectral_weight: NonNegativeFloat | None = None
     """Weight w of the scores of the spectral part, relative to those of the trained part. None: chosen."""
+    user_scale: NonNegativeFloat | None = None
+    """Length s_u of the item vectors to which the user vectors are fitted after training. 0: the user vectors stay as
+    they were trained. None: chosen."""
+    popularity_weight: NonNegativeFloat | None = None
+    """Weight p of ln(D_i + 1) in the scores of fitted user vectors. None: chosen."""
 
 
 class Prism(Recommender):
@@ -63,6 +78,7 @@ class Prism(Recommender):
     - the spectral part S, a closed form: `SpectralFilter`;
     - the trained part T, propagation over interactions and content: `_encode`;
     - its loss, softmax over cosines: `forward`;
+    - its user vectors, fitted to the histories after training: `_trained_part`;
     - T ⊕ w S, the vectors of both parts side by side: `embed`.
     """
 
@@ -77,6 +93,9 @@ class Prism(Recommender):
     seen_items: Tensor
     position_among_seen: Tensor
     weight: Tensor
+    user_fit: Tensor
+    user_degrees: Tensor
+    item_degrees: Tensor
 
     def __init__(self, train: Interactions, features: Mapping[str, Tensor], config: PrismConfig) -> None:
         super().__init__(train, features, config)
@@ -96,6 +115,10 @@ class Prism(Recommender):
         self.item_table = xavier_table(self.num_items, config.embedding_size)  # Q [I, d]
         weight = DEFAULT_WEIGHT if config.spectral_weight is None else config.spectral_weight
         self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))  # w
+        self.register_buffer("user_fit", torch.zeros(2, dtype=torch.float64))  # s_u, p
+        self._set_fit(FITS[0])
+        self.register_buffer("user_degrees", torch.from_numpy(train.user_degrees), persistent=False)  # [U]
+        self.register_buffer("item_degrees", torch.from_numpy(train.item_degrees), persistent=False)  # [I]
         self._start_from_spectral()
         largest, _ = largest_eigenpairs(self._co_occurrence, torch.empty(self.num_items, 0), 1)
         self.gain = float(largest.clamp(min=1e-12).rsqrt())  # 1 / σ₁
@@ -104,28 +127,62 @@ class Prism(Recommender):
     def batch_size(self) -> int:
         return max(self.config.batch_size, math.ceil(self.num_pairs / self.config.steps_per_epoch))
 
-    def select(self, score: Callable[[Embeddings], float]) -> None:
-        """Choose the constants of the spectral part, and start from its solution."""
+    def select(self, score: Score) -> None:
+        """Choose the constants of the spectral part, and start from its solution.
+
+        While the model is trained, its validation uses the trained user vectors, unless the config has a scale.
+        """
+        self._set_fit(NO_FIT)
         if self.spectral.chosen:
             self.spectral.select(score)
             self._start_from_spectral()
 
-    def refine(self, score: Callable[[Embeddings], float]) -> None:
-        """Choose w. Each value gets the mean score of itself and its neighbours, because a single one is noisy."""
-        if self.config.spectral_weight is not None:
+    def refine(self, score: Score) -> None:
+        """Choose s_u and p, then w for the trained and for the fitted user vectors, and the better of the two."""
+        weights = WEIGHTS if self.config.spectral_weight is None else (self.config.spectral_weight,)
+        options = list(dict.fromkeys([self._given_fit(NO_FIT), self._choose_fit(score)]))
+        if len(options) * len(weights) == 1:
             return
+        curves = [_smooth(self._scores(score, fit, weights)) for fit in options]
+        best = max(range(len(options)), key=lambda number: max(curves[number]))
+        self._set_fit(options[best])
+        self.weight.fill_(weights[curves[best].index(max(curves[best]))])
+
+    def _choose_fit(self, score: Score) -> Fit:
+        """s_u and p. Each next pair must raise the metric by 1 %, because the differences are often noise."""
+        best, *others = dict.fromkeys(map(self._given_fit, FITS))
+        best_score = self._scores(score, best, [WEIGHT_OF_FITTED])[0] if others else 0.0
+        for fit in others:
+            found = self._scores(score, fit, [WEIGHT_OF_FITTED])[0]
+            if pays(found, best_score, MIN_GAIN):
+                best, best_score = fit, found
+        return best
+
+    def _scores(self, score: Score, fit: Fit, weights: Sequence[float]) -> list[float]:
+        """The scores with s_u and p, for each weight w."""
+        self._set_fit(fit)
+        trained = self._trained_part()
         scores = []
-        for weight in WEIGHTS:
+        for weight in weights:
             self.weight.fill_(weight)
-            scores.append(score(self.embed()))
-        smooth = [fmean(scores[max(0, n - 1) : n + 2]) for n in range(len(scores))]
-        self.weight.fill_(WEIGHTS[smooth.index(max(smooth))])
+            scores.append(score(self._beside_spectral(trained)))
+        return scores
+
+    def _given_fit(self, fit: Fit) -> Fit:
+        """s_u and p; those of the config where it has them. p is 0 if s_u is 0."""
+        scale = fit[0] if self.config.user_scale is None else self.config.user_scale
+        popularity = fit[1] if self.config.popularity_weight is None else self.config.popularity_weight
+        return (scale, popularity) if scale else NO_FIT
+
+    def _set_fit(self, fit: Fit) -> None:
+        self.user_fit.copy_(torch.tensor(self._given_fit(fit)))
 
     @property
     def chosen(self) -> Mapping[str, float]:
-        if self.config.spectral_weight is not None:
-            return self.spectral.chosen
-        return {**self.spectral.chosen, "spectral_weight": float(self.weight)}
+        scale, popularity = self.user_fit.tolist()
+        values = {"spectral_weight": float(self.weight), "user_scale": scale, "popularity_weight": popularity}
+        is_open = {name: value for name, value in values.items() if getattr(self.config, name) is None}
+        return {**self.spectral.chosen, **is_open}
 
     @torch.no_grad()
     def _start_from_spectral(self) -> None:
@@ -205,13 +262,36 @@ class Prism(Recommender):
         return order[: self.config.negatives].sort().values
 
     def embed(self) -> Embeddings:
-        """[u, w f_u S_u] and [i, S_i], `[U, d + r]` and `[I, d + r]`."""
+        """[T_u, w f_u S_u] and [T_i, S_i], with fitted users [z_u, 1, w f_u S_u] and [s_u T_i, p ln(D_i + 1), S_i]."""
+        return self._beside_spectral(self._trained_part())
+
+    def _trained_part(self) -> Embeddings:
+        """T_u `[U, d]` and T_i `[I, d]`, or the fitted users and their items, `[U, d + 1]` and `[I, d + 1]`."""
         users, items = self._encode()
         users, items = unit_rows(users), unit_rows(items)
+        if not self.user_fit[0]:
+            return Embeddings(users, items)
+        scale, popularity = self.user_fit.to(items)
+        offset = popularity * self.item_degrees.to(items).log1p()  # [I]
+        return fit_users(scale * items, offset, self.user_degrees, self._sum_histories)
+
+    def _sum_histories(self, x: Tensor) -> Tensor:
+        """R x `[U, c]`, from the product with (D_u + 1)^-½ R (D_i + 1)^-½."""
+        users = self.graph.users_from((self.item_degrees.to(x) + 1).sqrt().unsqueeze(1) * x)  # [U, c]
+        return (self.user_degrees.to(x) + 1).sqrt().unsqueeze(1) * users
+
+    def _beside_spectral(self, trained: Embeddings) -> Embeddings:
+        """Both parts side by side; w is the ratio of the deviations of their scores."""
         closed = self.spectral.embed()
-        factor = _deviation_of_scores(users, items) / _deviation_of_scores(closed.users, closed.items)  # f [U, 1]
+        factor = _deviation_of_scores(trained) / _deviation_of_scores(closed)  # f [U, 1]
         weight = self.weight.to(factor) * factor.nan_to_num(0.0, posinf=0.0)  # w f [U, 1]
-        return Embeddings(torch.cat([users, weight * closed.users], 1), torch.cat([items, closed.items], 1))
+        users = torch.cat([trained.users, weight * closed.users], 1)
+        return Embeddings(users, torch.cat([trained.items, closed.items], 1))
+
+
+def _smooth(scores: Sequence[float]) -> list[float]:
+    """The mean of each score and its neighbours, because a single one is noisy."""
+    return [fmean(scores[max(0, n - 1) : n + 2]) for n in range(len(scores))]
 
 
 def _scaled(x: Tensor, table: Tensor, scale: float) -> Tensor:
@@ -221,8 +301,9 @@ def _scaled(x: Tensor, table: Tensor, scale: float) -> Tensor:
     return nn.functional.pad(x * (wanted / deviation), (0, table.shape[1] - x.shape[1]))
 
 
-def _deviation_of_scores(users: Tensor, items: Tensor) -> Tensor:
+def _deviation_of_scores(embeddings: Embeddings) -> Tensor:
     """The standard deviation over items of the scores of each user, `[U, 1]`, from the covariance of the items."""
+    users, items = embeddings.users, embeddings.items
     centred = items - items.mean(0)
     covariance = centred.T @ centred / len(items)  # [d, d]
     return ((users @ covariance) * users).sum(1, keepdim=True).clamp(min=0).sqrt()

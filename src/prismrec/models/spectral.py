@@ -204,7 +204,7 @@ class _Search:
         found = self._model.solve(constants, self._start)
         self._start = found.vectors
         score, candidate = self._with_best_exponent(found, found.rank)
-        if _pays(score, self._best_score, MIN_GAIN):
+        if pays(score, self._best_score, MIN_GAIN):
             self._best_score, self.best = score, candidate
 
     def choose_rank(self) -> None:
@@ -220,7 +220,7 @@ class _Search:
             else:
                 wide = self._model.solve(solved.constants, solved.vectors, rank)
                 found_score, found = self._with_best_exponent(wide, wide.rank)
-            if not _pays(found_score, score, MIN_RANK_GAIN):
+            if not pays(found_score, score, MIN_RANK_GAIN):
                 return
             score, self.best = found_score, found
 
@@ -247,6 +247,6 @@ def _neighbours(values: Sequence[float], value: float) -> list[float]:
     return [*values[max(place - 1, 0) : place], *values[place + 1 : place + 2]]
 
 
-def _pays(score: float, before: float, share: float) -> bool:
+def pays(score: float, before: float, share: float) -> bool:
     """Whether the score is above the one before by this share of it."""
     return before == -math.inf or score - before > share * abs(before)
