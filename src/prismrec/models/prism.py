@@ -16,6 +16,7 @@ from prismrec.graph import BipartiteGraph
 from prismrec.models.base import BatchSize, Grid, Layers, PositiveCount, Recommender, Temperature
 from prismrec.models.spectral import MIN_GAIN, Spectral, SpectralConfig, pays
 from prismrec.nn import half_squares, xavier_table
+from prismrec.nn.side_by_side import side_by_side
 from prismrec.nn.user_fit import fit_users
 from prismrec.ops import dropout, info_nce, take_rows, unit_rows
 from prismrec.ops.eigen import largest_eigenpairs
@@ -281,12 +282,7 @@ class Prism(Recommender):
         return (self.user_degrees.to(x) + 1).sqrt().unsqueeze(1) * users
 
     def _beside_spectral(self, trained: Embeddings) -> Embeddings:
-        """Both parts side by side; w is the ratio of the deviations of their scores."""
-        closed = self.spectral.embed()
-        factor = _deviation_of_scores(trained) / _deviation_of_scores(closed)  # f [U, 1]
-        weight = self.weight.to(factor) * factor.nan_to_num(0.0, posinf=0.0)  # w f [U, 1]
-        users = torch.cat([trained.users, weight * closed.users], 1)
-        return Embeddings(users, torch.cat([trained.items, closed.items], 1))
+        return side_by_side(trained, self.spectral.embed(), self.weight)
 
 
 def _smooth(scores: Sequence[float]) -> list[float]:
@@ -299,11 +295,3 @@ def _scaled(x: Tensor, table: Tensor, scale: float) -> Tensor:
     wanted = scale * (2 / sum(table.shape)) ** 0.5
     deviation = x.square().mean().sqrt().clamp(min=1e-12)
     return nn.functional.pad(x * (wanted / deviation), (0, table.shape[1] - x.shape[1]))
-
-
-def _deviation_of_scores(embeddings: Embeddings) -> Tensor:
-    """The standard deviation over items of the scores of each user, `[U, 1]`, from the covariance of the items."""
-    users, items = embeddings.users, embeddings.items
-    centred = items - items.mean(0)
-    covariance = centred.T @ centred / len(items)  # [d, d]
-    return ((users @ covariance) * users).sum(1, keepdim=True).clamp(min=0).sqrt()
