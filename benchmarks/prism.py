@@ -34,6 +34,7 @@ PENALTIES = (50, 100, 200, 500, 1000)
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "Prism": ("Prism", {}),
     "trained part alone (w = 0)": ("Prism", {"spectral_weight": 0.0}),
+    "users not fitted": ("Prism", {"user_scale": 0.0}),
     "spectral part alone": ("Spectral", {}),
     "spectral part alone, r = 32": ("Spectral", {"rank": 32}),
     "spectral part alone, r = 64": ("Spectral", {"rank": 64}),

@@ -8,7 +8,7 @@ from prismrec.types import Embeddings
 
 STEPS = 6
 """Newton steps along the preconditioned gradient; further steps change recall by less than 1 %."""
-_MOST_SCORES = 2**31
+_MOST_SCORES = 2**29
 """Largest number of scores in a step. Above it, the softmax is estimated from a sample of the items."""
 _LEAST_ITEMS = 1024
 _SCORES_AT_A_TIME = 2**22
