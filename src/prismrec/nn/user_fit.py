@@ -35,12 +35,14 @@ def fit_users(items: Tensor, offset: Tensor, counts: Tensor, sum_histories: Oper
     rotated = centred @ basis  # [I, d]
     sums = sum_histories(rotated)  # [U, d]
     rows = _sample(len(items), len(sums), items.device)
+    among = rotated[rows]  # [S, d]
+    offset_among = offset[rows]  # [S]
     counts = counts.to(sums).unsqueeze(1)  # [U, 1]
     found = torch.ones(len(sums), items.shape[1] + 1).to(sums)  # [U, d + 1]
     size = max(1, _SCORES_AT_A_TIME // len(rows))
     for start in range(0, len(sums), size):
         block = slice(start, start + size)
-        users = _minimise(rotated[rows], offset[rows], counts[block], sums[block], variances, steps)
+        users = _minimise(among, offset_among, counts[block], sums[block], variances, steps)
         found[block, :-1] = users @ basis.T
     return Embeddings(found, torch.cat([items, offset.unsqueeze(1)], 1))
 

@@ -279,7 +279,7 @@ def test_a_row_with_fewer_seeds_than_others_says_so(source: Source, tmp_path: Pa
     values = [cell.test["recall@20"] for cell in outcome.rows[2].cells]
     assert grid.rows[2][3] == f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
     assert "±" not in grid.rows[1][3]
-    assert "One seed where there is no ±." in grid.caption
+    assert "Rows without ± have one seed." in grid.caption
     assert markdown(outcome).count("sample standard deviation") == 1
 
 

@@ -99,7 +99,7 @@ def _caption(outcome: Outcome, rows: Sequence[RowOutcome], *, has_star: bool, ha
     if seeds and max(seeds) > 1:
         parts.append("Mean ± sample standard deviation over the seeds.")
     if 1 in seeds:
-        parts.append("One seed" + (" where there is no ±." if max(seeds) > 1 else ", so the spread is not known."))
+        parts.append("Rows without ± have one seed." if max(seeds) > 1 else "One seed, so the spread is not known.")
     if has_star:
         parts.append(
             f"* differs from {outcome.reference}: paired t-test over users, two-sided, p ≤ {ALPHA} after Holm's "
